@@ -1,0 +1,373 @@
+//! The one error that layers raise, and the closed list of what can go wrong.
+//!
+//! Layers return errors; only [`respond`](crate::layers::respond) turns them into responses. [`Kind`] is the whole
+//! vocabulary: the retry table, the response table and the metric label match it exhaustively, so a new kind does
+//! not compile until all three have answered.
+
+use std::{borrow::Cow, error::Error as StdError, fmt, time::Duration};
+
+/// A type-erased error, as tower services use it.
+pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
+
+/// An error raised by a layer: a [`Kind`], an optional wait and the cause.
+///
+/// `Display` prints this level only; walk [`source`](StdError::source) for the rest.
+pub struct Error {
+    kind: Kind,
+    retry_after: Option<Duration>,
+    detail: Option<Cow<'static, str>>,
+    source: Option<BoxError>,
+}
+
+/// What went wrong, as a low-cardinality value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Kind {
+    /// The deadline over all attempts passed.
+    DeadlineExceeded,
+    /// One attempt took longer than the per-try timeout.
+    AttemptTimeout,
+    /// No bytes moved for too long.
+    IdleTimeout,
+    /// Headers came, content did not come in time.
+    FirstTokenTimeout,
+    /// No connection could be made; nothing was sent.
+    Connect(ConnectFailure),
+    /// The connection or stream died before the response was complete.
+    Reset {
+        /// How it died.
+        reason: ResetReason,
+        /// Whether any byte of the request may have reached the peer.
+        sent: bool,
+    },
+    /// A circuit breaker is open.
+    CircuitOpen,
+    /// No endpoint may be used: none known, or all ejected.
+    NoEndpoints,
+    /// The route names a cluster that does not exist.
+    NoCluster,
+    /// A resource ceiling (connections, pending, requests) was reached.
+    Overflow,
+    /// A rate limit refused the request.
+    RateLimited,
+    /// An injected fault with this HTTP status.
+    FaultAbort(u16),
+    /// No or bad credentials.
+    Unauthorized,
+    /// Policy refuses the caller.
+    Forbidden,
+    /// The host is not in the registry and unknown hosts are not dialled.
+    UnknownHost,
+    /// No route of the virtual host matches.
+    NoRoute,
+    /// The request is malformed.
+    BadRequest,
+    /// The request body is over a limit.
+    BodyTooLarge,
+    /// The upstream broke the protocol.
+    UpstreamProtocol,
+    /// A stream ended without its finish marker.
+    StreamTruncated,
+    /// The caller went away.
+    Canceled,
+    /// A bug or an impossible state.
+    Internal,
+}
+
+/// Why a connection could not be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ConnectFailure {
+    /// The peer refused (Envoy: `remote connection failure`).
+    Refused,
+    /// The connect timeout passed (Envoy: `connection timeout`).
+    Timeout,
+    /// This side could not dial: no route, no descriptor (Envoy: `local connection failure`).
+    Local,
+    /// The name could not be resolved.
+    Dns,
+    /// The TLS handshake failed.
+    Tls,
+}
+
+/// How a connection or stream died.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ResetReason {
+    /// The connection ended (Envoy: `connection termination`).
+    Terminated,
+    /// The peer reset the stream (Envoy: `remote reset`).
+    Remote,
+    /// The peer refused the stream unprocessed (HTTP/2 `REFUSED_STREAM`).
+    Refused,
+    /// This side reset the stream (Envoy: `local reset`).
+    Local,
+}
+
+/// On whose side the fault lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// The caller: never counted against an upstream.
+    Downstream,
+    /// This process: policy, limits, configuration.
+    Local,
+    /// The upstream.
+    Upstream,
+}
+
+// === impl Error ===
+
+impl Error {
+    /// An error of this kind, with no cause.
+    #[must_use]
+    pub fn new(kind: Kind) -> Self {
+        Self {
+            kind,
+            retry_after: None,
+            detail: None,
+            source: None,
+        }
+    }
+
+    /// Adds the cause.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Adds how long the caller should wait before it tries again.
+    #[must_use]
+    pub fn with_retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
+    /// Adds a sentence for humans (logs). Never put request content or credentials in it.
+    #[must_use]
+    pub fn with_detail(mut self, detail: impl Into<Cow<'static, str>>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+
+    /// What went wrong.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// How long the caller should wait before it tries again, if known.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+}
+
+impl From<Kind> for Error {
+    fn from(kind: Kind) -> Self {
+        Self::new(kind)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut s = f.debug_struct("Error");
+        s.field("kind", &self.kind);
+        if let Some(wait) = self.retry_after {
+            s.field("retry_after", &wait);
+        }
+        if let Some(detail) = &self.detail {
+            s.field("detail", detail);
+        }
+        if let Some(source) = &self.source {
+            s.field("source", source);
+        }
+        s.finish()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind.message())?;
+        if let Some(detail) = &self.detail {
+            write!(f, ": {detail}")?;
+        }
+        Ok(())
+    }
+}
+
+impl StdError for Error {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        self.source
+            .as_deref()
+            .map(|e| e as &(dyn StdError + 'static))
+    }
+}
+
+// === impl Kind ===
+
+impl Kind {
+    /// On whose side the fault lies.
+    #[must_use]
+    pub fn origin(self) -> Origin {
+        match self {
+            Self::BadRequest | Self::BodyTooLarge | Self::Canceled | Self::Unauthorized => {
+                Origin::Downstream
+            }
+            Self::AttemptTimeout
+            | Self::Connect(_)
+            | Self::FirstTokenTimeout
+            | Self::IdleTimeout
+            | Self::Reset { .. }
+            | Self::StreamTruncated
+            | Self::UpstreamProtocol => Origin::Upstream,
+            Self::CircuitOpen
+            | Self::DeadlineExceeded
+            | Self::FaultAbort(_)
+            | Self::Forbidden
+            | Self::Internal
+            | Self::NoCluster
+            | Self::NoEndpoints
+            | Self::NoRoute
+            | Self::Overflow
+            | Self::RateLimited
+            | Self::UnknownHost => Origin::Local,
+        }
+    }
+
+    /// A stable, low-cardinality label for metrics and logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::DeadlineExceeded => "deadline_exceeded",
+            Self::AttemptTimeout => "attempt_timeout",
+            Self::IdleTimeout => "idle_timeout",
+            Self::FirstTokenTimeout => "first_token_timeout",
+            Self::Connect(ConnectFailure::Refused) => "connect_refused",
+            Self::Connect(ConnectFailure::Timeout) => "connect_timeout",
+            Self::Connect(ConnectFailure::Local) => "connect_local",
+            Self::Connect(ConnectFailure::Dns) => "connect_dns",
+            Self::Connect(ConnectFailure::Tls) => "connect_tls",
+            Self::Reset {
+                reason: ResetReason::Terminated,
+                ..
+            } => "reset_terminated",
+            Self::Reset {
+                reason: ResetReason::Remote,
+                ..
+            } => "reset_remote",
+            Self::Reset {
+                reason: ResetReason::Refused,
+                ..
+            } => "reset_refused",
+            Self::Reset {
+                reason: ResetReason::Local,
+                ..
+            } => "reset_local",
+            Self::CircuitOpen => "circuit_open",
+            Self::NoEndpoints => "no_endpoints",
+            Self::NoCluster => "no_cluster",
+            Self::Overflow => "overflow",
+            Self::RateLimited => "rate_limited",
+            Self::FaultAbort(_) => "fault_abort",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::UnknownHost => "unknown_host",
+            Self::NoRoute => "no_route",
+            Self::BadRequest => "bad_request",
+            Self::BodyTooLarge => "body_too_large",
+            Self::UpstreamProtocol => "upstream_protocol",
+            Self::StreamTruncated => "stream_truncated",
+            Self::Canceled => "canceled",
+            Self::Internal => "internal",
+        }
+    }
+
+    fn message(self) -> &'static str {
+        match self {
+            Self::DeadlineExceeded => "the deadline passed",
+            Self::AttemptTimeout => "the attempt took longer than the per-try timeout",
+            Self::IdleTimeout => "no bytes moved within the idle timeout",
+            Self::FirstTokenTimeout => "no content came within the first-token timeout",
+            Self::Connect(ConnectFailure::Refused) => "the upstream refused the connection",
+            Self::Connect(ConnectFailure::Timeout) => {
+                "the connection was not made within the connect timeout"
+            }
+            Self::Connect(ConnectFailure::Local) => "this host could not open a connection",
+            Self::Connect(ConnectFailure::Dns) => "the upstream's name could not be resolved",
+            Self::Connect(ConnectFailure::Tls) => "the TLS handshake failed",
+            Self::Reset {
+                reason: ResetReason::Terminated,
+                ..
+            } => "the upstream closed the connection",
+            Self::Reset {
+                reason: ResetReason::Remote,
+                ..
+            } => "the upstream reset the stream",
+            Self::Reset {
+                reason: ResetReason::Refused,
+                ..
+            } => "the upstream refused the stream",
+            Self::Reset {
+                reason: ResetReason::Local,
+                ..
+            } => "the stream was reset on this side",
+            Self::CircuitOpen => "the circuit breaker is open",
+            Self::NoEndpoints => "no endpoint is available",
+            Self::NoCluster => "the route's cluster does not exist",
+            Self::Overflow => "a resource ceiling was reached",
+            Self::RateLimited => "the rate limit was reached",
+            Self::FaultAbort(_) => "an injected fault aborted the request",
+            Self::Unauthorized => "credentials are missing or bad",
+            Self::Forbidden => "policy refuses the caller",
+            Self::UnknownHost => "the host is not known to the mesh",
+            Self::NoRoute => "no route matches",
+            Self::BadRequest => "the request is malformed",
+            Self::BodyTooLarge => "the request body is too large",
+            Self::UpstreamProtocol => "the upstream broke the protocol",
+            Self::StreamTruncated => "the stream ended before its finish marker",
+            Self::Canceled => "the caller went away",
+            Self::Internal => "an internal error",
+        }
+    }
+}
+
+/// Finds the outermost [`Error`] of this crate in an error's chain of sources.
+#[must_use]
+pub fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
+    let mut next = Some(error);
+    while let Some(e) = next {
+        if let Some(found) = e.downcast_ref::<Error>() {
+            return Some(found);
+        }
+        next = e.source();
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("outer")]
+    struct Outer(#[source] Error);
+
+    #[test]
+    fn find_walks_sources_and_prefers_the_outermost() {
+        let inner = Error::new(Kind::Connect(ConnectFailure::Refused));
+        let error = Outer(Error::new(Kind::Overflow).with_source(inner));
+        assert_eq!(find(&error).map(Error::kind), Some(Kind::Overflow));
+        assert!(find(&std::io::Error::other("x")).is_none());
+    }
+
+    #[test]
+    fn display_prints_its_own_level_only() {
+        let error = Error::new(Kind::NoRoute)
+            .with_detail("virtual host a")
+            .with_source("secret");
+        assert_eq!(error.to_string(), "no route matches: virtual host a");
+        assert_eq!(
+            StdError::source(&error).map(ToString::to_string).as_deref(),
+            Some("secret")
+        );
+    }
+}

@@ -1,0 +1,320 @@
+//! Every type that layers leave for each other in a request's or response's extensions.
+//!
+//! One file, so that the contract between layers can be read in one place. A missing extension always has a defined
+//! meaning (written at its type) and is never an error.
+//!
+//! | type | written by | read by | absent means |
+//! |---|---|---|---|
+//! | [`Arrival`] | the listener | access log, consistent hash | unknown peer |
+//! | [`Record`] | the outer shell | access log, metrics; annotated by all | nothing is noted |
+//! | [`RouteMeta`] | route | cluster dispatch, logs | label `-` |
+//! | [`Deadline`] | deadline, retry (per attempt) | deadline, retry, respond | no limit |
+//! | [`Attempt`] | retry | classify, trace, balance | the only attempt |
+//! | [`Tried`] | retry creates, balance fills | balance | nothing tried |
+//! | [`TryClock`] | retry creates, the pool holds | retry | runs from the start |
+//! | [`EndpointRef`] | balance (request and response) | pool, logs | `-` |
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::watch;
+
+use crate::base::time::Instant;
+
+/// When and from where the request came in.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    /// When its head was read.
+    pub at: Instant,
+    /// The direct peer.
+    pub peer: Option<SocketAddr>,
+    /// The address it was accepted on.
+    pub local: Option<SocketAddr>,
+    /// Whether the connection is TLS.
+    pub tls: bool,
+}
+
+/// The instant after which nobody waits for the answer any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Deadline(pub Instant);
+
+impl Deadline {
+    /// What is left at `now`; zero once passed.
+    #[must_use]
+    pub fn left(self, now: Instant) -> Duration {
+        self.0.saturating_duration_since(now)
+    }
+
+    /// The sooner of two, where either may be absent.
+    #[must_use]
+    pub fn sooner(a: Option<Self>, b: Option<Self>) -> Option<Self> {
+        match (a, b) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+}
+
+/// Which send of the request this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// 1 for the first send.
+    pub number: u32,
+    /// Whether another attempt may still follow: as long as it may, response frames that could show an error are held
+    /// back so that it stays possible.
+    pub may_retry: bool,
+}
+
+/// The endpoints this request was already sent to, in order, over all attempts.
+#[derive(Clone, Debug, Default)]
+pub struct Tried(Arc<Mutex<Vec<SocketAddr>>>);
+
+impl Tried {
+    /// Notes an endpoint.
+    pub fn push(&self, address: SocketAddr) {
+        lock(&self.0).push(address);
+    }
+
+    /// Whether the endpoint was tried.
+    #[must_use]
+    pub fn contains(&self, address: SocketAddr) -> bool {
+        lock(&self.0).contains(&address)
+    }
+
+    /// All so far, first tried first.
+    #[must_use]
+    pub fn all(&self) -> Vec<SocketAddr> {
+        lock(&self.0).clone()
+    }
+}
+
+/// The clock of one attempt, which stands still while the attempt waits for a connection.
+///
+/// Envoy starts the per-try timeout when the attempt has a connection; waiting for one is bounded by the connect
+/// timeout and the route timeout only. Whoever acquires a connection calls [`hold`](Self::hold) before it first
+/// yields and drops the guard once it has one. Nobody holds: the clock runs from its creation.
+#[derive(Clone, Debug)]
+pub struct TryClock(Arc<watch::Sender<Option<Instant>>>);
+
+/// Keeps a [`TryClock`] at zero until dropped; then it starts from that instant.
+#[derive(Debug)]
+#[must_use = "the clock runs again as soon as this is dropped"]
+pub struct Held(Arc<watch::Sender<Option<Instant>>>);
+
+impl TryClock {
+    /// A clock that runs from now.
+    #[must_use]
+    pub fn start() -> Self {
+        Self(Arc::new(watch::Sender::new(Some(Instant::now()))))
+    }
+
+    /// Stops the clock at zero.
+    pub fn hold(&self) -> Held {
+        self.0.send_replace(None);
+        Held(Arc::clone(&self.0))
+    }
+
+    /// Completes when the clock has run for `limit`.
+    ///
+    /// # Cancel safety
+    /// May be dropped and called again; the clock is not affected.
+    pub async fn expired(&self, limit: Duration) {
+        let mut changes = self.0.subscribe();
+        loop {
+            let started = *changes.borrow_and_update();
+            let changed = changes.changed();
+            match started {
+                Some(at) => tokio::select! {
+                    () = tokio::time::sleep_until(at + limit) => return,
+                    // The sender lives in `self`, so the channel cannot close.
+                    _ = changed => {}
+                },
+                None => drop(changed.await),
+            }
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.send_replace(Some(Instant::now()));
+    }
+}
+
+/// What the router decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteMeta {
+    /// Position of the route in its table.
+    pub id: usize,
+    /// Position of the drawn destination within the route.
+    pub destination: usize,
+    /// The route's name (`-` if it has none).
+    pub route: Arc<str>,
+    /// The virtual host's name.
+    pub virtual_host: Arc<str>,
+    /// The cluster's name: `outbound|<port>|<subset>|<host>`.
+    pub cluster: Arc<str>,
+}
+
+/// The endpoint that a request goes to, or that a response came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EndpointRef(pub SocketAddr);
+
+/// An Envoy response flag, as in its access log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+#[expect(
+    missing_docs,
+    reason = "named and described by Envoy: `%RESPONSE_FLAGS%`"
+)]
+pub enum Flag {
+    UH,
+    UF,
+    UO,
+    NR,
+    NC,
+    URX,
+    UT,
+    DC,
+    LR,
+    UR,
+    UC,
+    DI,
+    FI,
+    RL,
+    DPE,
+    UPE,
+    SI,
+}
+
+impl Flag {
+    /// The flag as Envoy writes it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::UH => "UH",
+            Self::UF => "UF",
+            Self::UO => "UO",
+            Self::NR => "NR",
+            Self::NC => "NC",
+            Self::URX => "URX",
+            Self::UT => "UT",
+            Self::DC => "DC",
+            Self::LR => "LR",
+            Self::UR => "UR",
+            Self::UC => "UC",
+            Self::DI => "DI",
+            Self::FI => "FI",
+            Self::RL => "RL",
+            Self::DPE => "DPE",
+            Self::UPE => "UPE",
+            Self::SI => "SI",
+        }
+    }
+}
+
+/// What happened to one request, noted by the layers as it goes and read once at its end.
+#[derive(Clone, Debug, Default)]
+pub struct Record(Arc<Mutex<Notes>>);
+
+/// The contents of a [`Record`].
+#[derive(Clone, Debug, Default)]
+pub struct Notes {
+    /// Attempts made.
+    pub attempts: u32,
+    /// Waits taken because the provider asked for them.
+    pub hints_honoured: u32,
+    /// Response flags in the order in which they were set.
+    pub flags: Vec<Flag>,
+    /// Envoy's `%RESPONSE_CODE_DETAILS%`.
+    pub details: Option<String>,
+    /// What the router decided.
+    pub route: Option<RouteMeta>,
+    /// The endpoint of the last attempt.
+    pub endpoint: Option<SocketAddr>,
+    /// When the last attempt's response head came in, counted from the first send.
+    pub upstream_time: Option<Duration>,
+}
+
+impl Record {
+    /// Reads or writes the notes. Keep it short: this holds a lock.
+    pub fn note<T>(&self, f: impl FnOnce(&mut Notes) -> T) -> T {
+        f(&mut lock(&self.0))
+    }
+
+    /// Sets a flag, once.
+    pub fn flag(&self, flag: Flag) {
+        self.note(|n| {
+            if !n.flags.contains(&flag) {
+                n.flags.push(flag);
+            }
+        });
+    }
+
+    /// A copy of the notes as they stand.
+    #[must_use]
+    pub fn snapshot(&self) -> Notes {
+        lock(&self.0).clone()
+    }
+}
+
+impl Notes {
+    /// The flags joined with `,`; `-` if there are none.
+    #[must_use]
+    pub fn flags(&self) -> String {
+        if self.flags.is_empty() {
+            return "-".to_owned();
+        }
+        self.flags
+            .iter()
+            .map(|f| f.as_str())
+            .collect::<Vec<_>>()
+            .join(",")
+    }
+}
+
+/// A panic while the lock was held leaves plain data behind, which stays usable.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_try_clock_stands_still_while_held() {
+        let (clock, begin) = (TryClock::start(), Instant::now());
+        let held = clock.hold();
+        let limit = Duration::from_secs(10);
+        let expired = tokio::spawn({
+            let clock = clock.clone();
+            async move { clock.expired(limit).await }
+        });
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert!(!expired.is_finished());
+        drop(held);
+        expired.await.unwrap();
+        assert_eq!(begin.elapsed(), Duration::from_secs(70));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_try_clock_nobody_holds_runs_from_the_start() {
+        let (clock, begin) = (TryClock::start(), Instant::now());
+        clock.expired(Duration::from_millis(5)).await;
+        assert_eq!(begin.elapsed(), Duration::from_millis(5));
+    }
+
+    #[test]
+    fn flags_keep_their_order_and_come_once() {
+        let record = Record::default();
+        assert_eq!(record.snapshot().flags(), "-");
+        for flag in [Flag::URX, Flag::UF, Flag::URX] {
+            record.flag(flag);
+        }
+        assert_eq!(record.snapshot().flags(), "URX,UF");
+    }
+}

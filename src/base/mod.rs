@@ -1,0 +1,20 @@
+//! Floor 0: what every other room stands on.
+//!
+//! Errors, the extension types that layers leave for each other, validated numbers, the one clock and the one
+//! source of entropy. Nothing here knows HTTP routing, providers or configuration.
+
+pub mod ceiling;
+pub mod counter;
+pub mod error;
+pub mod ext;
+pub mod num;
+pub mod rng;
+pub mod time;
+
+pub use self::{
+    ceiling::{Ceiling, Permit},
+    counter::Counter,
+    error::{BoxError, Error, Kind},
+    num::Ratio,
+    rng::SharedRng,
+};

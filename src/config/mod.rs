@@ -1,0 +1,1 @@
+//! Floor 4: Istio and Kubernetes YAML to the model.

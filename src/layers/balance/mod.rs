@@ -1,0 +1,5 @@
+//! balance
+
+pub mod params;
+
+pub use self::params::Params;

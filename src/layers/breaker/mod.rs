@@ -1,0 +1,5 @@
+//! breaker
+
+pub mod params;
+
+pub use self::params::Params;

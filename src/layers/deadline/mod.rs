@@ -1,0 +1,5 @@
+//! deadline
+
+pub mod params;
+
+pub use self::params::Params;

@@ -1,0 +1,14 @@
+//! Floor 2: the mechanisms, each usable alone.
+//!
+//! Every mechanism has the same shape: `params.rs` is plain validated data; a synchronous core takes `now`, the
+//! parameters and random draws as arguments; `layer.rs` and `service.rs` adapt it to tower.
+
+pub mod balance;
+pub mod breaker;
+pub mod deadline;
+pub mod limit;
+pub mod outlier;
+pub mod respond;
+pub mod retry;
+pub mod route;
+pub mod trace;

@@ -1,0 +1,5 @@
+//! outlier
+
+pub mod params;
+
+pub use self::params::Params;

@@ -1,0 +1,5 @@
+//! retry
+
+pub mod params;
+
+pub use self::params::Params;

@@ -1,0 +1,3 @@
+//! Which route serves a request, and which of its weighted destinations.
+
+pub mod params;

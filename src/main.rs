@@ -1,0 +1,3 @@
+//! The llmesh binary.
+
+fn main() {}

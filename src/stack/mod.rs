@@ -1,0 +1,1 @@
+//! Floor 3: the canonical order of the layers, composed.

@@ -1,0 +1,5 @@
+//! Test utilities.
+
+pub mod body;
+pub mod probe;
+pub mod upstream;

@@ -1,0 +1,1 @@
+//! Body wrappers over scripted frames.

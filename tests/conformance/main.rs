@@ -1,0 +1,1 @@
+//! Istio YAML and requests to expected decisions.

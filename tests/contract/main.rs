@@ -1,0 +1,1 @@
+//! Every public service against a probing inner service: the tower contract.

@@ -1,0 +1,12 @@
+//! One file per layer, over a scripted inner service, on a paused clock.
+
+mod balance;
+mod breaker;
+mod classify;
+mod concurrency;
+mod deadline;
+mod outlier;
+mod respond;
+mod retry;
+mod route;
+mod trace;

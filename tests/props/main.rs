@@ -1,0 +1,7 @@
+//! Properties over random input.
+
+mod balance;
+mod bodies;
+mod retry;
+mod route;
+mod trace;

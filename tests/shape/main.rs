@@ -1,0 +1,1 @@
+//! The shape of the house: floor rules and public types.
