@@ -1,1 +1,6 @@
-//! The shape of the house: floor rules and public types.
+//! The shape of the house: floor rules, room sizes, public types.
+
+mod layering;
+mod rooms;
+mod source;
+mod types;
