@@ -15,4 +15,6 @@ pub mod stack;
 #[cfg(feature = "test-util")]
 pub mod testing;
 
-pub use crate::layers::{balance, breaker, deadline, limit, outlier, respond, retry, route, trace};
+pub use crate::layers::{
+    balance, breaker, deadline, limit, metrics, outlier, respond, retry, route, trace,
+};

@@ -235,6 +235,8 @@ pub struct Notes {
     pub route: Option<RouteMeta>,
     /// The endpoint of the last attempt.
     pub endpoint: Option<SocketAddr>,
+    /// The `version` label of the workload behind it.
+    pub version: Option<Arc<str>>,
     /// When the last attempt's response head came in, counted from the first send.
     pub upstream_time: Option<Duration>,
 }

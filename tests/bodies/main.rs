@@ -1,1 +1,2 @@
 //! Body wrappers over scripted frames.
+#![allow(clippy::unwrap_used, unreachable_pub, reason = "tests")]
