@@ -39,6 +39,9 @@ pub struct Class {
     pub retry_same: bool,
     /// Whether any byte of the request may have reached the upstream.
     pub sent: bool,
+    /// Whether the HTTP status alone decided, with no word from the provider: such a class does not overrule a status
+    /// that the operator lists for retry.
+    pub status_only: bool,
 }
 
 /// The verdict on one attempt: the classes of `spec` section 1 of the provider error taxonomy.
@@ -211,6 +214,7 @@ impl Class {
             scope: outcome.scope(),
             retry_same: outcome.retry_same(),
             sent: !matches!(outcome, Outcome::Connect | Outcome::Local),
+            status_only: false,
         }
     }
 
