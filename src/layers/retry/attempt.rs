@@ -113,9 +113,7 @@ where
         let limit = params
             .per_try_timeout
             .filter(|limit| self.deadline.is_none_or(|d| *limit < d.left(now)));
-        let ends = limit
-            .and_then(|limit| now.checked_add(limit))
-            .map(Deadline);
+        let ends = limit.and_then(|limit| now.checked_add(limit)).map(Deadline);
         if let Some(deadline) = Deadline::sooner(self.deadline, ends) {
             head.extensions.insert(deadline);
         }
@@ -155,23 +153,22 @@ where
             left: self.deadline.map(|d| d.left(now)),
             replayable: self.head.is_some() && self.body.can_replay(),
         };
-        let shared = &self.shared;
-        match policy::decide(&shared.params, &attempt, &class, &shared.rng) {
+        match policy::decide(&self.shared.params, &attempt, &class, &self.shared.rng) {
             Decision::Retry { after, hinted } if self.admit(&class, now) => {
                 self.note_wait(hinted);
                 return Some(after);
             }
             Decision::Retry { .. } => {}
             Decision::Stop(Reason::Exhausted) => {
-                shared.stats.limit_exceeded.inc();
+                self.shared.stats.limit_exceeded.inc();
                 self.flag(Flag::URX);
             }
             Decision::Stop(_) if class.is_success() => {
-                if let Some(budget) = &shared.budget {
+                if let Some(budget) = &self.shared.budget {
                     budget.succeeded(self.paid.take());
                 }
                 if self.number > 1 {
-                    shared.stats.retry_success.inc();
+                    self.shared.stats.retry_success.inc();
                 }
             }
             Decision::Stop(_) => {}

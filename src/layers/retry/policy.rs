@@ -173,12 +173,7 @@ fn forbidden(on: &RetryOn, class: &Class) -> bool {
 }
 
 /// The wait and whether it was asked for; `None` if it is longer than accepted.
-fn wait(
-    params: &Params,
-    attempt: u32,
-    class: &Class,
-    rng: &SharedRng,
-) -> Option<(Duration, bool)> {
+fn wait(params: &Params, attempt: u32, class: &Class, rng: &SharedRng) -> Option<(Duration, bool)> {
     let throttled = matches!(class.outcome, Outcome::RateLimited | Outcome::RampLimited);
     let own = params.backoff.wait(attempt, throttled, rng);
     let Some(Hint { wait, .. }) = class.hint else {

@@ -212,10 +212,7 @@ mod tests {
             ("599", "599 is not a known HTTP status code"),
             ("0503", "0503 is not a known HTTP status code"),
             ("+503", "\"+503\" is not a retry-on term"),
-            (
-                "",
-                "an empty term: write terms with one comma between them",
-            ),
+            ("", "an empty term: write terms with one comma between them"),
             (
                 "5xx,,reset",
                 "an empty term: write terms with one comma between them",

@@ -62,7 +62,7 @@ where
     S::Future: Send,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
-    R: Send,
+    R: Send + 'static,
 {
     type Response = Response<R>;
     type Error = BoxError;
