@@ -1,1 +1,4 @@
 //! The proxy over real sockets on loopback.
+
+mod mock;
+mod upstream;
