@@ -3,6 +3,8 @@
 pub mod base;
 pub mod body;
 pub mod classify;
+#[cfg(feature = "proxy")]
+pub mod cli;
 #[cfg(feature = "config")]
 pub mod config;
 pub mod layers;

@@ -6,10 +6,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header::CONTENT_TYPE, request::Parts};
 use serde_json::{Map, Value, json};
 
-use super::{
-    Answer, BadDirective, Script, Shared,
-    body::ReplyBody,
-};
+use super::{Answer, BadDirective, Script, Shared, body::ReplyBody};
 
 /// The answer, if the path is about the mock itself.
 pub(super) fn answer(shared: &Shared, parts: &Parts, body: &Bytes) -> Option<Response<ReplyBody>> {
@@ -24,10 +21,7 @@ pub(super) fn answer(shared: &Shared, parts: &Parts, body: &Bytes) -> Option<Res
                 shared.script.store(Arc::new(script));
                 json_response(StatusCode::OK, &json!({"script": "set"}))
             }
-            Err(bad) => json_response(
-                StatusCode::BAD_REQUEST,
-                &json!({"error": bad.to_string()}),
-            ),
+            Err(bad) => json_response(StatusCode::BAD_REQUEST, &json!({"error": bad.to_string()})),
         },
         (&Method::DELETE, "/mock/script") => {
             shared.script.store(Arc::clone(&shared.initial));
@@ -75,7 +69,9 @@ fn read_item(item: &Value) -> Result<Answer, BadDirective> {
 fn read_fields(fields: &Map<String, Value>) -> Result<Answer, BadDirective> {
     let mut answer = Answer::ok();
     for (name, value) in fields {
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let text = value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned);
         answer.set(&name.replace('_', "-"), &text)?;
     }
     Ok(answer)

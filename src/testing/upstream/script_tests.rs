@@ -69,11 +69,7 @@ fn each_header_sets_its_field() {
         ("x-mock-fault", "end:1", Answer::fault(Fault::End(1))),
         ("x-mock-fault", "error:1", Answer::fault(Fault::Error(1))),
     ] {
-        assert_eq!(
-            steer(&[(name, value)]),
-            Ok(Some(answer)),
-            "{name}: {value}"
-        );
+        assert_eq!(steer(&[(name, value)]), Ok(Some(answer)), "{name}: {value}");
     }
 }
 

@@ -176,12 +176,7 @@ fn in_dialect(
             .status
             .unwrap_or_else(|| errors::status(ask.dialect, kind));
         *head.status_mut() = status;
-        errors::hint(
-            head.headers_mut(),
-            ask.dialect,
-            status,
-            answer.retry_after,
-        );
+        errors::hint(head.headers_mut(), ask.dialect, status, answer.retry_after);
         let error = errors::body(ask, kind, status, answer.retry_after).to_string();
         return whole(head, JSON, error.into(), answer.fault);
     }

@@ -58,9 +58,7 @@ fn chat(ask: &Ask, tokens: &[String]) -> Vec<Piece> {
         }
         data(&chunk)
     };
-    let choice = |delta: Value, finish: Option<&str>| {
-        json!([{"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish}])
-    };
+    let choice = |delta: Value, finish: Option<&str>| json!([{"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish}]);
     let mut out = vec![other(chunk(
         choice(json!({"role": "assistant", "content": ""}), None),
         None,
