@@ -1,6 +1,6 @@
 //! Every subcommand and flag.
 
-use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, str::FromStr};
+use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, str::FromStr, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -15,6 +15,12 @@ use crate::testing::upstream::Answer;
     arg_required_else_help = true,
     after_help = "\
 Examples:
+  llmesh demo
+      A bad day, a canary and an outage on mock LLM services: what callers see, in a table.
+  llmesh check -f mesh/
+      What is wrong in a folder of Istio resources, where, and what to write instead.
+  llmesh run -f mesh/
+      Serve them: calls go to 127.0.0.1:15001, with the service's name as Host.
   llmesh mock --listen 127.0.0.1:9001=v1 --listen 127.0.0.1:9011=v2
       Two fake LLM endpoints that answer and fail on command; `llmesh mock --help` says how.
 
@@ -32,6 +38,14 @@ pub struct Cli {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// The proxy: serve a mesh's resources, and follow their changes.
+    Run(RunArgs),
+    /// Load and lint resources: every problem, its place and the way out.
+    Check(CheckArgs),
+    /// The main job on embedded mock LLM services; needs no files and ends by itself.
+    Demo(DemoArgs),
+    /// What is in force in a running proxy, as istioctl shows it.
+    ProxyConfig(ProxyConfigArgs),
     /// Scripted LLM endpoints, for demos, benches and chaos tests.
     Mock(MockArgs),
 }
@@ -68,9 +82,7 @@ Examples:
   http_proxy=http://127.0.0.1:15001 ./my-service
       Or let an unchanged program use llmesh as its HTTP proxy.
   llmesh run -f mesh/ --overlay experiment.yaml
-      Try a fault injection or a canary; deleting experiment.yaml ends it.
-  llmesh run -f mesh/ --inbound 0.0.0.0:8080 --app 127.0.0.1:3000
-      Also guard a local application: limits, authorization, metrics.")]
+      Try a canary; deleting experiment.yaml ends it.")]
 pub struct RunArgs {
     /// Files and folders of Istio and llmesh resources; reloaded when they change.
     #[arg(short = 'f', long = "file", value_name = "PATH", num_args = 1.., required = true)]
@@ -81,12 +93,6 @@ pub struct RunArgs {
     /// Where programs of this host send their calls.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:15001")]
     pub outbound: SocketAddr,
-    /// Where other hosts reach the application given by --app.
-    #[arg(long, value_name = "ADDR", requires = "app")]
-    pub inbound: Option<SocketAddr>,
-    /// The application behind --inbound.
-    #[arg(long, value_name = "ADDR", requires = "inbound")]
-    pub app: Option<SocketAddr>,
     /// Statistics, metrics and the configuration in force.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:15000")]
     pub admin: SocketAddr,
@@ -96,9 +102,15 @@ pub struct RunArgs {
     /// The workload that this proxy stands for.
     #[command(flatten)]
     pub identity: IdentityArgs,
-    /// Refuse to start on a warning.
+    /// Treat what two resources claim at once (the same host) as an error.
     #[arg(long)]
     pub strict: bool,
+    /// How long a graceful stop waits for requests in flight.
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = parse_seconds)]
+    pub drain: Duration,
+    /// Write one line per request to stdout, with Istio's fields.
+    #[arg(long, value_enum, value_name = "FORMAT", num_args = 0..=1, default_missing_value = "json")]
+    pub access_log: Option<LogFormat>,
 }
 
 /// Who this process is in the mesh: what Sidecar, AuthorizationPolicy and `sourceLabels` select by.
@@ -156,12 +168,17 @@ pub enum Output {
 /// `llmesh demo`
 #[derive(Clone, Copy, Debug, Default, Args)]
 #[command(after_help = "\
-Starts mock LLM endpoints on free loopback ports, sends traffic at them with and without llmesh while they fail, and
-prints what each caller saw. Needs no files and no network, and ends by itself.
+Starts mock LLM endpoints on free loopback ports and the proxy in front of them, sends traffic while they fail, and
+prints what callers saw and whether it was as promised. Needs no files and no network, and ends by itself.
+Exit code: 0 all as promised, 1 a promise was broken, 2 it could not be staged.
 
 Example:
   llmesh demo")]
-pub struct DemoArgs {}
+pub struct DemoArgs {
+    /// How the report is written.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Output,
+}
 
 /// `llmesh mock`
 #[derive(Clone, Debug, Args)]
@@ -272,6 +289,11 @@ impl FromStr for Listen {
             label: label.map(str::to_owned),
         })
     }
+}
+
+fn parse_seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.trim_end_matches('s').parse::<f64>().ok().and_then(|s| Duration::try_from_secs_f64(s).ok());
+    seconds.ok_or_else(|| "expected seconds, such as 5 or 0.5".to_owned())
 }
 
 fn parse_label(text: &str) -> Result<(String, String), String> {

@@ -5,14 +5,14 @@ use std::{net::SocketAddr, process::ExitCode};
 use serde_json::Value;
 
 use super::{
-    args::{ProxyConfigArgs, Section},
+    args::{ConfigPart, Output, ProxyConfigArgs},
     fetch,
     table::Table,
 };
 
 /// Asks the admin port and prints tables, or Envoy's JSON with `-o json`.
-pub async fn run(args: ProxyConfigArgs) -> ExitCode {
-    match show(&args).await {
+pub async fn run(args: &ProxyConfigArgs) -> ExitCode {
+    match show(args).await {
         Ok(page) => {
             print!("{page}");
             ExitCode::SUCCESS
@@ -27,24 +27,24 @@ pub async fn run(args: ProxyConfigArgs) -> ExitCode {
 async fn show(args: &ProxyConfigArgs) -> Result<String, String> {
     let dump = json(args.admin, "/config_dump").await?;
     let clusters = json(args.admin, "/clusters?format=json").await?;
-    if args.json {
-        let value = match args.section {
-            Section::All => serde_json::json!({"config_dump": dump, "clusters": clusters}),
-            Section::Endpoints => clusters,
-            Section::Routes => part(&dump, "RoutesConfigDump").clone(),
-            Section::Clusters => part(&dump, "ClustersConfigDump").clone(),
-            Section::Listeners => part(&dump, "ListenersConfigDump").clone(),
-            Section::Secret => Value::Array(Vec::new()),
+    if args.output == Output::Json {
+        let value = match args.part {
+            ConfigPart::All => serde_json::json!({"config_dump": dump, "clusters": clusters}),
+            ConfigPart::Endpoints => clusters,
+            ConfigPart::Routes => part(&dump, "RoutesConfigDump").clone(),
+            ConfigPart::Clusters => part(&dump, "ClustersConfigDump").clone(),
+            ConfigPart::Listeners => part(&dump, "ListenersConfigDump").clone(),
+            ConfigPart::Secret => Value::Array(Vec::new()),
         };
         return Ok(format!("{value:#}\n"));
     }
-    Ok(match args.section {
-        Section::Routes => routes(&dump),
-        Section::Clusters => cluster_table(&dump),
-        Section::Endpoints => endpoints(&clusters, &dump),
-        Section::Listeners => listeners(&dump),
-        Section::Secret => secret(),
-        Section::All => [listeners(&dump), routes(&dump), cluster_table(&dump), endpoints(&clusters, &dump), secret()].join("\n"),
+    Ok(match args.part {
+        ConfigPart::Routes => routes(&dump),
+        ConfigPart::Clusters => cluster_table(&dump),
+        ConfigPart::Endpoints => endpoints(&clusters, &dump),
+        ConfigPart::Listeners => listeners(&dump),
+        ConfigPart::Secret => secret(),
+        ConfigPart::All => [listeners(&dump), routes(&dump), cluster_table(&dump), endpoints(&clusters, &dump), secret()].join("\n"),
     })
 }
 

@@ -15,7 +15,7 @@ use std::{net::SocketAddr, process::ExitCode, sync::Arc};
 use tokio::net::TcpListener;
 
 use self::tally::Tally;
-use super::args::DemoArgs;
+use super::args::{DemoArgs, Output};
 use crate::{
     base::BoxError,
     config::Source,
@@ -35,8 +35,8 @@ struct Stage {
 }
 
 /// Plays the story; prints the table.
-pub async fn run(args: DemoArgs) -> ExitCode {
-    match play(&args).await {
+pub async fn run(args: &DemoArgs) -> ExitCode {
+    match play(args).await {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -52,7 +52,7 @@ async fn play(args: &DemoArgs) -> Result<bool, BoxError> {
     eprintln!("llmesh demo: llm-service v1 (3 live endpoints, 1 dead) and v2 (2), behind {}", stage.proxy.outbound());
     let report = story::play(&stage).await?;
     stage.proxy.stop().await;
-    if args.json {
+    if args.output == Output::Json {
         println!("{:#}", report.to_json());
     } else {
         println!("{report}");

@@ -1,0 +1,58 @@
+//! The route stack: what spans all attempts of a request.
+
+use std::sync::Arc;
+
+use http::{HeaderValue, Request, Response};
+use tower::{ServiceBuilder, service_fn, util::BoxCloneSyncService};
+
+use super::{Boxed, Cluster};
+use crate::{
+    base::{BoxError, Error, Kind, SharedRng, time::Instant},
+    body::{Body, replay::Replay},
+    deadline::{DeadlineLayer, PropagateLayer},
+    retry::RetryLayer,
+    route::params::Forward,
+    trace::InjectLayer,
+};
+
+/// The stack of one weighted destination of a route, over its cluster's stack.
+#[must_use]
+pub fn route(forward: &Forward, cluster: &Cluster, inner: Boxed, rng: &SharedRng) -> Boxed {
+    let retry = RetryLayer::new(forward.retry.clone())
+        .with_ceiling(cluster.retries.clone())
+        .with_stats(Arc::clone(&cluster.retry_stats))
+        .with_rng(rng.clone());
+    let deadline = DeadlineLayer::new(forward.deadline.clone()).with_stats(Arc::clone(&cluster.deadline_stats));
+    let stack = ServiceBuilder::new()
+        .map_future(timed)
+        .map_response(|response: Response<_>| response.map(Body::new))
+        .layer(deadline)
+        .layer(retry)
+        .layer(InjectLayer::new(rng.clone()))
+        .layer(PropagateLayer::new())
+        .map_request(|request: Request<Replay<Body>>| request.map(Body::new))
+        .service(inner);
+    BoxCloneSyncService::new(stack)
+}
+
+/// What answers where a route names a cluster that does not exist: 503 `NC`.
+#[must_use]
+pub fn missing(cluster: &Arc<str>) -> Boxed {
+    let cluster = Arc::clone(cluster);
+    BoxCloneSyncService::new(service_fn(move |_: Request<Body>| {
+        let error = Error::new(Kind::NoCluster).with_detail(cluster.to_string());
+        std::future::ready(Err::<Response<Body>, BoxError>(error.into()))
+    }))
+}
+
+/// Adds `x-envoy-upstream-service-time`: milliseconds from the first send to the response head.
+async fn timed<F>(call: F) -> Result<Response<Body>, BoxError>
+where
+    F: Future<Output = Result<Response<Body>, BoxError>>,
+{
+    let begin = Instant::now();
+    let mut response = call.await?;
+    let millis = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
+    response.headers_mut().insert("x-envoy-upstream-service-time", HeaderValue::from(millis));
+    Ok(response)
+}
