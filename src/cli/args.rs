@@ -211,8 +211,8 @@ pub struct MockArgs {
     )]
     pub listen: Vec<Listen>,
     /// What to answer to requests without x-mock-* headers, such as `503` or `overloaded;delay-ms=20`.
-    #[arg(long, value_name = "ANSWER", default_value = "")]
-    pub answer: Answer,
+    #[arg(long, value_name = "ANSWER")]
+    pub answer: Option<Answer>,
     /// Worker threads [default: one a core].
     #[arg(long, value_name = "N")]
     pub workers: Option<NonZeroUsize>,

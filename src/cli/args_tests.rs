@@ -85,7 +85,7 @@ fn mock_listens_where_it_is_told() {
     assert_eq!(args.listen.len(), 2);
     let args: MockArgs = parse(&[]).unwrap();
     assert_eq!(args.listen, [listen("127.0.0.1:9001").unwrap()]);
-    assert_eq!(args.answer, Answer::ok());
+    assert_eq!(args.answer, None);
 }
 
 #[test]

@@ -31,11 +31,11 @@ async fn serve(args: MockArgs) -> ExitCode {
         Ok(signals) => signals,
         Err(e) => return cannot_run(format_args!("llmesh mock: cannot wait for signals: {e}")),
     };
-    let sequences = Sequences::new();
+    let (answer, sequences) = (args.answer.unwrap_or_default(), Sequences::new());
     let mut upstreams = Vec::new();
     for listen in args.listen {
         let address = listen.address;
-        match start(listen, &args.answer, &sequences).await {
+        match start(listen, &answer, &sequences).await {
             Ok(upstream) => upstreams.push(upstream),
             Err(e) => {
                 return cannot_run(format_args!("llmesh mock: cannot listen on {address}: {e}"));

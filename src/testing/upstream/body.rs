@@ -53,7 +53,7 @@ pub(super) enum Ending {
 pub(super) struct Aborted;
 
 /// Between the last chunk and a cut: so long the server has to write what it holds, which an error would discard.
-const FLUSH: Duration = Duration::from_millis(5);
+const FLUSH: Duration = Duration::from_millis(10);
 
 // === impl ReplyBody ===
 

@@ -45,6 +45,7 @@ mod answer;
 mod body;
 mod conn;
 mod dialect;
+mod directive;
 mod errors;
 mod reply;
 mod script;
@@ -53,7 +54,8 @@ mod serve;
 mod stream;
 
 pub use self::{
-    answer::{Answer, BadDirective, ErrorKind, Fault},
+    answer::{Answer, ErrorKind, Fault},
+    directive::BadDirective,
     script::{Script, Sequences},
     seen::SeenRequest,
 };
@@ -165,6 +167,10 @@ impl Upstream {
     }
 
     /// Refuses new connections and lets open ones finish the requests they carry; waits for that without limit.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the connections that are left.
     pub async fn stop(&self) {
         self.refuse().await;
         self.shared.doors.finish().await;

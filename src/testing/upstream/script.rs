@@ -12,10 +12,7 @@ use std::{
 
 use http::HeaderMap;
 
-use super::{
-    answer::{Answer, BadDirective},
-    seen::SeenRequest,
-};
+use super::{answer::Answer, directive::BadDirective, seen::SeenRequest};
 
 /// A listener's plan: some answers in order, then a default; or a function.
 pub struct Script {
@@ -24,7 +21,10 @@ pub struct Script {
 }
 
 enum Plan {
-    Fixed { first: Vec<Answer>, then: Answer },
+    Fixed {
+        first: Vec<Answer>,
+        then: Box<Answer>,
+    },
     By(Box<dyn Fn(&SeenRequest) -> Answer + Send + Sync>),
 }
 
@@ -59,7 +59,7 @@ impl Script {
         Self {
             plan: Plan::Fixed {
                 first: answers.into_iter().collect(),
-                then: Answer::ok(),
+                then: Box::default(),
             },
             at: AtomicUsize::new(0),
         }
@@ -69,7 +69,7 @@ impl Script {
     #[must_use]
     pub fn then(mut self, answer: Answer) -> Self {
         if let Plan::Fixed { then, .. } = &mut self.plan {
-            *then = answer;
+            **then = answer;
         }
         self
     }
@@ -87,7 +87,7 @@ impl Script {
     pub(super) fn next(&self, seen: impl FnOnce() -> SeenRequest) -> Answer {
         match &self.plan {
             Plan::By(answer) => answer(&seen()),
-            Plan::Fixed { first, then } if first.is_empty() => then.clone(),
+            Plan::Fixed { first, then } if first.is_empty() => Answer::clone(then),
             Plan::Fixed { first, then } => {
                 let at = self.at.fetch_add(1, Ordering::Relaxed);
                 first.get(at).unwrap_or(then).clone()

@@ -149,7 +149,7 @@ fn respond(shared: &Shared, answer: Answer, parts: &Parts, body: &Bytes) -> Resp
         }
         Content::Dialect | Content::Error(_) => {
             let ask = Ask::read(parts, body);
-            in_dialect(shared, head, answer, &ask)
+            in_dialect(shared, head, &answer, &ask)
         }
     }
 }
@@ -157,7 +157,7 @@ fn respond(shared: &Shared, answer: Answer, parts: &Parts, body: &Bytes) -> Resp
 fn in_dialect(
     shared: &Shared,
     mut head: Response<()>,
-    answer: Answer,
+    answer: &Answer,
     ask: &Ask,
 ) -> Response<ReplyBody> {
     let in_stream = match answer.fault {
@@ -199,7 +199,7 @@ fn in_dialect(
         let content_type = HeaderValue::from_static(stream::content_type(ask));
         head.headers_mut()
             .insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        played(head, content_type, pieces, &answer)
+        played(head, content_type, pieces, answer)
     } else {
         let bytes = match in_stream {
             Some(_) => error().to_string().into(),
@@ -216,7 +216,8 @@ fn whole(
     fault: Option<Fault>,
 ) -> Response<ReplyBody> {
     let (mut parts, ()) = head.into_parts();
-    parts.headers.insert(CONTENT_TYPE, content_type);
+    // Unless the script names one.
+    parts.headers.entry(CONTENT_TYPE).or_insert(content_type);
     let (keep, ending) = match fault {
         Some(Fault::Cut(n) | Fault::End(n)) => (n, Ending::Cut),
         Some(Fault::Stall(n)) => (n, Ending::Stall),
@@ -239,7 +240,8 @@ fn played(
     answer: &Answer,
 ) -> Response<ReplyBody> {
     let (mut parts, ()) = head.into_parts();
-    parts.headers.insert(CONTENT_TYPE, content_type);
+    // Unless the script names one.
+    parts.headers.entry(CONTENT_TYPE).or_insert(content_type);
     let ending = match answer.fault {
         Some(Fault::Cut(n)) => {
             pieces.truncate(n);
