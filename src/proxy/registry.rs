@@ -13,18 +13,19 @@ use std::{
 
 use arc_swap::ArcSwap;
 use http::{Request, Response};
+use tokio::task::JoinSet;
 use tower::Service;
 
 use super::{
     connect::Connect,
-    discovery::{self, Resolve},
+    discovery::{self, Resolve, Resolved},
     pool::{Limits, Pool},
 };
 use crate::{
     balance::Endpoint,
     base::{BoxError, SharedRng, ext::Record, time::Instant},
     body::Body,
-    llm::LlmMakeClassifier,
+    llm::LlmClassifier,
     model::{self, ClusterName, Discovery, Model},
     stack::{self, Boxed, EndpointService, endpoint},
 };
@@ -74,21 +75,27 @@ impl Registry {
         Self { clusters: Arc::default(), connect, resolve, rng }
     }
 
-    /// Brings the clusters in line with a model. Unchanged ones are not touched.
-    pub(super) fn apply(&self, model: &Model) -> BTreeMap<Arc<str>, Arc<Upstream>> {
-        let mut clusters = self.clusters.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut next = BTreeMap::new();
-        for (name, wanted) in &model.clusters {
-            let upstream = match clusters.get(name) {
-                Some(known) => {
-                    known.set(wanted, self);
-                    Arc::clone(known)
+    /// Brings the clusters in line with a model. Unchanged ones are not touched. Waits (bounded) for the first answers of
+    /// new names.
+    pub(super) async fn apply(&self, model: &Model) -> BTreeMap<Arc<str>, Arc<Upstream>> {
+        let mut resolving = JoinSet::new();
+        let next = {
+            let mut clusters = self.clusters.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut next = BTreeMap::new();
+            for (name, wanted) in &model.clusters {
+                let (upstream, moved) = match clusters.get(name) {
+                    Some(known) => (Arc::clone(known), known.set(wanted)),
+                    None => (Upstream::new(wanted, self), true),
+                };
+                if moved {
+                    resolving.spawn(Arc::clone(&upstream).discover(Arc::clone(&self.resolve), self.rng.clone()));
                 }
-                None => Upstream::new(wanted, self),
-            };
-            next.insert(Arc::clone(name), upstream);
-        }
-        clusters.clone_from(&next);
+                next.insert(Arc::clone(name), upstream);
+            }
+            clusters.clone_from(&next);
+            next
+        };
+        while resolving.join_next().await.is_some() {}
         next
     }
 }
@@ -110,54 +117,47 @@ impl Upstream {
             connect: Arc::clone(&registry.connect),
         });
         let service = state.service(dial(&pools, &state), &registry.rng);
-        let upstream = Arc::new(Self {
+        Arc::new(Self {
             name: wanted.name.clone(),
             model: ArcSwap::from_pointee(wanted.clone()),
             state,
             pools,
             service,
             refresher: Mutex::new(None),
-        });
-        upstream.discover(wanted, registry);
-        upstream
+        })
     }
 
-    fn set(&self, wanted: &model::Cluster, registry: &Registry) {
+    /// Puts changed parameters in force. Returns whether endpoints are found another way now.
+    fn set(&self, wanted: &model::Cluster) -> bool {
         let before = self.model.load_full();
         if *before == *wanted {
-            return;
+            return false;
         }
         self.model.store(Arc::new(wanted.clone()));
         self.state.set(wanted);
         self.pools.limits.set(wanted.pool.clone());
-        if before.discovery != wanted.discovery {
-            self.discover(wanted, registry);
-        }
+        before.discovery != wanted.discovery
     }
 
-    /// Makes the endpoints known: at once where they are addresses, by resolving where they are names.
-    fn discover(&self, wanted: &model::Cluster, registry: &Registry) {
+    /// Makes the endpoints known: at once where they are addresses, after the first answer where they are names.
+    async fn discover(self: Arc<Self>, resolve: Arc<dyn Resolve>, rng: SharedRng) {
+        let discovery = match &self.model().discovery {
+            // The address the caller used is the one its Host names.
+            Discovery::Original => Discovery::Dns(vec![model::Endpoint::new(self.name.host.clone(), self.name.port)]),
+            other => other.clone(),
+        };
+        let labels = versions(&discovery);
         let update = {
             let (endpoints, pools) = (self.state.endpoints.clone(), Arc::clone(&self.pools));
-            move |known: &[(SocketAddr, model::Endpoint)]| {
-                pools.keep(known);
-                endpoints.update_from(known.iter().map(|(address, e)| (*address, e.weight)));
+            move |known: Vec<Resolved>| {
+                pools.keep(&known, &labels);
+                endpoints.update_from(known.iter().map(|r| (r.address, r.weight)));
             }
         };
-        let mut refresher = self.refresher.lock().unwrap_or_else(PoisonError::into_inner);
-        *refresher = None;
-        let (names, first_only) = match &wanted.discovery {
-            Discovery::Static(endpoints) => {
-                update(&discovery::literal(endpoints));
-                return;
-            }
-            Discovery::Dns(endpoints) => (endpoints.clone(), false),
-            Discovery::DnsFirst(endpoints) => (endpoints.clone(), true),
-            // The address the caller used is the one its Host names.
-            Discovery::Original => (vec![model::Endpoint::new(wanted.name.host.clone(), wanted.name.port)], false),
-        };
-        let resolve = Arc::clone(&registry.resolve);
-        *refresher = Some(discovery::refresh(wanted.name.to_string(), names, first_only, resolve, update));
+        let params = discovery::Params { rng, ..discovery::Params::default() };
+        let (first, refresher) = discovery::start(&discovery, resolve, params, update.clone()).await;
+        update(first);
+        *self.refresher.lock().unwrap_or_else(PoisonError::into_inner) = refresher;
     }
 
     /// Its name.
@@ -203,14 +203,13 @@ impl fmt::Debug for Upstream {
 
 impl Pools {
     /// Keeps the pools of these addresses, makes new ones, drops (and so drains) the rest.
-    fn keep(&self, known: &[(SocketAddr, model::Endpoint)]) {
+    fn keep(&self, known: &[Resolved], versions: &[Option<Arc<str>>]) {
         let before = self.by_address.load();
-        let host = |address: SocketAddr, endpoint: &model::Endpoint| {
-            let pool = before.get(&address).map_or_else(|| self.pool(address), |h| h.pool.clone());
-            Noted { pool, version: endpoint.labels.get("version").map(|v| v.as_str().into()) }
+        let host = |r: &Resolved| {
+            let pool = before.get(&r.address).map_or_else(|| self.pool(r.address), |h| h.pool.clone());
+            Noted { pool, version: versions.get(r.origin).cloned().flatten() }
         };
-        let next = known.iter().map(|(address, endpoint)| (*address, host(*address, endpoint))).collect();
-        self.by_address.store(Arc::new(next));
+        self.by_address.store(Arc::new(known.iter().map(|r| (r.address, host(r))).collect()));
     }
 
     fn pool(&self, address: SocketAddr) -> Pool {
@@ -243,6 +242,15 @@ impl Service<Request<Body>> for Noted {
     }
 }
 
+/// The `version` label of each configured endpoint.
+fn versions(discovery: &Discovery) -> Arc<[Option<Arc<str>>]> {
+    let endpoints = match discovery {
+        Discovery::Static(all) | Discovery::Dns(all) | Discovery::DnsFirst(all) => all.as_slice(),
+        Discovery::Original => &[],
+    };
+    endpoints.iter().map(|e| e.labels.get("version").map(|v| v.as_str().into())).collect()
+}
+
 /// From a picked endpoint to the service that reaches it.
 fn dial(
     pools: &Arc<Pools>,
@@ -250,6 +258,6 @@ fn dial(
 ) -> impl Fn(&Arc<Endpoint>) -> EndpointService<Noted> + Clone + Send + Sync + use<> {
     let (pools, counters) = (Arc::clone(pools), Arc::clone(&state.counters));
     move |picked| {
-        endpoint(pools.host(picked.address()), &counters, LlmMakeClassifier::default())
+        endpoint(pools.host(picked.address()), &counters, LlmClassifier::default())
     }
 }

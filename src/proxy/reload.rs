@@ -3,16 +3,15 @@
 //! The whole input is read and compiled before anything is touched. On any error the last good configuration keeps
 //! serving, a counter is raised and each problem is logged with its place. An equal model changes nothing.
 
-use std::{
-    fmt,
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{fmt, path::PathBuf, sync::Arc};
+
+use arc_swap::ArcSwap;
+use tokio::sync::Mutex;
 
 use super::{registry::Registry, snapshot::Snapshot};
 use crate::{
     base::{Counter, SharedRng},
-    config::{self, Diagnostic, Severity},
+    config::{self, Diagnostic, Severity, Source},
     model::Model,
 };
 
@@ -24,6 +23,8 @@ pub struct Input {
     pub files: Vec<PathBuf>,
     /// Files and folders that win over [`files`](Self::files) for the same host.
     pub overlays: Vec<PathBuf>,
+    /// Texts that are no files; read before them.
+    pub inline: Vec<Source>,
     /// How they are read.
     pub options: config::Options,
 }
@@ -51,11 +52,10 @@ pub struct ReloadStats {
 /// Keeps the snapshot in step with the input.
 #[derive(Debug)]
 pub struct Reloader {
-    input: Input,
+    /// Held during a reload: one at a time.
+    input: Mutex<Input>,
     registry: Registry,
-    current: arc_swap::ArcSwap<Snapshot>,
-    /// One reload at a time.
-    busy: Mutex<()>,
+    current: ArcSwap<Snapshot>,
     rng: SharedRng,
     /// Counters of reloads.
     pub stats: ReloadStats,
@@ -70,12 +70,19 @@ impl Input {
         Self { files, ..Self::default() }
     }
 
+    /// These texts.
+    #[must_use]
+    pub fn inline(sources: Vec<Source>) -> Self {
+        Self { inline: sources, ..Self::default() }
+    }
+
     /// Reads and compiles everything.
     ///
     /// # Errors
     /// If a path cannot be read or a resource has an error.
     pub fn load(&self) -> Result<(Model, Vec<Diagnostic>), LoadError> {
-        let sources = config::read_paths(&self.files, &self.overlays).map_err(LoadError::Read)?;
+        let mut sources = self.inline.clone();
+        sources.extend(config::read_paths(&self.files, &self.overlays).map_err(LoadError::Read)?);
         let loaded = config::load(&sources, &self.options);
         match loaded.model {
             Some(model) => Ok((model, loaded.diagnostics)),
@@ -91,14 +98,15 @@ impl Reloader {
     ///
     /// # Errors
     /// As [`Input::load`].
-    pub fn start(input: Input, registry: Registry, rng: SharedRng) -> Result<Arc<Self>, LoadError> {
+    pub async fn start(input: Input, registry: Registry, rng: SharedRng) -> Result<Arc<Self>, LoadError> {
         let (model, diagnostics) = input.load()?;
         log(&diagnostics);
-        let snapshot = Snapshot::build(Arc::new(model), &registry, &rng);
+        let clusters = registry.apply(&model).await;
+        let snapshot = Snapshot::build(Arc::new(model), clusters, &rng);
         let stats = ReloadStats::default();
         stats.success.inc();
-        let current = arc_swap::ArcSwap::from_pointee(snapshot);
-        Ok(Arc::new(Self { input, registry, current, busy: Mutex::new(()), rng, stats }))
+        let current = ArcSwap::from_pointee(snapshot);
+        Ok(Arc::new(Self { input: Mutex::new(input), registry, current, rng, stats }))
     }
 
     /// What is in force now. Load it once per request.
@@ -107,26 +115,31 @@ impl Reloader {
         self.current.load_full()
     }
 
-    /// The state that outlives snapshots.
-    #[must_use]
-    pub fn registry(&self) -> &Registry {
-        &self.registry
-    }
-
-    /// Where configuration comes from.
-    #[must_use]
-    pub fn input(&self) -> &Input {
-        &self.input
-    }
-
     /// Reads everything again and puts it in force if it is good and different. Returns whether it changed anything.
-    pub fn reload(&self) -> bool {
-        let _one = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
-        let (model, diagnostics) = match self.input.load() {
+    pub async fn reload(&self) -> bool {
+        self.put_in_force(&*self.input.lock().await).await
+    }
+
+    /// Replaces the texts that are no files, as [`reload`](Self::reload) does for files. Bad ones are forgotten again.
+    pub async fn replace_inline(&self, sources: Vec<Source>) -> bool {
+        let mut input = self.input.lock().await;
+        let next = Input { inline: sources, ..input.clone() };
+        let changed = self.put_in_force(&next).await;
+        if changed {
+            *input = next;
+        }
+        changed
+    }
+
+    async fn put_in_force(&self, input: &Input) -> bool {
+        let (model, diagnostics) = match input.load() {
             Ok(loaded) => loaded,
             Err(error) => {
                 self.stats.failure.inc();
-                tracing::error!(target: "llmesh::config", "the changed configuration is refused, the last good one stays in force: {error}");
+                tracing::error!(
+                    target: "llmesh::config",
+                    "the changed configuration is refused, the last good one stays in force:\n{error}"
+                );
                 return false;
             }
         };
@@ -136,7 +149,8 @@ impl Reloader {
             return false;
         }
         log(&diagnostics);
-        let snapshot = Snapshot::build(Arc::new(model), &self.registry, &self.rng);
+        let clusters = self.registry.apply(&model).await;
+        let snapshot = Snapshot::build(Arc::new(model), clusters, &self.rng);
         tracing::info!(
             target: "llmesh::config",
             virtual_hosts = snapshot.model.virtual_hosts.len(),

@@ -12,10 +12,10 @@ use crate::{
     balance::{Balance, Dial, EndpointSet},
     base::{BoxError, Ceiling, SharedRng},
     body::Body,
-    classify::{layer::ClassifyLayer, service::Classify},
+    classify::{Classify, ClassifyLayer},
     deadline,
     limit::concurrency::ConcurrencyLayer,
-    llm::LlmMakeClassifier,
+    llm::LlmClassifier,
     model, retry,
 };
 
@@ -37,10 +37,10 @@ pub struct Cluster {
 }
 
 /// What an attempt goes through once its endpoint is picked.
-pub type EndpointService<S> = Count<Classify<S, LlmMakeClassifier>>;
+pub type EndpointService<S> = Count<Classify<S, LlmClassifier>>;
 
 /// Puts an attempt's own layers over the service that reaches its endpoint.
-pub fn endpoint<S>(inner: S, counters: &Arc<Counters>, classifier: LlmMakeClassifier) -> EndpointService<S> {
+pub fn endpoint<S>(inner: S, counters: &Arc<Counters>, classifier: LlmClassifier) -> EndpointService<S> {
     CountLayer::new(Arc::clone(counters)).layer(ClassifyLayer::new(classifier).layer(inner))
 }
 

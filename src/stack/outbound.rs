@@ -25,7 +25,7 @@ where
     let stack = ServiceBuilder::new()
         .map_response(|response: Response<_>| response.map(Body::new))
         .layer(MetricsLayer::new(reports))
-        .layer(RespondLayer::new())
+        .layer(RespondLayer::default())
         .layer(TraceLayer::new(trace).with_rng(rng.clone()))
         .map_request(|request: Request<_>| request.map(Body::new))
         .service(dispatch);

@@ -28,8 +28,8 @@ pub fn route(forward: &Forward, cluster: &Cluster, inner: Boxed, rng: &SharedRng
         .map_response(|response: Response<_>| response.map(Body::new))
         .layer(deadline)
         .layer(retry)
-        .layer(InjectLayer::new(rng.clone()))
-        .layer(PropagateLayer::new())
+        .layer(InjectLayer::new().with_rng(rng.clone()))
+        .layer(PropagateLayer)
         .map_request(|request: Request<Replay<Body>>| request.map(Body::new))
         .service(inner);
     BoxCloneSyncService::new(stack)

@@ -26,7 +26,11 @@ use std::{
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use tower::Service;
 
-use super::{drain::Drain, reload::Reloader, state::ServerState};
+use super::{
+    drain::{Phase, Signal},
+    reload::Reloader,
+    state::ServerState,
+};
 use crate::body::Body;
 
 /// Answers admin requests.
@@ -34,7 +38,7 @@ use crate::body::Body;
 pub struct Admin {
     reloader: Arc<Reloader>,
     state: Arc<ServerState>,
-    drain: Drain,
+    drain: Signal,
 }
 
 // === impl Admin ===
@@ -42,15 +46,19 @@ pub struct Admin {
 impl Admin {
     /// The pages of one proxy.
     #[must_use]
-    pub fn new(reloader: Arc<Reloader>, state: Arc<ServerState>, drain: Drain) -> Self {
+    pub fn new(reloader: Arc<Reloader>, state: Arc<ServerState>, drain: Signal) -> Self {
         Self { reloader, state, drain }
+    }
+
+    fn is_draining(&self) -> bool {
+        self.drain.watch().phase() != Phase::Serving
     }
 
     fn answer<B>(&self, request: &Request<B>) -> Response<Body> {
         let query = request.uri().query().unwrap_or_default();
         match (request.method(), request.uri().path()) {
             (&Method::POST, "/quitquitquit") => {
-                self.drain.start();
+                self.drain.drain();
                 text(StatusCode::OK, "OK\n")
             }
             (_, "/quitquitquit") => text(StatusCode::METHOD_NOT_ALLOWED, "use POST\n"),
@@ -63,7 +71,7 @@ impl Admin {
         let snapshot = self.reloader.snapshot();
         match path {
             "/" | "/help" => text(StatusCode::OK, HELP),
-            "/ready" if self.drain.is_started() => text(StatusCode::SERVICE_UNAVAILABLE, "DRAINING\n"),
+            "/ready" if self.is_draining() => text(StatusCode::SERVICE_UNAVAILABLE, "DRAINING\n"),
             "/ready" => text(StatusCode::OK, "LIVE\n"),
             "/stats" => self.stats(query),
             "/stats/prometheus" => self.prometheus(query),
@@ -72,7 +80,7 @@ impl Admin {
             "/config_dump" => json(&dump::config(&snapshot.model, &self.state.listeners())),
             "/server_info" => json(&serde_json::json!({
                 "version": env!("CARGO_PKG_VERSION"),
-                "state": if self.drain.is_started() { "DRAINING" } else { "LIVE" },
+                "state": if self.is_draining() { "DRAINING" } else { "LIVE" },
                 "uptime_current_epoch": format!("{}s", self.state.uptime().as_secs()),
             })),
             _ => text(StatusCode::NOT_FOUND, format!("no such page: see below\n\n{HELP}")),
