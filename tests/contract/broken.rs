@@ -19,6 +19,7 @@ use crate::matrix::{Breach, Subject, breaches};
 
 #[derive(Clone, Copy, Debug)]
 enum Fault {
+    None,
     CallsFreshClone,
     ReadyTooSoon,
     ReadyWithoutWaker,
@@ -132,6 +133,7 @@ async fn found(fault: Fault) -> Vec<Breach> {
 
 #[tokio::test(start_paused = true)]
 async fn each_fault_is_found() {
+    assert_eq!(found(Fault::None).await, []);
     for (fault, breach) in [
         (Fault::CallsFreshClone, Breach::Unready),
         (Fault::ReadyTooSoon, Breach::IgnoresPending),

@@ -2,6 +2,8 @@
 //!
 //! To add a service, add a `contract!` line in `services.rs`.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod broken;
 mod matrix;
 mod services;
