@@ -183,7 +183,7 @@ fn wait(params: &Params, attempt: u32, class: &Class, rng: &SharedRng) -> Option
         return Some((wait.clamp(own, own.saturating_add(AWS_HINT_SPAN)), true));
     }
     // Up to a tenth more, so that callers told the same do not come back together; never less.
-    (wait <= params.max_hint).then(|| (wait + wait.mul_f64(rng.unit() / 10.0), true))
+    (wait <= params.max_hint).then(|| (wait.saturating_add(wait.mul_f64(rng.unit() / 10.0)), true))
 }
 
 #[cfg(test)]
