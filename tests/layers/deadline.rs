@@ -1,5 +1,11 @@
 //! The deadline layer.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::await_holding_lock,
+    reason = "tests: a failed expectation panics, and one task runs"
+)]
+
 use std::{
     convert::Infallible,
     future::pending,

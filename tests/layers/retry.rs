@@ -1,5 +1,11 @@
 //! The retry layer.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::await_holding_lock,
+    reason = "tests: a failed expectation panics, and one task runs"
+)]
+
 use std::{
     collections::VecDeque,
     convert::Infallible,
