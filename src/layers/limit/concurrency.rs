@@ -57,6 +57,9 @@ pub struct ResponseFuture<F> {
     state: State<F>,
 }
 
+/// The response body of [`Concurrency`]: holds the permit until it is over.
+pub type ResponseBody<R> = Guarded<R, Option<Permit>>;
+
 #[pin_project(project = StateProj)]
 #[derive(Debug)]
 enum State<F> {
@@ -103,7 +106,7 @@ where
     S::Error: Into<BoxError>,
     R: Body,
 {
-    type Response = Response<Guarded<R, Option<Permit>>>;
+    type Response = Response<ResponseBody<R>>;
     type Error = BoxError;
     type Future = ResponseFuture<S::Future>;
 
@@ -128,7 +131,7 @@ where
     E: Into<BoxError>,
     R: Body,
 {
-    type Output = Result<Response<Guarded<R, Option<Permit>>>, BoxError>;
+    type Output = Result<Response<ResponseBody<R>>, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
