@@ -264,6 +264,47 @@ async fn waits_at_least_as_long_as_the_provider_asks() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn with_no_classifier_below_the_status_and_retry_after_decide() {
+    let calls = Arc::new(AtomicU32::new(0));
+    let seen = Arc::clone(&calls);
+    let inner = service_fn(move |_: Request<Replay<Full<Bytes>>>| {
+        let first = seen.fetch_add(1, Ordering::SeqCst) == 0;
+        let mut response = Response::new(Full::<Bytes>::default());
+        if first {
+            *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+            let value = HeaderValue::from_static("2");
+            response.headers_mut().insert("retry-after", value);
+        }
+        async { Ok::<_, BoxError>(response) }
+    });
+    let begin = Instant::now();
+    let (layer, stats) = layer(on("429", 1));
+    let response = layer.layer(inner).oneshot(request()).await.unwrap();
+    assert_eq!((response.status().as_u16(), stats.hinted.get()), (200, 1));
+    let waited = begin.elapsed();
+    assert!(waited >= secs(2) && waited <= ms(2201), "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_foreign_error_is_told_apart_by_its_source() {
+    let refused = std::io::ErrorKind::ConnectionRefused;
+    let calls = Arc::new(AtomicU32::new(0));
+    let seen = Arc::clone(&calls);
+    let inner = service_fn(move |_: Request<Replay<Full<Bytes>>>| {
+        let first = seen.fetch_add(1, Ordering::SeqCst) == 0;
+        async move {
+            if first {
+                return Err::<_, BoxError>(std::io::Error::from(refused).into());
+            }
+            Ok(Response::new(Full::<Bytes>::default()))
+        }
+    });
+    let (layer, _) = layer(on("connect-failure", 1));
+    assert!(layer.layer(inner).oneshot(request()).await.is_ok());
+    assert_eq!(calls.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_empty_account_is_asked_once_whatever_is_listed() {
     for outcome in [Outcome::QuotaExhausted, Outcome::RequestExceedsLimit] {
         let script = [Answer::Class(429, outcome, Some(ms(1)))];
