@@ -90,7 +90,9 @@ where
                 return result;
             };
             drop(result);
-            sleep(wait).await;
+            if !wait.is_zero() {
+                sleep(wait).await;
+            }
             self.ready().await?;
             self.shared.stats.retries.inc();
         }

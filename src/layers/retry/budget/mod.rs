@@ -14,7 +14,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use self::{bucket::Bucket, percent::Percent};
-use super::params::Budget;
+use super::{params::Budget, policy::throttled};
 use crate::{
     base::{Kind, time::Instant},
     classify::{Class, Outcome, Signal},
@@ -185,7 +185,7 @@ impl Price {
     pub fn of(class: &Class) -> Self {
         match (class.signal, class.outcome) {
             (Signal::Error(Kind::AttemptTimeout), _) | (_, Outcome::Timeout) => Self::Timeout,
-            (_, Outcome::RateLimited | Outcome::RampLimited) => Self::Throttle,
+            _ if throttled(class) => Self::Throttle,
             _ => Self::Fault,
         }
     }

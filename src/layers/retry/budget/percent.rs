@@ -2,8 +2,8 @@
 //!
 //! As Finagle's `RetryBudget`: each request deposits its share of a retry, each retry withdraws a whole one, both
 //! are forgotten after `ttl`, and a constant reserve (floor per second × `ttl`) stands below. Finagle and tower count
-//! in whole tokens and so round the share (0.6 becomes 1); here one retry is 100,000 units, exact for shares of up to
-//! five decimals.
+//! in whole tokens and so round the share (0.6 becomes 1); here one retry is ten million units, exact for shares of up to
+//! seven decimals.
 //!
 //! Time is cut into [`SLOTS`] slots a `ttl`, so a deposit lives between `ttl · (SLOTS−1)/SLOTS` and `ttl`.
 //!
@@ -23,7 +23,7 @@ use std::{
 use crate::base::time::Instant;
 
 /// One retry.
-const UNIT: i64 = 100_000;
+const UNIT: i64 = 10_000_000;
 const SLOTS: usize = 32;
 /// A slot's word: 20 bits of tick above 44 bits of signed sum.
 const NET_BITS: u32 = 44;
@@ -56,9 +56,8 @@ impl Percent {
 
     /// A request came in.
     pub(super) fn deposit(&self, share: f64, now: Instant) {
-        let units = units(share);
         let tick = self.advance(now);
-        self.add(units, tick);
+        let units = self.add(units(share), tick);
         self.balance.fetch_add(units, Ordering::AcqRel);
     }
 
@@ -111,11 +110,12 @@ impl Percent {
         }
     }
 
-    /// Notes `delta` in the slot of `tick`, so that it is undone when that slot expires.
-    fn add(&self, delta: i64, tick: u64) {
+    /// Notes `delta` in the slot of `tick`, so that it is undone when that slot expires. Returns how much of it the
+    /// slot could hold.
+    fn add(&self, delta: i64, tick: u64) -> i64 {
         let index = usize::try_from(tick % SLOTS as u64).unwrap_or(0);
         let Some(slot) = self.slots.get(index) else {
-            return;
+            return 0;
         };
         let mine = tick & TAG_MASK;
         let mut seen = slot.load(Ordering::Acquire);
@@ -123,17 +123,15 @@ impl Percent {
             let (tag, net) = unpack(seen);
             // A slot that others have already taken for a later tick is used as it is.
             let later = tag.wrapping_sub(mine) & TAG_MASK <= TAG_MASK / 2;
-            let (word, expired) = if later {
-                (pack(tag, net + delta), 0)
-            } else {
-                (pack(mine, delta), net)
-            };
+            let (tag, kept, expired) = if later { (tag, net, 0) } else { (mine, 0, net) };
+            let sum = (kept + delta).clamp(-NET_MAX, NET_MAX);
+            let word = pack(tag, sum);
             match slot.compare_exchange_weak(seen, word, Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => {
                     if expired != 0 {
                         self.balance.fetch_sub(expired, Ordering::AcqRel);
                     }
-                    return;
+                    return sum - kept;
                 }
                 Err(word) => seen = word,
             }
@@ -160,8 +158,7 @@ fn units(share: f64) -> i64 {
 }
 
 fn pack(tag: u64, net: i64) -> u64 {
-    let net = net.clamp(-NET_MAX, NET_MAX).cast_unsigned();
-    (tag << NET_BITS) | (net & ((1 << NET_BITS) - 1))
+    (tag << NET_BITS) | (net.cast_unsigned() & ((1 << NET_BITS) - 1))
 }
 
 fn unpack(word: u64) -> (u64, i64) {
