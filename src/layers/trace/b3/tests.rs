@@ -21,7 +21,7 @@ fn told(extracted: Option<Extracted>) -> String {
         Some(Extracted {
             context: Some(c), ..
         }) => {
-            let parent = c.parent.map_or("-".into(), |p| p.to_string());
+            let parent = c.parent.map_or_else(|| "-".into(), |p| p.to_string());
             format!(
                 "{} {} {parent} {:?} {}",
                 c.trace_id, c.span_id, c.sampled, c.debug
