@@ -3,14 +3,20 @@
 //! Exit codes: 0 done, 1 the command ran and found fault, 2 it could not run (bad flags, a port in use, an unreadable
 //! file).
 
-use std::process::ExitCode;
+use std::{num::NonZeroUsize, process::ExitCode};
 
 use clap::Parser;
 
 pub mod args;
+pub mod check;
+pub mod demo;
+pub mod fetch;
 pub mod logging;
 pub mod mock;
-pub mod progress;
+pub mod proxy_config;
+pub mod run;
+mod signals;
+pub mod table;
 
 use self::args::{Cli, Command};
 
@@ -25,7 +31,23 @@ pub fn main() -> ExitCode {
         return cannot_run(format_args!("llmesh: {e}"));
     }
     match cli.command {
-        Command::Mock(args) => mock::run(args),
+        Command::Run(args) => block_on(args.workers, run::run(args)),
+        Command::Check(args) => check::run(&args),
+        Command::Demo(args) => block_on(None, demo::run(&args)),
+        Command::Mock(args) => block_on(args.workers, mock::run(args)),
+        Command::ProxyConfig(args) => block_on(None, proxy_config::run(&args)),
+    }
+}
+
+/// Runs a command on a runtime with this many threads, or one a core.
+fn block_on(workers: Option<NonZeroUsize>, command: impl Future<Output = ExitCode>) -> ExitCode {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if let Some(workers) = workers {
+        builder.worker_threads(workers.get());
+    }
+    match builder.enable_all().build() {
+        Ok(runtime) => runtime.block_on(command),
+        Err(e) => cannot_run(format_args!("llmesh: cannot start worker threads: {e}")),
     }
 }
 

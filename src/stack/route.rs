@@ -29,7 +29,7 @@ pub fn route(forward: &Forward, cluster: &Cluster, inner: Boxed, rng: &SharedRng
         .layer(deadline)
         .layer(retry)
         .layer(InjectLayer::new().with_rng(rng.clone()))
-        .layer(PropagateLayer)
+        .layer(PropagateLayer::new())
         .map_request(|request: Request<Replay<Body>>| request.map(Body::new))
         .service(inner);
     BoxCloneSyncService::new(stack)

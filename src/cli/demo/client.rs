@@ -78,15 +78,16 @@ impl Client {
     }
 
     async fn exchange(&mut self, ask: &Ask) -> Result<(u16, Option<String>), BoxError> {
+        let usable = match &mut self.sender {
+            Some(sender) => sender.ready().await.is_ok(),
+            None => false,
+        };
+        if !usable {
+            self.sender = None;
+        }
         let sender = match &mut self.sender {
-            Some(sender) if sender.ready().await.is_ok() => sender,
-            _ => {
-                let stream = TcpStream::connect(self.address).await?;
-                stream.set_nodelay(true)?;
-                let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-                tokio::spawn(connection);
-                self.sender.insert(sender)
-            }
+            Some(sender) => sender,
+            none => none.insert(connect(self.address).await?),
         };
         let uri: Uri = format!("{}?case={}", ask.path, ask.case).parse()?;
         let mut request = Request::post(uri).header("host", "llm-service").header("content-type", "application/json");
@@ -99,6 +100,14 @@ impl Client {
         response.into_body().collect().await?;
         Ok((status, version))
     }
+}
+
+async fn connect(address: SocketAddr) -> Result<SendRequest<Full<Bytes>>, BoxError> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    tokio::spawn(connection);
+    Ok(sender)
 }
 
 /// Sends all requests over `workers` connections; counts each answer in `done` as it comes.

@@ -10,7 +10,7 @@ mod report;
 mod story;
 mod tally;
 
-use std::{net::SocketAddr, process::ExitCode, sync::Arc};
+use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
 use tokio::net::TcpListener;
 
@@ -51,7 +51,7 @@ async fn play(args: &DemoArgs) -> Result<bool, BoxError> {
     let stage = Stage::build().await?;
     eprintln!("llmesh demo: llm-service v1 (3 live endpoints, 1 dead) and v2 (2), behind {}", stage.proxy.outbound());
     let report = story::play(&stage).await?;
-    stage.proxy.stop().await;
+    stage.proxy.stop(Duration::from_secs(2)).await;
     if args.output == Output::Json {
         println!("{:#}", report.to_json());
     } else {
@@ -76,7 +76,7 @@ impl Stage {
             mesh = mesh.replace(name, &upstream.addr().port().to_string());
         }
         let tally = Arc::new(Tally::default());
-        let mut options = Options::new(Input::inline(vec![Source::new("demo/mesh.yaml", mesh.as_str())]));
+        let mut options = Options::new(Input::inline(vec![Source::new("demo/mesh.yaml", mesh.clone())]));
         options.outbound = SocketAddr::from(([127, 0, 0, 1], 0));
         options.admin = None;
         options.reports = vec![Arc::clone(&tally) as _];
@@ -85,8 +85,9 @@ impl Stage {
     }
 
     /// Puts a changed mesh in force.
-    fn reload(&self, change: impl Fn(&str) -> String) -> bool {
-        self.proxy.reloader().replace_inline(vec![Source::new("demo/mesh.yaml", change(&self.mesh))])
+    async fn reload(&self, change: impl Fn(&str) -> String) -> bool {
+        let source = Source::new("demo/mesh.yaml", change(&self.mesh));
+        self.proxy.reloader().replace_inline(vec![source]).await
     }
 }
 

@@ -28,11 +28,8 @@ impl Step {
             let done = Arc::clone(&done);
             tokio::spawn(async move {
                 loop {
-                    let mut stderr = std::io::stderr().lock();
                     // A terminal that is gone is no reason to stop.
-                    let _ = write!(stderr, "\r\x1b[2K  {name}  {}/{total}", done.get());
-                    let _ = stderr.flush();
-                    drop(stderr);
+                    let _ = write!(std::io::stderr(), "\r\x1b[2K  {name}  {}/{total}", done.get());
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             })

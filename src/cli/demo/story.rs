@@ -151,7 +151,7 @@ async fn outage(stage: &Stage, report: &mut Report) {
     report.expect(failed > 0 && v1_failed == 0, "v2's outage stays with v2's share", format!("{failed} failed, {v1_failed} of them v1's"));
     report.expect(ejected == 1, "half of v2 is ejected, never all", format!("{ejected} of 2"));
 
-    let changed = stage.reload(|mesh| mesh.replace("weight: 95", "weight: 100").replace("weight: 5}", "weight: 0}"));
+    let changed = stage.reload(|mesh| mesh.replace("weight: 95", "weight: 100").replace("weight: 5}", "weight: 0}")).await;
     let seen = send_all(stage.proxy.outbound(), vec![Ask::new("rollback", CANARY); 800], WORKERS, step.done()).await;
     step.end();
     report.expect(changed, "the new weights are in force", if changed { "yes" } else { "refused" });
