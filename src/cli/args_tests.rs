@@ -31,7 +31,8 @@ fn run_takes_several_paths_and_has_istios_ports() {
     assert_eq!(args.files, ["a", "b", "c"].map(PathBuf::from));
     assert_eq!(args.outbound.port(), 15001);
     assert_eq!(args.admin.port(), 15000);
-    assert!(args.inbound.is_none() && args.app.is_none() && !args.strict);
+    assert!(!args.strict && args.access_log.is_none());
+    assert_eq!(args.drain, Duration::from_secs(5));
     let label = |k: &str, v: &str| (k.to_owned(), v.to_owned());
     assert_eq!(args.identity.labels, [label("app", "x"), label("v", "")]);
 }
@@ -39,8 +40,7 @@ fn run_takes_several_paths_and_has_istios_ports() {
 #[test]
 fn bad_flags_are_refused() {
     assert!(parse::<RunArgs>(&[]).is_err(), "-f is required");
-    let alone = ["-f", "a", "--inbound", "127.0.0.1:1"];
-    assert!(parse::<RunArgs>(&alone).is_err(), "--inbound needs --app");
+    assert!(parse::<RunArgs>(&["-f", "a", "--drain", "soon"]).is_err());
     assert!(parse::<RunArgs>(&["-f", "a", "--workers", "0"]).is_err());
     assert!(parse::<RunArgs>(&["-f", "a", "--label", "app"]).is_err());
     assert!(parse::<CheckArgs>(&["-f", "a", "-o", "xml"]).is_err());
