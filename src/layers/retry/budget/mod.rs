@@ -29,7 +29,7 @@ pub struct RetryBudget {
 
 #[derive(Debug)]
 enum State {
-    Percent(Percent),
+    Percent(Box<Percent>),
     Bucket(Bucket),
 }
 
@@ -56,7 +56,7 @@ impl RetryBudget {
     #[must_use]
     pub fn new(params: Budget) -> Self {
         let state = match &params {
-            Budget::Percent { ttl, .. } => State::Percent(Percent::new(*ttl)),
+            Budget::Percent { ttl, .. } => State::Percent(Box::new(Percent::new(*ttl))),
             Budget::TokenBucket { capacity, .. } => State::Bucket(Bucket::new(*capacity)),
         };
         Self {
