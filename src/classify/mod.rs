@@ -7,7 +7,6 @@
 pub mod hint;
 pub mod http;
 pub mod layer;
-mod peeked;
 pub mod service;
 pub mod transport;
 
@@ -29,6 +28,8 @@ pub use self::{http::HttpClassifier, layer::ClassifyLayer, service::Classify};
 pub struct Class {
     /// The verdict.
     pub outcome: Outcome,
+    /// For an error inside a response ([`Outcome::StreamError`]): what that error means.
+    pub inner: Option<Outcome>,
     /// What was seen on the wire: what Envoy's retry and outlier rules look at.
     pub signal: Signal,
     /// How long the provider asked to wait.
@@ -37,13 +38,11 @@ pub struct Class {
     pub reset_at: Option<SystemTime>,
     /// Who takes the blame.
     pub scope: Scope,
+    /// Where the request may go instead. The outcome's rule, unless the provider's answer says more.
+    pub elsewhere: Elsewhere,
     /// Whether the same target may be asked again. The outcome's rule, unless the provider forbade it
     /// (`x-should-retry: false`).
     pub retry_same: bool,
-    /// Where the request may go instead. The outcome's rule, unless the provider's answer says more.
-    pub elsewhere: Elsewhere,
-    /// For an error inside a response ([`Outcome::StreamError`]): what that error means.
-    pub inner: Option<Outcome>,
     /// Whether any byte of the request may have reached the upstream.
     pub sent: bool,
     /// Whether the HTTP status alone decided, with no word from the provider: such a class does not overrule a status
@@ -215,13 +214,13 @@ impl Class {
     pub fn new(outcome: Outcome, signal: Signal) -> Self {
         Self {
             outcome,
+            inner: None,
             signal,
             hint: None,
+            elsewhere: outcome.elsewhere(),
             reset_at: None,
             scope: outcome.scope(),
             retry_same: outcome.retry_same(),
-            elsewhere: outcome.elsewhere(),
-            inner: None,
             sent: !matches!(outcome, Outcome::Connect | Outcome::Local),
             status_only: false,
         }

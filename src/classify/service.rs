@@ -1,10 +1,9 @@
 //! The service that classifies each attempt, and the body that finishes the job.
 
 use std::{
-    collections::VecDeque,
     fmt,
     future::Future,
-    mem,
+    ops::ControlFlow,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -12,26 +11,24 @@ use std::{
 use ::http::{HeaderMap, Request, Response, response};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::{BodyExt, combinators::MapErr};
 use pin_project::pin_project;
 use tower::Service;
 
 use crate::{
     base::{BoxError, Error, Kind, ext, time},
-    body::{End, Observe, Observed},
-    classify::{
-        Class, Classified, Classifier, MakeClassifier, Verdict,
-        peeked::{Over, Peeked},
+    body::{
+        End, Observe, Observed,
+        peek::{Held, Peek, Stopped},
     },
+    classify::{Class, Classified, Classifier, MakeClassifier, Verdict},
 };
-
-/// How many bytes of a body are held back at most while its class is open.
-pub const HOLD_CAP: usize = 64 * 1024;
 
 /// Classifies each attempt once, and leaves the result where all can read it: [`Classified`] in the response's
 /// extensions.
 ///
 /// The head usually decides. Where it does not, and the request's [`Attempt`](ext::Attempt) says that a retry may still
-/// follow, the first frames are held back, up to [`HOLD_CAP`], until the classifier decides: then an error that only the
+/// follow, the first frames are held back, up to 64 KiB, until the classifier decides: then an error that only the
 /// body shows can still be retried. Otherwise the response is handed on at once. The end is always noted: at the body's
 /// end, its error, or its drop.
 ///
@@ -48,13 +45,13 @@ pub struct Classify<S, M> {
 
 /// The future of a [`Classify`] service.
 #[pin_project]
-pub struct ResponseFuture<F, B, C> {
+pub struct ResponseFuture<F, B: Body, C> {
     #[pin]
     state: State<F, B, C>,
 }
 
 #[pin_project(project = StateProj)]
-enum State<F, B, C> {
+enum State<F, B: Body, C> {
     Called {
         #[pin]
         inner: F,
@@ -64,13 +61,16 @@ enum State<F, B, C> {
     Holding(Option<Hold<B, C>>),
 }
 
-struct Hold<B, C> {
+/// The inner body, with its error erased.
+type Erased<B> = MapErr<B, fn(<B as Body>::Error) -> BoxError>;
+
+struct Hold<B: Body, C> {
     parts: response::Parts,
-    body: Pin<Box<B>>,
+    peek: Peek<Erased<B>>,
     classifier: C,
-    held: VecDeque<Frame<Bytes>>,
-    bytes: usize,
-    frames: usize,
+    /// Data frames that the classifier has seen.
+    seen: usize,
+    trailers: Option<HeaderMap>,
 }
 
 /// A response body whose end decides the final class.
@@ -82,7 +82,7 @@ where
     C: Classifier,
 {
     #[pin]
-    inner: Observed<Peeked<B>, Watch<C>>,
+    inner: Observed<Held<Erased<B>>, Watch<C>>,
 }
 
 struct Watch<C> {
@@ -186,54 +186,19 @@ where
                             return Poll::Ready(Err(error));
                         }
                     };
-                    let (parts, body) = response.into_parts();
-                    match classifier.head(&parts, time::wall_now()) {
-                        Verdict::Done(class) => {
-                            let body = Peeked::untouched(body);
-                            return Poll::Ready(Ok(finish(
-                                parts,
-                                body,
-                                classifier,
-                                Some(class),
-                                None,
-                                0,
-                            )));
-                        }
-                        Verdict::Wait if body.is_end_stream() => {
-                            let class = classifier.end(None);
-                            let body = Peeked::untouched(body);
-                            let last = Some(class.clone());
-                            return Poll::Ready(Ok(finish(
-                                parts,
-                                body,
-                                classifier,
-                                Some(class),
-                                last,
-                                0,
-                            )));
-                        }
-                        Verdict::Wait if !may_retry => {
-                            let body = Peeked::untouched(body);
-                            return Poll::Ready(Ok(finish(parts, body, classifier, None, None, 0)));
-                        }
-                        Verdict::Wait => this.state.set(State::Holding(Some(Hold {
-                            parts,
-                            body: Box::pin(body),
-                            classifier,
-                            held: VecDeque::new(),
-                            bytes: 0,
-                            frames: 0,
-                        }))),
+                    match begin(classifier, response, may_retry) {
+                        Begun::Ready(response) => return Poll::Ready(Ok(response)),
+                        Begun::Held(hold) => this.state.set(State::Holding(Some(hold))),
                     }
                 }
                 StateProj::Holding(hold) => {
                     let Some(open) = hold.as_mut() else {
                         return Poll::Ready(Err(polled_after_end()));
                     };
-                    let (head, last, over) = ready!(open.poll(cx));
+                    let (head, last) = ready!(open.poll(cx));
                     return Poll::Ready(hold.take().map_or_else(
                         || Err(polled_after_end()),
-                        |hold| Ok(hold.finish(head, last, over)),
+                        |hold| Ok(hold.finish(head, last)),
                     ));
                 }
             }
@@ -241,7 +206,7 @@ where
     }
 }
 
-impl<F, B, C> fmt::Debug for ResponseFuture<F, B, C> {
+impl<F, B: Body, C> fmt::Debug for ResponseFuture<F, B, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseFuture").finish_non_exhaustive()
     }
@@ -255,8 +220,52 @@ fn polled_after_end() -> BoxError {
 
 // === impl Hold ===
 
-/// The class at the time of handing on, the class if the body is over, and how it ended.
-type Decision = (Option<Class>, Option<Class>, Option<Over>);
+enum Begun<B, C>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+    C: Classifier,
+{
+    Ready(Response<ResponseBody<B, C>>),
+    Held(Hold<B, C>),
+}
+
+/// Shows the head to the classifier; holds the body back if it must be seen and a retry may follow.
+fn begin<B, C>(mut classifier: C, response: Response<B>, may_retry: bool) -> Begun<B, C>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+    C: Classifier,
+{
+    let (parts, body) = response.into_parts();
+    let verdict = classifier.head(&parts, time::wall_now());
+    let body: Erased<B> = body.map_err(Into::into);
+    let (head, last) = match verdict {
+        Verdict::Done(class) => (Some(class), None),
+        Verdict::Wait if body.is_end_stream() => {
+            let class = classifier.end(None);
+            (Some(class.clone()), Some(class))
+        }
+        Verdict::Wait if may_retry => {
+            return Begun::Held(Hold {
+                parts,
+                peek: Peek::new(body),
+                classifier,
+                seen: 0,
+                trailers: None,
+            });
+        }
+        Verdict::Wait => (None, None),
+    };
+    Begun::Ready(finish(
+        parts,
+        Held::untouched(body),
+        classifier,
+        head,
+        last,
+        0,
+    ))
+}
 
 impl<B, C> Hold<B, C>
 where
@@ -264,57 +273,45 @@ where
     B::Error: Into<BoxError>,
     C: Classifier,
 {
-    /// Takes frames until the class is decided, the body is over or the cap is reached.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Decision> {
-        loop {
-            let over = |class: Class, over| (Some(class.clone()), Some(class), Some(over));
-            match ready!(self.body.as_mut().poll_frame(cx)) {
-                None => return Poll::Ready(over(self.classifier.end(None), Over::Complete)),
-                Some(Err(error)) => {
-                    let error = error.into();
-                    let class = self.classifier.error(&error);
-                    return Poll::Ready(over(class, Over::Failed(error)));
+    /// Takes frames until the class is decided, the body is over or the cap is reached. The class at the time of handing
+    /// on, and the final class if the body is over.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(Option<Class>, Option<Class>)> {
+        let Self {
+            peek,
+            classifier,
+            seen,
+            trailers,
+            ..
+        } = self;
+        let stopped = ready!(peek.poll_until(cx, |frame| {
+            if let Some(chunk) = frame.data_ref() {
+                *seen += 1;
+                if let Verdict::Done(class) = classifier.frame(chunk) {
+                    return ControlFlow::Break(class);
                 }
-                Some(Ok(frame)) => {
-                    if let Some(trailers) = frame.trailers_ref() {
-                        let class = self.classifier.end(Some(trailers));
-                        self.held.push_back(frame);
-                        return Poll::Ready(over(class, Over::Complete));
-                    }
-                    let verdict = frame.data_ref().map(|chunk| {
-                        self.bytes += chunk.len();
-                        self.frames += 1;
-                        self.classifier.frame(chunk)
-                    });
-                    self.held.push_back(frame);
-                    if let Some(Verdict::Done(class)) = verdict {
-                        return Poll::Ready((Some(class), None, None));
-                    }
-                    if self.body.is_end_stream() {
-                        return Poll::Ready(over(self.classifier.end(None), Over::Complete));
-                    }
-                    if self.bytes >= HOLD_CAP {
-                        return Poll::Ready((None, None, None));
-                    }
-                }
+            } else {
+                *trailers = frame.trailers_ref().cloned();
             }
-        }
+            ControlFlow::Continue(())
+        }));
+        let class = match (stopped, peek.error()) {
+            (Stopped::Decided(class), _) => return Poll::Ready((Some(class), None)),
+            (Stopped::Full, _) => return Poll::Ready((None, None)),
+            (Stopped::Failed, Some(error)) => classifier.error(error),
+            (Stopped::Ended | Stopped::Failed, _) => classifier.end(trailers.as_ref()),
+        };
+        Poll::Ready((Some(class.clone()), Some(class)))
     }
 
-    fn finish(
-        mut self,
-        head: Option<Class>,
-        last: Option<Class>,
-        over: Option<Over>,
-    ) -> Response<ResponseBody<B, C>> {
-        let body = Peeked::new(mem::take(&mut self.held), over, self.body);
-        finish(self.parts, body, self.classifier, head, last, self.frames)
+    fn finish(self, head: Option<Class>, last: Option<Class>) -> Response<ResponseBody<B, C>> {
+        let body = self.peek.into_body();
+        finish(self.parts, body, self.classifier, head, last, self.seen)
     }
 }
 
 fn finish<B, C>(
     mut parts: response::Parts,
-    body: Peeked<B>,
+    body: Held<Erased<B>>,
     classifier: C,
     head: Option<Class>,
     last: Option<Class>,

@@ -191,6 +191,7 @@ impl Attempt {
         class.scope = finding.scope;
         class.elsewhere = finding.elsewhere;
         class.reset_at = finding.reset_at;
+        class.status_only = finding.status_only;
         class.retry_same = finding.retry_same && !forbidden(&head.headers);
         class.hint = wait::hint(&finding, &head.headers, fault, head.now);
         class

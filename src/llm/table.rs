@@ -40,6 +40,8 @@ pub(crate) struct Finding {
     pub(crate) reset_at: Option<SystemTime>,
     /// Repeat at once where no wait is asked for.
     pub(crate) immediate: bool,
+    /// Nothing but the HTTP status was known.
+    pub(crate) status_only: bool,
 }
 
 /// Codes for money and allowance that are gone, with no date.
@@ -184,7 +186,10 @@ pub(crate) fn decide(e: &Evidence<'_>) -> Finding {
         .or_else(|| exact(e))
         .or_else(|| text(e))
         .or_else(|| words(e))
-        .unwrap_or_else(|| by_status(e))
+        .unwrap_or_else(|| Finding {
+            status_only: !e.llm || e.fault.is_silent(),
+            ..by_status(e)
+        })
 }
 
 /// The status that stands for a response: the inner one of a 424, the body's one of an error under a 2xx.
@@ -433,6 +438,7 @@ impl From<Outcome> for Finding {
             retry_same: outcome.retry_same(),
             reset_at: None,
             immediate: outcome == Outcome::OutputInvalid,
+            status_only: false,
         }
     }
 }
