@@ -275,6 +275,7 @@ fn ip(text: &str) -> Option<IpAddr> {
 /// Name servers rotate their answers: order is not a change.
 fn same(a: &[Resolved], b: &[Resolved]) -> bool {
     let key = |r: &Resolved| (r.address, r.weight, r.origin);
-    let (a, b): (HashSet<_>, HashSet<_>) = (a.iter().map(key).collect(), b.iter().map(key).collect());
+    let (a, b): (HashSet<_>, HashSet<_>) =
+        (a.iter().map(key).collect(), b.iter().map(key).collect());
     a == b
 }

@@ -26,7 +26,7 @@ use tokio::{sync::Notify, task::JoinSet};
 use tower::{Service, ServiceExt, util::Oneshot};
 
 use super::{
-    drain::{Phase, Watch},
+    drain::Watch,
     listener::{Accept, Backoff, Info},
 };
 use crate::{
@@ -54,6 +54,9 @@ pub struct Params {
 
 /// How long a connection on which no request came yet is kept after draining has begun: it may be on its way.
 const FIRST_REQUEST_GRACE: Duration = Duration::from_millis(250);
+
+/// How many connections are still taken from the listen queue when draining begins.
+const BACKLOG: usize = 1024;
 
 /// Bytes of request body that one HTTP/2 stream may have unread.
 const STREAM_WINDOW: u32 = 256 << 10;
@@ -107,29 +110,38 @@ where
     let builder = builder(&params);
     let mut connections = JoinSet::new();
     let mut backoff = Backoff::default();
-    let mut draining = pin!(drain.draining());
+    let mut start = |connections: &mut JoinSet<()>, io, info| {
+        let edge = Edge {
+            inner: make(&info),
+            info,
+            seen: Arc::default(),
+        };
+        connections.spawn(connection(builder.clone(), io, edge, params, drain.clone()));
+    };
     loop {
         let accepted = tokio::select! {
             biased;
-            // Before the drain: what waits to be accepted now came while this was still serving.
+            () = drain.draining() => break,
             accepted = listener.accept() => accepted,
-            () = draining.as_mut() => break,
             Some(_) = connections.join_next(), if !connections.is_empty() => continue,
         };
         match accepted {
             Ok((io, info)) => {
                 backoff.reset();
-                let edge = Edge {
-                    inner: make(&info),
-                    info,
-                    seen: Arc::default(),
-                };
-                connections.spawn(connection(builder.clone(), io, edge, params, drain.clone()));
+                start(&mut connections, io, info);
             }
-            Err(error) => rest(&mut backoff, &error).await,
+            Err(error) => tokio::select! {
+                () = rest(&mut backoff, &error) => {}
+                () = drain.draining() => {}
+            },
         }
-        if drain.phase() == Phase::Stopped {
-            break;
+    }
+    // What waits to be accepted now was promised a server.
+    for _ in 0..BACKLOG {
+        tokio::select! {
+            biased;
+            Ok((io, info)) = listener.accept() => start(&mut connections, io, info),
+            () = std::future::ready(()) => break,
         }
     }
     drop(listener);

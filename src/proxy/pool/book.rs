@@ -48,6 +48,17 @@ struct Waiting<C> {
     to: oneshot::Sender<Grant<C>>,
 }
 
+/// How a connection comes free.
+#[derive(Clone, Copy)]
+pub(super) struct Free {
+    /// When.
+    pub(super) now: Instant,
+    /// The ceiling.
+    pub(super) max: u64,
+    /// Whether it may wait for a request.
+    pub(super) keep: bool,
+}
+
 /// What became of a connection that was given back.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Put<C> {
@@ -150,7 +161,10 @@ impl<C, O: Clone> Book<C, O> {
     fn most_in_need(&mut self) -> Option<&mut Lane<C, O>> {
         self.lanes
             .values_mut()
-            .filter_map(|lane| lane.unserved().map(|ticket| ((lane.open > 0, ticket), lane)))
+            .filter_map(|lane| {
+                lane.unserved()
+                    .map(|ticket| ((lane.open > 0, ticket), lane))
+            })
             .min_by_key(|(need, _)| *need)
             .map(|(_, lane)| lane)
     }
@@ -176,17 +190,11 @@ impl<C, O: Clone> Book<C, O> {
             .is_some_and(|lane| lane.unserved().is_some())
     }
 
-    /// A connection is free: for the request that waits longest, else idle.
-    pub(super) fn put(
-        &mut self,
-        lane: u64,
-        id: u64,
-        connection: C,
-        (now, max): (Instant, u64),
-    ) -> Put<C> {
+    /// A connection is free: for the request that waits longest, else idle if it may be kept.
+    pub(super) fn put(&mut self, lane: u64, id: u64, connection: C, how: Free) -> Put<C> {
         // Below the ceiling nobody needs another lane's place.
         let short = |starving: bool| {
-            (self.open >= max)
+            (self.open >= how.max)
                 .then(|| self.shortest(lane, starving))
                 .flatten()
         };
@@ -204,10 +212,11 @@ impl<C, O: Clone> Book<C, O> {
         }
         match lane.hand(connection) {
             None => Put::Handed,
+            Some(connection) if !how.keep => Put::Close(connection),
             Some(connection) => {
                 lane.idle.push(Idle {
                     id,
-                    since: now,
+                    since: how.now,
                     connection,
                 });
                 Put::Stored

@@ -11,11 +11,7 @@ use std::{
 
 use tokio::runtime::Handle;
 
-use super::{
-    Limits,
-    error::DialFailure,
-    http1, http2,
-};
+use super::{Limits, error::DialFailure, http1, http2};
 use crate::{
     base::{Kind, error::ConnectFailure, time::Instant},
     proxy::connect::{BoxIo, Connect, Dial},
@@ -37,11 +33,7 @@ pub(super) struct Endpoint {
 // === impl Endpoint ===
 
 impl Endpoint {
-    pub(super) fn new(
-        address: SocketAddr,
-        limits: Limits,
-        connect: Arc<dyn Connect>,
-    ) -> Arc<Self> {
+    pub(super) fn new(address: SocketAddr, limits: Limits, connect: Arc<dyn Connect>) -> Arc<Self> {
         Arc::new_cyclic(|me: &Weak<Self>| {
             let lane = limits.book().add(me.clone());
             Self {
@@ -118,13 +110,18 @@ impl Endpoint {
             Ok(io) => return Ok(io),
             Err(error) => error,
         };
-        let stats = self.limits.stats();
-        stats.cx_connect_fail.inc();
-        if error.kind() == Kind::Connect(ConnectFailure::Timeout) {
-            stats.cx_connect_timeout.inc();
-        }
+        self.count_failed(error.kind() == Kind::Connect(ConnectFailure::Timeout));
         tracing::debug!(address = %self.address, error = %error, "dial failed");
         Err(DialFailure::new(&error))
+    }
+
+    /// A connection could not be made.
+    pub(super) fn count_failed(&self, timeout: bool) {
+        let stats = self.limits.stats();
+        stats.cx_connect_fail.inc();
+        if timeout {
+            stats.cx_connect_timeout.inc();
+        }
     }
 
     /// When a connection must next be looked at: at the end of its idle time if it is idle since `since`, or at the

@@ -34,6 +34,27 @@ impl DialFailure {
         }
     }
 
+    /// The peer took the connection and does not speak HTTP/2.
+    pub(super) fn not_http2(error: Option<hyper::Error>) -> Self {
+        let kind = match error.as_ref().map(kind_of) {
+            Some(Kind::UpstreamProtocol) => Kind::UpstreamProtocol,
+            _ => Kind::Connect(ConnectFailure::Refused),
+        };
+        let cause = error.map_or_else(
+            || "closed before its settings came".to_owned(),
+            |e| e.to_string(),
+        );
+        Self { kind, cause }
+    }
+
+    /// The peer did not say its settings in time.
+    pub(super) fn no_settings() -> Self {
+        Self {
+            kind: Kind::Connect(ConnectFailure::Timeout),
+            cause: "no HTTP/2 settings came".to_owned(),
+        }
+    }
+
     /// The runtime is going away and with it the task that dials.
     pub(super) fn abandoned() -> Self {
         Self {

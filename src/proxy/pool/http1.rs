@@ -12,18 +12,13 @@ use tokio::{
 
 use super::{
     Active, Upload, Uploading,
-    book::{Grant, Put, Rest},
+    book::{Free, Grant, Put, Rest},
     endpoint::{Endpoint, pump},
     error::{self, DialFailure},
     pending::{Pending, Queue},
     socket::{Place, Socket},
 };
-use crate::base::{
-    BoxError, Error, Kind,
-    error::ResetReason,
-    ext::TryClock,
-    time::Instant,
-};
+use crate::base::{BoxError, Error, Kind, error::ResetReason, ext::TryClock, time::Instant};
 
 /// How many dead connections one request may be handed before it gives up.
 const REPLACEMENTS: usize = 8;
@@ -48,7 +43,10 @@ struct Ticket {
 
 impl Queue for Ticket {
     fn leave(&self) {
-        self.endpoint.limits().book().leave(self.endpoint.lane(), self.ticket);
+        self.endpoint
+            .limits()
+            .book()
+            .leave(self.endpoint.lane(), self.ticket);
     }
 }
 
@@ -256,18 +254,17 @@ async fn ready(conn: &mut Option<Conn>) -> bool {
 /// A connection is free: to the next request, to the idle ones, or closed.
 fn free(endpoint: &Endpoint, conn: Conn) {
     let now = Instant::now();
-    if endpoint.is_draining() {
-        return;
-    }
     let limits = endpoint.limits();
     if endpoint.is_too_old(conn.born, now) {
         limits.stats().cx_max_duration.inc();
         return;
     }
-    let max = u64::from(limits.params().max_connections);
-    let put = limits
-        .book()
-        .put(endpoint.lane(), conn.id, conn, (now, max));
+    let how = Free {
+        now,
+        max: u64::from(limits.params().max_connections),
+        keep: !endpoint.is_draining(),
+    };
+    let put = limits.book().put(endpoint.lane(), conn.id, conn, how);
     if let Put::Close(conn) = put {
         drop(conn);
     }
@@ -284,7 +281,11 @@ fn check(endpoint: &Endpoint, id: u64, born: Instant) -> Instant {
         }
         return endpoint.next_check(now, born, now);
     }
-    let Some(limit) = limits.params().idle_timeout.and_then(|d| now.checked_sub(d)) else {
+    let Some(limit) = limits
+        .params()
+        .idle_timeout
+        .and_then(|d| now.checked_sub(d))
+    else {
         return endpoint.next_check(now, born, now);
     };
     let rest = limits.book().rest(endpoint.lane(), id, Some(limit));

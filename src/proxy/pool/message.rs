@@ -28,8 +28,8 @@ pub(super) fn for_http1(request: &mut Request<Body>) -> Result<(), Error> {
         && let Some(authority) = request.uri().authority()
     {
         let host = without_userinfo(authority);
-        let value = HeaderValue::from_str(host)
-            .map_err(|e| Error::new(Kind::BadRequest).with_source(e))?;
+        let value =
+            HeaderValue::from_str(host).map_err(|e| Error::new(Kind::BadRequest).with_source(e))?;
         request.headers_mut().insert(HOST, value);
     }
     let uri = std::mem::take(request.uri_mut());
@@ -182,7 +182,10 @@ mod tests {
         ] {
             let mut r = request(uri, &[]);
             for_http1(&mut r).unwrap();
-            assert_eq!((r.headers()[HOST].to_str().unwrap(), r.uri().to_string()), (host, path.to_owned()));
+            assert_eq!(
+                (r.headers()[HOST].to_str().unwrap(), r.uri().to_string()),
+                (host, path.to_owned())
+            );
             assert_eq!(r.version(), Version::HTTP_11);
         }
         let mut r = request("http://a.b/", &[("host", "rewritten")]);
@@ -196,9 +199,14 @@ mod tests {
         for_http2(&mut r).unwrap();
         assert_eq!(r.uri(), "http://a.b:81/x?y");
         assert!(!r.headers().contains_key(HOST));
-        assert_eq!(for_http2(&mut request("/x", &[])).unwrap_err().kind(), Kind::BadRequest);
         assert_eq!(
-            for_http2(&mut request("/x", &[("host", "a b")])).unwrap_err().kind(),
+            for_http2(&mut request("/x", &[])).unwrap_err().kind(),
+            Kind::BadRequest
+        );
+        assert_eq!(
+            for_http2(&mut request("/x", &[("host", "a b")]))
+                .unwrap_err()
+                .kind(),
             Kind::BadRequest
         );
     }
@@ -238,7 +246,10 @@ mod tests {
 
     #[test]
     fn a_get_with_a_body_of_unknown_length_is_told_to_be_chunked() {
-        let mut r = Request::builder().uri("/").body(Body::new(Unknown)).unwrap();
+        let mut r = Request::builder()
+            .uri("/")
+            .body(Body::new(Unknown))
+            .unwrap();
         for_http1(&mut r).unwrap();
         assert_eq!(r.headers()[TRANSFER_ENCODING], "chunked");
         let mut r = Request::builder().uri("/").body(Body::from("abc")).unwrap();
@@ -250,8 +261,14 @@ mod tests {
     fn responses_lose_their_hop_by_hop_fields_too() {
         let mut r = Response::new(());
         *r.version_mut() = Version::HTTP_10;
-        for (name, value) in [("connection", "x-a"), ("x-a", "1"), ("keep-alive", "5"), ("x-b", "1")] {
-            r.headers_mut().insert(name, HeaderValue::from_static(value));
+        for (name, value) in [
+            ("connection", "x-a"),
+            ("x-a", "1"),
+            ("keep-alive", "5"),
+            ("x-b", "1"),
+        ] {
+            r.headers_mut()
+                .insert(name, HeaderValue::from_static(value));
         }
         clean_response(&mut r);
         assert_eq!(r.headers().keys().collect::<Vec<_>>(), ["x-b"]);

@@ -38,8 +38,8 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tower::Service;
 
-pub use self::{limits::Limits, stats::PoolStats};
 use self::endpoint::Endpoint;
+pub use self::{limits::Limits, stats::PoolStats};
 use super::{BoxFuture, connect::Connect};
 use crate::{
     base::{BoxError, Kind, error::find, ext::TryClock},
