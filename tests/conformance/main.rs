@@ -36,7 +36,12 @@ fn sources(prefixes: &[&str]) -> Vec<Source> {
     let paths: Vec<_> = prefixes.iter().map(|prefix| file(prefix)).collect();
     let mut sources = read_paths(&paths, &[]).expect("they can be read");
     for source in &mut sources {
-        source.name = source.name.rsplit('/').next().unwrap_or_default().to_owned();
+        source.name = source
+            .name
+            .rsplit('/')
+            .next()
+            .unwrap_or_default()
+            .to_owned();
     }
     sources
 }

@@ -4,15 +4,12 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{Linker, registry::Known, rules::Merged};
 use crate::{
-    config::{
-        istio::{
-            destination_rule::{DestinationRule, Subset},
-            outlier::OutlierBlock,
-            pool::PoolBlock,
-            service_entry::{PortProtocol, ServicePort},
-            traffic_policy::{Balance, TrafficPolicy},
-        },
-        names,
+    config::istio::{
+        destination_rule::{DestinationRule, Subset},
+        outlier::OutlierBlock,
+        pool::PoolBlock,
+        service_entry::{PortProtocol, ServicePort},
+        traffic_policy::{Balance, TrafficPolicy},
     },
     layers::balance::params::Params,
     model::{Cluster, ClusterName, Discovery, Pool, Protocol},
@@ -179,33 +176,4 @@ fn cluster(
         |subset| subset.place.origin.id(),
     );
     cluster
-}
-
-// === impl Linker ===
-
-impl Linker<'_> {
-    /// Whether a host is known; reports it if not.
-    pub(super) fn known_host(&self, host: &str, place: &crate::config::diagnostic::Place) -> bool {
-        if self.registry.services.contains_key(host) {
-            return true;
-        }
-        if self.incomplete {
-            return false;
-        }
-        let message = format!(
-            "{host} is no known service: no Service or ServiceEntry of that name is loaded"
-        );
-        let own = format!("in namespace {}", names::namespace_of(host).unwrap_or("?"));
-        let hint = if host.contains(".svc.") {
-            format!("load a Service or ServiceEntry for it ({own}), or check the spelling")
-        } else {
-            "load a ServiceEntry for it, or check the spelling".to_owned()
-        };
-        if self.registry.services.is_empty() {
-            self.report.note(place, "unknown-host", message, hint);
-        } else {
-            self.report.warn(place, "unknown-host", message, hint);
-        }
-        false
-    }
 }

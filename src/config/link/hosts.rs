@@ -1,7 +1,7 @@
 //! Virtual hosts: which VirtualService, if any, serves a host.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     sync::Arc,
 };
 
@@ -21,7 +21,7 @@ use crate::{
 
 /// The VirtualService that serves each host.
 struct Claims<'a> {
-    exact: HashMap<&'a str, (&'a VirtualService, &'a Place)>,
+    exact: BTreeMap<&'a str, (&'a VirtualService, &'a Place)>,
     /// The longest first.
     wildcard: Vec<(&'a str, &'a VirtualService)>,
 }
@@ -63,7 +63,7 @@ impl Linker<'_> {
     }
 
     fn claims<'a>(&self, services: &'a [VirtualService]) -> Claims<'a> {
-        let mut exact: HashMap<&str, (&VirtualService, &Place)> = HashMap::new();
+        let mut exact: BTreeMap<&str, (&VirtualService, &Place)> = BTreeMap::new();
         for service in services {
             for (host, place) in &service.hosts {
                 match exact.get(host.as_str()) {

@@ -6,10 +6,15 @@ mod registry;
 mod routes;
 mod rules;
 
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, HashSet},
+};
+
 use self::{registry::Registry, rules::Rules};
 use super::{
     Options,
-    diagnostic::{Origin, Report},
+    diagnostic::{Origin, Place, Report, Severity},
     resource::Resources,
 };
 use crate::{layers::retry, model::Model};
@@ -25,6 +30,8 @@ struct Linker<'a> {
     rules: Rules<'a>,
     /// Whether some document could not be read: missing names are then no news.
     incomplete: bool,
+    /// Missing names already reported: once is enough.
+    told: RefCell<HashSet<(String, String)>>,
 }
 
 /// Links everything. The model is meaningful only if nothing was reported as an error.
@@ -58,12 +65,55 @@ pub(super) fn link(
         registry,
         rules,
         incomplete: resources.incomplete,
+        told: RefCell::default(),
     };
     linker.check_rules(&resources.destination_rules);
     Model {
         clusters: linker.clusters(),
         virtual_hosts: linker.virtual_hosts(&resources.virtual_services),
         ..Model::default()
+    }
+}
+
+// === impl Linker ===
+
+impl Linker<'_> {
+    /// Whether a host is known; says so once if not.
+    fn known_host(&self, host: &str, place: &Place) -> bool {
+        if self.registry.services.contains_key(host) {
+            return true;
+        }
+        let message =
+            format!("{host} is not known: no Service or ServiceEntry of that name is loaded");
+        let hint = "load one, or check the spelling and the namespace";
+        let nothing = self.registry.services.is_empty();
+        self.missing((host, ""), place, "unknown-host", message, hint, nothing);
+        false
+    }
+
+    /// Reports a missing name, once: a note where nothing of its kind is loaded (a file checked alone), else a warning.
+    fn missing(
+        &self,
+        (host, subset): (&str, &str),
+        place: &Place,
+        rule: &'static str,
+        message: String,
+        hint: &str,
+        nothing: bool,
+    ) {
+        let new = !self.incomplete
+            && self
+                .told
+                .borrow_mut()
+                .insert((host.to_owned(), subset.to_owned()));
+        if new {
+            let severity = if nothing {
+                Severity::Note
+            } else {
+                Severity::Warning
+            };
+            self.report.add(place, severity, rule, message, hint);
+        }
     }
 }
 
@@ -88,10 +138,7 @@ fn visible(export_to: &[String], origin: &Origin, namespace: &str) -> bool {
 }
 
 /// Whether `labels` has everything in `wanted`.
-fn contains(
-    labels: &std::collections::BTreeMap<String, String>,
-    wanted: &std::collections::BTreeMap<String, String>,
-) -> bool {
+fn contains(labels: &BTreeMap<String, String>, wanted: &BTreeMap<String, String>) -> bool {
     wanted
         .iter()
         .all(|(key, value)| labels.get(key) == Some(value))

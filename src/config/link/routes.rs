@@ -155,20 +155,12 @@ impl Linker<'_> {
             .or_else(|| names::namespace_of(host))
             .unwrap_or_default();
         let Some(merged) = self.rules.of(host, namespace) else {
-            if self.incomplete {
-                return;
-            }
             let message = format!(
-                "no DestinationRule for {host} is loaded, so that nothing defines the subset `{subset}`: its requests are answered 503 (NC)"
+                "no DestinationRule for {host} is loaded, so nothing defines the subset `{subset}`: its requests are answered 503 (NC)"
             );
-            let hint = format!("load a DestinationRule for {host} with the subset `{subset}`");
-            if self.rules.is_empty() {
-                self.report
-                    .note(place, "subset-without-rule", message, hint);
-            } else {
-                self.report
-                    .warn(place, "subset-without-rule", message, hint);
-            }
+            let hint = "load a DestinationRule for the host that has the subset";
+            let (name, nothing) = ((host, subset), self.rules.is_empty());
+            self.missing(name, place, "subset-without-rule", message, hint, nothing);
             return;
         };
         if merged.subsets.contains_key(subset) {
