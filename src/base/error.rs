@@ -4,7 +4,7 @@
 //! vocabulary: the retry table, the response table and the metric label match it exhaustively, so a new kind does
 //! not compile until all three have answered.
 
-use std::{borrow::Cow, error::Error as StdError, fmt, time::Duration};
+use std::{borrow::Cow, error::Error as StdError, fmt, io, time::Duration};
 
 /// A type-erased error, as tower services use it.
 pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
@@ -338,7 +338,11 @@ pub fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
         if let Some(found) = e.downcast_ref::<Error>() {
             return Some(found);
         }
-        next = e.source();
+        // An `io::Error` names the source of what it wraps as its own, and so hides what it wraps.
+        next = match e.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(wrapped) => Some(wrapped),
+            None => e.source(),
+        };
     }
     None
 }
@@ -356,7 +360,9 @@ mod tests {
         let inner = Error::new(Kind::Connect(ConnectFailure::Refused));
         let error = Outer(Error::new(Kind::Overflow).with_source(inner));
         assert_eq!(find(&error).map(Error::kind), Some(Kind::Overflow));
-        assert!(find(&std::io::Error::other("x")).is_none());
+        assert!(find(&io::Error::other("x")).is_none());
+        let hidden = io::Error::other(Error::new(Kind::NoRoute));
+        assert_eq!(find(&hidden).map(Error::kind), Some(Kind::NoRoute));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! through one wrapper, [`Observed`], and ends exactly once: at the end, at an error or at drop.
 
 use std::{
+    any::Any,
     fmt,
     pin::Pin,
     task::{Context, Poll},
@@ -22,7 +23,14 @@ pub mod prefix;
 pub mod replay;
 pub mod timed;
 
-pub use self::observe::{End, Observe, Observed};
+pub use self::{
+    guard::Guarded,
+    observe::{End, Observe, Observed},
+    peek::{Held, Peek},
+    prefix::read_prefix,
+    replay::Replay,
+    timed::Timed,
+};
 
 /// A type-erased body of byte frames: what stands at the four boxed seams.
 pub struct Body(Inner);
@@ -36,14 +44,20 @@ enum Inner {
 // === impl Body ===
 
 impl Body {
-    /// Erases a body's type. No allocation for [`Body`] itself is made twice: wrapping a `Body` boxes it again, so do
-    /// it at seams only.
+    /// Erases a body's type: one allocation, so do it at seams only. A `Body` is taken as it is.
     pub fn new<B>(body: B) -> Self
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        Self(Inner::Boxed(body.map_err(Into::into).boxed_unsync()))
+        let mut body = Some(body);
+        if let Some(body) = (&mut body as &mut dyn Any).downcast_mut::<Option<Self>>() {
+            return body.take().unwrap_or_default();
+        }
+        Self(
+            body.map(|b| Inner::Boxed(b.map_err(Into::into).boxed_unsync()))
+                .unwrap_or(Inner::Empty),
+        )
     }
 
     /// No bytes.

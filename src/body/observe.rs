@@ -97,8 +97,9 @@ where
                         observer.trailers(trailers);
                     }
                 }
-                // A server may stop polling once the body says that it is over: do not wait for the `None`.
-                if inner.is_end_stream()
+                // A server may stop polling after trailers, or once the body says that it is over: do not wait for
+                // the `None`.
+                if (frame.is_trailers() || inner.is_end_stream())
                     && let Some(observer) = this.observer.take()
                 {
                     observer.end(End::Complete);

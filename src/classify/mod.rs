@@ -7,6 +7,7 @@
 pub mod hint;
 pub mod http;
 pub mod layer;
+mod peeked;
 pub mod service;
 pub mod transport;
 
@@ -19,6 +20,8 @@ use ::http::{HeaderMap, Method, StatusCode, Uri, response};
 use bytes::Bytes;
 
 use crate::base::{BoxError, Kind};
+
+pub use self::{http::HttpClassifier, layer::ClassifyLayer, service::Classify};
 
 /// What one attempt came to.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,8 +40,15 @@ pub struct Class {
     /// Whether the same target may be asked again. The outcome's rule, unless the provider forbade it
     /// (`x-should-retry: false`).
     pub retry_same: bool,
+    /// Where the request may go instead. The outcome's rule, unless the provider's answer says more.
+    pub elsewhere: Elsewhere,
+    /// For an error inside a response ([`Outcome::StreamError`]): what that error means.
+    pub inner: Option<Outcome>,
     /// Whether any byte of the request may have reached the upstream.
     pub sent: bool,
+    /// Whether the HTTP status alone decided, with no word from the provider: such a class does not overrule a status
+    /// that the operator lists for retry.
+    pub status_only: bool,
 }
 
 /// The verdict on one attempt: the classes of `spec` section 1 of the provider error taxonomy.
@@ -210,7 +220,10 @@ impl Class {
             reset_at: None,
             scope: outcome.scope(),
             retry_same: outcome.retry_same(),
+            elsewhere: outcome.elsewhere(),
+            inner: None,
             sent: !matches!(outcome, Outcome::Connect | Outcome::Local),
+            status_only: false,
         }
     }
 

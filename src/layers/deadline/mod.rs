@@ -1,5 +1,63 @@
-//! deadline
+//! One deadline over all attempts and the whole response body.
+//!
+//! The clock starts when the service is called. The limit is the soonest of the configured timeout, what the caller
+//! says in `x-envoy-expected-rq-timeout-ms` or (gRPC) `grpc-timeout`, and a
+//! [`Deadline`](crate::base::ext::Deadline) that is already known for the request: a caller may shorten it, never
+//! lengthen it. Work that cannot finish is not started: a request whose deadline has passed does not reach the inner
+//! service.
+//!
+//! When it passes before the response head, the inner future is dropped and the call fails with
+//! [`Kind::DeadlineExceeded`](crate::base::Kind::DeadlineExceeded). When it passes later, the body is cut with that
+//! error, and the request's [`Record`](crate::base::ext::Record) gets Envoy's `UT` and `response_timeout`.
+//!
+//! What is left is told to the upstream in the same headers. [`PropagateLayer`], put innermost, tells it anew for
+//! each attempt. Durations are sent, not clock times, so clocks need not agree.
+//!
+//! Without a limit there is no timer and no allocation. Dropping the response future or body stops the timer.
+//!
+//! # Examples
+//! ```
+//! use std::time::Duration;
+//!
+//! use bytes::Bytes;
+//! use http::{Request, Response};
+//! use http_body_util::Empty;
+//! use llmesh::{
+//!     base::{Kind, error},
+//!     deadline::{DeadlineLayer, Params},
+//! };
+//! use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! let client = ServiceBuilder::new()
+//!     .layer(DeadlineLayer::new(
+//!         Params::default().with_timeout(Duration::from_millis(20)),
+//!     ))
+//!     .service(service_fn(|_request: Request<()>| async {
+//!         std::future::pending::<()>().await;
+//!         Ok::<_, BoxError>(Response::new(Empty::<Bytes>::new()))
+//!     }));
+//! let error = client.oneshot(Request::new(())).await.unwrap_err();
+//! let kind = error::find(&*error).map(|e| e.kind());
+//! assert_eq!(kind, Some(Kind::DeadlineExceeded));
+//! # }
+//! ```
 
+mod body;
+mod future;
+pub mod headers;
+mod layer;
+pub mod limit;
 pub mod params;
+mod propagate;
+mod service;
 
-pub use self::params::Params;
+pub use self::{
+    body::{Body, Expiry},
+    future::ResponseFuture,
+    layer::DeadlineLayer,
+    params::Params,
+    propagate::{Propagate, PropagateLayer},
+    service::{Deadline, Stats},
+};

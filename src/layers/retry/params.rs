@@ -73,6 +73,8 @@ pub struct Backoff {
     pub max: Duration,
     /// Whether the wait is drawn below the bound; without jitter it is the bound itself.
     pub jitter: bool,
+    /// The first upper bound after throttling, where it differs from `base`.
+    pub throttle_base: Option<Duration>,
 }
 
 /// A bound on retries over many requests.
@@ -129,6 +131,7 @@ impl Default for Backoff {
             base: Duration::from_millis(25),
             max: Duration::from_millis(250),
             jitter: true,
+            throttle_base: None,
         }
     }
 }
@@ -174,7 +177,26 @@ impl Backoff {
             base,
             max: base.saturating_mul(10),
             jitter: true,
+            throttle_base: None,
         }
+    }
+
+    /// AWS standard mode: from 50 ms after a fault and 1 s after throttling, up to 20 s. Goes with [`Budget::aws`].
+    #[must_use]
+    pub fn aws() -> Self {
+        Self {
+            base: Duration::from_millis(50),
+            max: Duration::from_secs(20),
+            jitter: true,
+            throttle_base: Some(Duration::from_secs(1)),
+        }
+    }
+
+    /// Sets the first upper bound after throttling.
+    #[must_use]
+    pub fn with_throttle_base(mut self, base: Duration) -> Self {
+        self.throttle_base = Some(base);
+        self
     }
 
     /// Sets the last upper bound.

@@ -1,0 +1,219 @@
+//! How a time limit is written on the wire: `x-envoy-expected-rq-timeout-ms` and gRPC's `grpc-timeout`.
+//!
+//! Pure codecs. `grpc-timeout` is up to eight digits and a unit
+//! (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>); it is read and written on gRPC requests only.
+
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue, header::CONTENT_TYPE};
+
+/// Envoy's header: milliseconds that the upstream has.
+pub const EXPECTED: HeaderName = HeaderName::from_static("x-envoy-expected-rq-timeout-ms");
+/// gRPC's header: digits and a unit.
+pub const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+
+const GRPC_DIGITS: usize = 8;
+const GRPC_MAX: u128 = 99_999_999;
+
+/// The shortest limit that the headers state. Absent, zero, negative and unreadable ones count for nothing.
+#[must_use]
+pub fn read(headers: &HeaderMap) -> Option<Duration> {
+    let expected = headers.get(EXPECTED).and_then(read_expected);
+    let grpc = headers
+        .get(GRPC_TIMEOUT)
+        .filter(|_| is_grpc(headers))
+        .and_then(read_grpc);
+    match (expected, grpc) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+/// Writes what is left, in whole milliseconds and at least one. The caller's own `x-envoy-expected-rq-timeout-ms` is
+/// taken off in any case; its `grpc-timeout` stays if there is no limit.
+pub fn write(headers: &mut HeaderMap, left: Option<Duration>) {
+    let Some(left) = left else {
+        headers.remove(EXPECTED);
+        return;
+    };
+    let ms = left.as_millis().max(1);
+    headers.insert(
+        EXPECTED,
+        HeaderValue::from(u64::try_from(ms).unwrap_or(u64::MAX)),
+    );
+    if is_grpc(headers)
+        && let Ok(value) = HeaderValue::try_from(grpc_timeout(ms))
+    {
+        headers.insert(GRPC_TIMEOUT, value);
+    }
+}
+
+/// Whether the request is gRPC: `application/grpc`, alone or with `+proto` or the like.
+#[must_use]
+pub fn is_grpc(headers: &HeaderMap) -> bool {
+    headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.as_bytes().strip_prefix(b"application/grpc"))
+        .is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+}
+
+fn read_expected(value: &HeaderValue) -> Option<Duration> {
+    let ms = digits(value.as_bytes())?;
+    Some(Duration::from_millis(ms))
+}
+
+fn read_grpc(value: &HeaderValue) -> Option<Duration> {
+    let (unit, number) = value.as_bytes().split_last()?;
+    if number.len() > GRPC_DIGITS {
+        return None;
+    }
+    let n = digits(number)?;
+    Some(match unit {
+        b'H' => Duration::from_secs(n * 3600),
+        b'M' => Duration::from_secs(n * 60),
+        b'S' => Duration::from_secs(n),
+        b'm' => Duration::from_millis(n),
+        b'u' => Duration::from_micros(n),
+        b'n' => Duration::from_nanos(n),
+        _ => return None,
+    })
+}
+
+/// A positive decimal number, digits only.
+fn digits(text: &[u8]) -> Option<u64> {
+    if !text.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(text)
+        .ok()?
+        .parse()
+        .ok()
+        .filter(|n| *n > 0)
+}
+
+/// Milliseconds where eight digits are enough, else the finest unit for which they are.
+fn grpc_timeout(ms: u128) -> String {
+    for (unit, size) in [("m", 1), ("S", 1_000), ("M", 60_000)] {
+        if ms / size <= GRPC_MAX {
+            return format!("{}{unit}", ms / size);
+        }
+    }
+    format!("{}H", (ms / 3_600_000).min(GRPC_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| {
+                let value = HeaderValue::from_str(value).unwrap();
+                (HeaderName::from_static(name), value)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn reads_envoys_header() {
+        for (text, ms) in [
+            ("250", Some(250)),
+            ("0", None),
+            ("-5", None),
+            ("+5", None),
+            ("2.5", None),
+            ("", None),
+            ("soon", None),
+            ("99999999999999999999999", None),
+        ] {
+            let got = read(&headers(&[("x-envoy-expected-rq-timeout-ms", text)]));
+            assert_eq!(got, ms.map(Duration::from_millis), "{text}");
+        }
+    }
+
+    #[test]
+    fn reads_grpc_timeouts_of_grpc_requests_only() {
+        for (text, wait) in [
+            ("1H", Some(Duration::from_secs(3600))),
+            ("2M", Some(Duration::from_secs(120))),
+            ("3S", Some(Duration::from_secs(3))),
+            ("40m", Some(Duration::from_millis(40))),
+            ("5u", Some(Duration::from_micros(5))),
+            ("6n", Some(Duration::from_nanos(6))),
+            ("99999999H", Some(Duration::from_secs(359_999_996_400))),
+            ("100000000m", None),
+            ("0m", None),
+            ("-1m", None),
+            ("5", None),
+            ("m", None),
+            ("5x", None),
+            ("", None),
+        ] {
+            let grpc = headers(&[("content-type", "application/grpc"), ("grpc-timeout", text)]);
+            assert_eq!(read(&grpc), wait, "{text}");
+            let json = headers(&[("content-type", "application/json"), ("grpc-timeout", text)]);
+            assert_eq!(read(&json), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn knows_grpc_by_its_content_type() {
+        for (text, grpc) in [
+            ("application/grpc", true),
+            ("application/grpc+proto", true),
+            ("application/grpc;charset=x", true),
+            ("application/grpc-web", false),
+            ("application/json", false),
+        ] {
+            assert_eq!(is_grpc(&headers(&[("content-type", text)])), grpc, "{text}");
+        }
+        assert!(!is_grpc(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn the_shorter_of_both_counts() {
+        let both = headers(&[
+            ("content-type", "application/grpc"),
+            ("grpc-timeout", "40m"),
+            ("x-envoy-expected-rq-timeout-ms", "50"),
+        ]);
+        assert_eq!(read(&both), Some(Duration::from_millis(40)));
+    }
+
+    #[test]
+    fn writes_what_is_left_and_at_least_one() {
+        let mut plain = headers(&[("x-envoy-expected-rq-timeout-ms", "5000")]);
+        write(&mut plain, Some(Duration::from_micros(1_999)));
+        assert_eq!(plain[EXPECTED], "1");
+        write(&mut plain, Some(Duration::ZERO));
+        assert_eq!(plain[EXPECTED], "1");
+        assert!(!plain.contains_key(GRPC_TIMEOUT));
+        write(&mut plain, None);
+        assert!(!plain.contains_key(EXPECTED));
+
+        let mut grpc = headers(&[("content-type", "application/grpc"), ("grpc-timeout", "9S")]);
+        write(&mut grpc, None);
+        assert_eq!(grpc[GRPC_TIMEOUT], "9S");
+        write(&mut grpc, Some(Duration::from_millis(1500)));
+        assert_eq!(
+            (&grpc[GRPC_TIMEOUT], &grpc[EXPECTED]),
+            (
+                &HeaderValue::from_static("1500m"),
+                &HeaderValue::from_static("1500")
+            )
+        );
+    }
+
+    #[test]
+    fn long_grpc_timeouts_take_a_coarser_unit() {
+        for (ms, text) in [
+            (99_999_999, "99999999m"),
+            (100_000_000, "100000S"),
+            (100_000_000_000, "1666666M"),
+            (u128::from(u64::MAX), "99999999H"),
+        ] {
+            assert_eq!(grpc_timeout(ms), text);
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The service.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body as HttpBody;
+use tower::Service;
+
+use super::{
+    Body, Params, ResponseFuture,
+    body::Notes,
+    headers,
+    limit::{Expired, effective},
+};
+use crate::base::{
+    BoxError, Counter,
+    ext::{self, Record},
+    time::Instant,
+};
+
+/// Bounds the time of a request and its response body. See the [module](super).
+#[derive(Clone, Debug)]
+pub struct Deadline<S> {
+    inner: S,
+    params: Params,
+    stats: Arc<Stats>,
+}
+
+/// Counters of a deadline layer, shared by its services.
+#[derive(Debug, Default)]
+pub struct Stats {
+    /// Requests whose deadline passed, before the response head, in its body, or before they began.
+    pub timeouts: Counter,
+}
+
+// === impl Deadline ===
+
+impl<S> Deadline<S> {
+    pub(super) fn new(inner: S, params: Params, stats: Arc<Stats>) -> Self {
+        Self {
+            inner,
+            params,
+            stats,
+        }
+    }
+
+    /// The inner service.
+    #[must_use]
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The inner service.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The inner service, without the deadline.
+    #[must_use]
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for Deadline<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    S::Error: Into<BoxError>,
+    R: HttpBody<Data = Bytes>,
+    R::Error: Into<BoxError>,
+{
+    type Response = Response<Body<R>>;
+    type Error = BoxError;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let now = Instant::now();
+        let known = request.extensions().get::<ext::Deadline>().copied();
+        let deadline = match effective(&self.params, request.headers(), known, now) {
+            Ok(deadline) => deadline,
+            Err(Expired) => {
+                self.stats.timeouts.inc();
+                return ResponseFuture::expired();
+            }
+        };
+        headers::write(request.headers_mut(), deadline.map(|d| d.left(now)));
+        let Some(deadline) = deadline else {
+            return ResponseFuture::unlimited(self.inner.call(request));
+        };
+        request.extensions_mut().insert(deadline);
+        let notes = Notes {
+            record: request.extensions().get::<Record>().cloned(),
+            stats: Arc::clone(&self.stats),
+        };
+        ResponseFuture::limited(self.inner.call(request), deadline, notes)
+    }
+}

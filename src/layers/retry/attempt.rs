@@ -1,0 +1,247 @@
+//! The loop over the attempts of one request.
+
+use std::{future::poll_fn, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Request, Response, request::Parts};
+use http_body::Body;
+use tower::Service;
+
+use super::{
+    Params, RetryBudget, Stats,
+    budget::{Paid, Price},
+    class,
+    policy::{self, Decision, Reason},
+};
+use crate::{
+    base::{
+        BoxError, Ceiling, Error, Kind, Permit, SharedRng,
+        ext::{Attempt, Deadline, Flag, Record, Tried, TryClock},
+        time::{Instant, sleep},
+    },
+    body::replay::Replay,
+    classify::Class,
+};
+
+const ATTEMPT_COUNT: HeaderName = HeaderName::from_static("x-envoy-attempt-count");
+
+/// What the services of a layer share.
+#[derive(Clone, Debug)]
+pub(super) struct Shared {
+    pub(super) params: Params,
+    pub(super) budget: Option<Arc<RetryBudget>>,
+    pub(super) ceiling: Option<Ceiling>,
+    pub(super) rng: SharedRng,
+    pub(super) stats: Arc<Stats>,
+}
+
+/// One request on its way through its attempts.
+pub(super) struct Call<S, B> {
+    inner: S,
+    shared: Arc<Shared>,
+    /// Kept while another attempt may follow.
+    head: Option<Parts>,
+    body: Replay<B>,
+    number: u32,
+    deadline: Option<Deadline>,
+    record: Option<Record>,
+    /// Held while a retry is under way.
+    permit: Option<Permit>,
+    /// What the last retry cost.
+    paid: Option<Paid>,
+}
+
+// === impl Call ===
+
+impl<S, B, R> Call<S, B>
+where
+    S: Service<Request<Replay<B>>, Response = Response<R>>,
+    S::Error: Into<BoxError>,
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    /// `inner` must be ready.
+    pub(super) fn new(inner: S, shared: Arc<Shared>, mut head: Parts, body: Replay<B>) -> Self {
+        if shared.params.avoid_tried && head.extensions.get::<Tried>().is_none() {
+            head.extensions.insert(Tried::default());
+        }
+        Self {
+            deadline: head.extensions.get::<Deadline>().copied(),
+            record: head.extensions.get::<Record>().cloned(),
+            inner,
+            shared,
+            head: Some(head),
+            body,
+            number: 0,
+            permit: None,
+            paid: None,
+        }
+    }
+
+    pub(super) async fn run(mut self) -> Result<Response<R>, BoxError> {
+        if let Some(budget) = &self.shared.budget {
+            budget.deposit(Instant::now());
+        }
+        loop {
+            let (request, limit) = self.next_request()?;
+            let result = self.send(request, limit).await;
+            self.permit = None;
+            let Some(wait) = self.judge(&result) else {
+                return result;
+            };
+            drop(result);
+            if !wait.is_zero() {
+                sleep(wait).await;
+            }
+            self.ready().await?;
+            self.shared.stats.retries.inc();
+        }
+    }
+
+    /// The request of the next attempt and its limit. The head is copied only if yet another attempt may follow.
+    fn next_request(&mut self) -> Result<(Request<Replay<B>>, Option<Duration>), BoxError> {
+        self.number += 1;
+        let params = &self.shared.params;
+        let may_retry = self.number <= params.retries && self.body.can_replay();
+        let head = if may_retry {
+            self.head.clone()
+        } else {
+            self.head.take()
+        };
+        // `judge` ends the loop once the head is gone.
+        let mut head = head.ok_or(Kind::Internal).map_err(Error::new)?;
+        let now = Instant::now();
+        // A per-try timeout that does not end before the deadline is left to the deadline.
+        let limit = params
+            .per_try_timeout
+            .filter(|limit| self.deadline.is_none_or(|d| *limit < d.left(now)));
+        let ends = limit.and_then(|limit| now.checked_add(limit)).map(Deadline);
+        if let Some(deadline) = Deadline::sooner(self.deadline, ends) {
+            head.extensions.insert(deadline);
+        }
+        stamp(&mut head, self.number, may_retry, params.attempt_header);
+        if let Some(record) = &self.record {
+            record.note(|n| n.attempts = self.number);
+        }
+        Ok((Request::from_parts(head, self.body.clone()), limit))
+    }
+
+    /// Sends one attempt. At its limit the inner future is dropped.
+    async fn send(
+        &mut self,
+        mut request: Request<Replay<B>>,
+        limit: Option<Duration>,
+    ) -> Result<Response<R>, BoxError> {
+        let Some(limit) = limit else {
+            return self.inner.call(request).await.map_err(Into::into);
+        };
+        let clock = TryClock::start();
+        request.extensions_mut().insert(clock.clone());
+        tokio::select! {
+            biased;
+            result = self.inner.call(request) => result.map_err(Into::into),
+            () = clock.expired(limit) => {
+                self.shared.stats.per_try_timeout.inc();
+                Err(Error::new(Kind::AttemptTimeout).into())
+            }
+        }
+    }
+
+    /// The wait before the next attempt, or `None` if this result is to be handed on.
+    fn judge(&mut self, result: &Result<Response<R>, BoxError>) -> Option<Duration> {
+        let (now, class) = (Instant::now(), class::of(result));
+        let attempt = policy::Attempt {
+            number: self.number,
+            left: self.deadline.map(|d| d.left(now)),
+            replayable: self.head.is_some() && self.body.can_replay(),
+        };
+        match policy::decide(&self.shared.params, &attempt, &class, &self.shared.rng) {
+            Decision::Retry { after, hinted } if self.admit(&class, now) => {
+                self.note_wait(hinted);
+                return Some(after);
+            }
+            Decision::Retry { .. } => {}
+            Decision::Stop(Reason::Exhausted) => {
+                self.shared.stats.limit_exceeded.inc();
+                self.flag(Flag::URX);
+            }
+            Decision::Stop(_) if class.is_success() => {
+                if let Some(budget) = &self.shared.budget {
+                    budget.succeeded(self.paid.take());
+                }
+                if self.number > 1 {
+                    self.shared.stats.retry_success.inc();
+                }
+            }
+            Decision::Stop(_) => {}
+        }
+        None
+    }
+
+    /// Takes what a retry needs beside the policy's consent: a place under the ceiling, then its price.
+    fn admit(&mut self, class: &Class, now: Instant) -> bool {
+        let shared = &self.shared;
+        let permit = match &shared.ceiling {
+            None => None,
+            Some(ceiling) => {
+                let permit = ceiling.try_acquire();
+                if permit.is_none() {
+                    shared.stats.overflow.inc();
+                    self.flag(Flag::UO);
+                    return false;
+                }
+                permit
+            }
+        };
+        if let Some(budget) = &shared.budget {
+            let Some(paid) = budget.withdraw(Price::of(class), now) else {
+                shared.stats.budget_exhausted.inc();
+                return false;
+            };
+            self.paid = Some(paid);
+        }
+        self.permit = permit;
+        true
+    }
+
+    fn note_wait(&self, hinted: bool) {
+        if hinted {
+            self.shared.stats.hinted.inc();
+            if let Some(record) = &self.record {
+                record.note(|n| n.hints_honoured += 1);
+            }
+        } else {
+            self.shared.stats.backoff.inc();
+        }
+    }
+
+    fn flag(&self, flag: Flag) {
+        if let Some(record) = &self.record {
+            record.flag(flag);
+        }
+    }
+
+    /// Waits for the inner service, not beyond the deadline.
+    async fn ready(&mut self) -> Result<(), BoxError> {
+        let ready = poll_fn(|cx| self.inner.poll_ready(cx));
+        match self.deadline {
+            None => ready.await.map_err(Into::into),
+            Some(Deadline(at)) => match tokio::time::timeout_at(at, ready).await {
+                Ok(ready) => ready.map_err(Into::into),
+                Err(_) => Err(Error::new(Kind::DeadlineExceeded).into()),
+            },
+        }
+    }
+}
+
+/// Marks a request's head as this attempt.
+pub(super) fn stamp(head: &mut Parts, number: u32, may_retry: bool, header: bool) {
+    head.extensions.insert(Attempt { number, may_retry });
+    if header {
+        let count = match number {
+            1 => HeaderValue::from_static("1"),
+            n => HeaderValue::from(n),
+        };
+        head.headers.insert(ATTEMPT_COUNT, count);
+    }
+}

@@ -1,0 +1,167 @@
+//! The percent budget: within any `ttl`, retries are at most a share of requests plus a floor.
+//!
+//! As Finagle's `RetryBudget`: each request deposits its share of a retry, each retry withdraws a whole one, both
+//! are forgotten after `ttl`, and a constant reserve (floor per second × `ttl`) stands below. Finagle and tower count
+//! in whole tokens and so round the share (0.6 becomes 1); here one retry is ten million units, exact for shares of up to
+//! seven decimals.
+//!
+//! Time is cut into [`SLOTS`] slots a `ttl`, so a deposit lives between `ttl · (SLOTS−1)/SLOTS` and `ttl`.
+//!
+//! Lock-free. `balance` is what is live over all slots, and a withdrawal is decided by one compare-and-swap on it,
+//! so it is never overdrawn. Slots only remember what to undo later; each carries the tick it belongs to in the same
+//! word as its sum, so an expiry and a late writer cannot lose each other's update. A thread stopped in the middle of
+//! an expiry lets the others see the old balance until it runs on.
+
+use std::{
+    sync::{
+        OnceLock,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use crate::base::time::Instant;
+
+/// One retry.
+const UNIT: i64 = 10_000_000;
+const SLOTS: usize = 32;
+/// A slot's word: 20 bits of tick above 44 bits of signed sum.
+const NET_BITS: u32 = 44;
+const TAG_MASK: u64 = (1 << (64 - NET_BITS)) - 1;
+const NET_MAX: i64 = (1 << (NET_BITS - 1)) - 1;
+
+/// The state of a percent budget. Share and floor are given with each call, so that they can change.
+#[derive(Debug)]
+pub(super) struct Percent {
+    origin: OnceLock<Instant>,
+    slot_nanos: u128,
+    /// The last tick up to which all has been expired.
+    swept: AtomicU64,
+    balance: AtomicI64,
+    slots: [AtomicU64; SLOTS],
+}
+
+// === impl Percent ===
+
+impl Percent {
+    pub(super) fn new(ttl: Duration) -> Self {
+        Self {
+            origin: OnceLock::new(),
+            slot_nanos: (ttl.as_nanos() / SLOTS as u128).max(1),
+            swept: AtomicU64::new(0),
+            balance: AtomicI64::new(0),
+            slots: std::array::from_fn(|_| AtomicU64::new(0)),
+        }
+    }
+
+    /// A request came in.
+    pub(super) fn deposit(&self, share: f64, now: Instant) {
+        let tick = self.advance(now);
+        let units = self.add(units(share), tick);
+        self.balance.fetch_add(units, Ordering::AcqRel);
+    }
+
+    /// Takes a retry, if there is one.
+    pub(super) fn withdraw(&self, reserve: i64, now: Instant) -> bool {
+        let tick = self.advance(now);
+        let taken = self
+            .balance
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |balance| {
+                (balance.saturating_add(reserve) >= UNIT).then_some(balance - UNIT)
+            })
+            .is_ok();
+        if taken {
+            self.add(-UNIT, tick);
+        }
+        taken
+    }
+
+    /// Whole retries that could be taken now.
+    pub(super) fn available(&self, reserve: i64, now: Instant) -> u64 {
+        self.advance(now);
+        let left = self.balance.load(Ordering::Acquire).saturating_add(reserve) / UNIT;
+        u64::try_from(left).unwrap_or(0)
+    }
+
+    /// Expires what is older than the budget's life and gives the present tick.
+    fn advance(&self, now: Instant) -> u64 {
+        let since = now.saturating_duration_since(*self.origin.get_or_init(|| now));
+        let tick = u64::try_from(since.as_nanos() / self.slot_nanos).unwrap_or(u64::MAX);
+        let swept = self.swept.load(Ordering::Acquire);
+        if tick <= swept {
+            return swept;
+        }
+        for slot in &self.slots {
+            self.expire(slot, tick);
+        }
+        self.swept.fetch_max(tick, Ordering::AcqRel).max(tick)
+    }
+
+    fn expire(&self, slot: &AtomicU64, tick: u64) {
+        let old = slot.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
+            let (tag, net) = unpack(word);
+            let age = tick.wrapping_sub(tag) & TAG_MASK;
+            // More than half the tags away is a tick ahead of ours, not behind.
+            let gone = age >= SLOTS as u64 && age <= TAG_MASK / 2;
+            (gone && net != 0).then_some(pack(tag, 0))
+        });
+        if let Ok(word) = old {
+            self.balance.fetch_sub(unpack(word).1, Ordering::AcqRel);
+        }
+    }
+
+    /// Notes `delta` in the slot of `tick`, so that it is undone when that slot expires. Returns how much of it the
+    /// slot could hold.
+    fn add(&self, delta: i64, tick: u64) -> i64 {
+        let index = usize::try_from(tick % SLOTS as u64).unwrap_or(0);
+        let Some(slot) = self.slots.get(index) else {
+            return 0;
+        };
+        let mine = tick & TAG_MASK;
+        let mut seen = slot.load(Ordering::Acquire);
+        loop {
+            let (tag, net) = unpack(seen);
+            // A slot that others have already taken for a later tick is used as it is.
+            let later = tag.wrapping_sub(mine) & TAG_MASK <= TAG_MASK / 2;
+            let (tag, kept, expired) = if later { (tag, net, 0) } else { (mine, 0, net) };
+            let sum = (kept + delta).clamp(-NET_MAX, NET_MAX);
+            let word = pack(tag, sum);
+            match slot.compare_exchange_weak(seen, word, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => {
+                    if expired != 0 {
+                        self.balance.fetch_sub(expired, Ordering::AcqRel);
+                    }
+                    return sum - kept;
+                }
+                Err(word) => seen = word,
+            }
+        }
+    }
+}
+
+/// The floor in units: so many retries a second over `ttl`.
+pub(super) fn reserve(min_per_second: u32, ttl: Duration) -> i64 {
+    let units = u128::from(min_per_second) * ttl.as_nanos().min(1 << 80) / 1_000_000_000;
+    i64::try_from(units)
+        .unwrap_or(i64::MAX)
+        .saturating_mul(UNIT)
+        .min(i64::MAX / 2)
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "between 0 and 1000 retries"
+)]
+fn units(share: f64) -> i64 {
+    (share.clamp(0.0, 1000.0) * UNIT as f64).round() as i64
+}
+
+fn pack(tag: u64, net: i64) -> u64 {
+    (tag << NET_BITS) | (net.cast_unsigned() & ((1 << NET_BITS) - 1))
+}
+
+fn unpack(word: u64) -> (u64, i64) {
+    let net = (word << (64 - NET_BITS)).cast_signed() >> (64 - NET_BITS);
+    (word >> NET_BITS, net)
+}

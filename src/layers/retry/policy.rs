@@ -1,0 +1,190 @@
+//! Whether and when to try again: pure, so that a table can test it.
+//!
+//! The rules are Envoy's (`RetryStateImpl::shouldRetry`), with two additions. A provider's verdict that a repetition
+//! is useless or harmful (an empty account, a prompt over the context window, a refused key, …) overrules the
+//! configured terms. And a provider that says how long to wait is obeyed instead of the back-off.
+
+use std::time::Duration;
+
+use http::StatusCode;
+
+use super::params::{Budget, Params, RetryOn};
+use crate::{
+    base::{Kind, SharedRng, error::ResetReason},
+    classify::{Class, Hint, Outcome, Signal},
+};
+
+/// The attempt that just ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt {
+    /// Its number, from 1.
+    pub number: u32,
+    /// What is left until the deadline; `None` is no deadline.
+    pub left: Option<Duration>,
+    /// Whether the request can be sent again: its body was kept whole.
+    pub replayable: bool,
+}
+
+/// What to do after an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Hand on what the attempt came to.
+    Stop(Reason),
+    /// Send the request again.
+    Retry {
+        /// After this wait.
+        after: Duration,
+        /// Whether the provider asked for the wait.
+        hinted: bool,
+    },
+}
+
+/// Why there is no further attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// No term covers what happened.
+    NotListed,
+    /// The provider's verdict forbids a repetition.
+    Forbidden,
+    /// All retries are used up.
+    Exhausted,
+    /// The request's body was not kept whole.
+    NotReplayable,
+    /// The provider asks for a longer wait than is accepted.
+    HintTooLong,
+    /// The wait does not fit into what is left until the deadline.
+    NoTime,
+}
+
+/// The ceiling that AWS' SDKs put on a server's wish above their own wait.
+const AWS_HINT_SPAN: Duration = Duration::from_secs(5);
+
+/// Decides after an attempt.
+#[must_use]
+pub fn decide(params: &Params, attempt: &Attempt, class: &Class, rng: &SharedRng) -> Decision {
+    if !listed(&params.retry_on, class) {
+        return Decision::Stop(Reason::NotListed);
+    }
+    if forbidden(&params.retry_on, class) {
+        return Decision::Stop(Reason::Forbidden);
+    }
+    if attempt.number > params.retries {
+        return Decision::Stop(Reason::Exhausted);
+    }
+    if !attempt.replayable {
+        return Decision::Stop(Reason::NotReplayable);
+    }
+    let Some((after, hinted)) = wait(params, attempt.number, class, rng) else {
+        return Decision::Stop(Reason::HintTooLong);
+    };
+    if attempt.left.is_some_and(|left| after >= left) {
+        return Decision::Stop(Reason::NoTime);
+    }
+    Decision::Retry { after, hinted }
+}
+
+/// Whether a term covers what happened.
+fn listed(on: &RetryOn, class: &Class) -> bool {
+    match class.signal {
+        Signal::Response {
+            ratelimited: true, ..
+        } => on.envoy_ratelimited,
+        Signal::Response {
+            status,
+            grpc_status,
+            ..
+        } => {
+            status_listed(on, status, class.outcome)
+                || grpc_status.is_some_and(|code| on.grpc_statuses.contains(&code))
+                || (on.llm && class.retry_same)
+        }
+        Signal::Error(kind) => error_listed(on, kind, class),
+    }
+}
+
+fn status_listed(on: &RetryOn, status: StatusCode, outcome: Outcome) -> bool {
+    let pacing = matches!(outcome, Outcome::RateLimited | Outcome::RampLimited);
+    (on.server_error && status.is_server_error())
+        || (on.gateway_error && matches!(status.as_u16(), 502..=504))
+        || (on.retriable_4xx && (status == 409 || (status == 429 && pacing)))
+        || on.statuses.contains(&status.as_u16())
+}
+
+fn error_listed(on: &RetryOn, kind: Kind, class: &Class) -> bool {
+    let no_response = on.server_error || on.gateway_error || on.reset;
+    match kind {
+        Kind::Connect(_) => no_response || on.reset_before_request || on.connect_failure,
+        Kind::Reset { reason, sent } => {
+            no_response
+                || (on.reset_before_request && !sent && !class.sent)
+                || (on.refused_stream && reason == ResetReason::Refused)
+        }
+        // Envoy resets the attempt itself: a reset on this side, after the request was sent.
+        Kind::AttemptTimeout | Kind::FirstTokenTimeout | Kind::IdleTimeout => no_response,
+        Kind::UpstreamProtocol | Kind::StreamTruncated => {
+            no_response || (on.llm && class.retry_same)
+        }
+        // Decided on this side, or nobody waits any more. Envoy never retries overflow or local replies.
+        Kind::BadRequest
+        | Kind::BodyTooLarge
+        | Kind::Canceled
+        | Kind::CircuitOpen
+        | Kind::DeadlineExceeded
+        | Kind::FaultAbort(_)
+        | Kind::Forbidden
+        | Kind::Internal
+        | Kind::NoCluster
+        | Kind::NoEndpoints
+        | Kind::NoRoute
+        | Kind::Overflow
+        | Kind::RateLimited
+        | Kind::Unauthorized
+        | Kind::UnknownHost => false,
+    }
+}
+
+/// Whether the provider's verdict forbids to ask the same target again.
+fn forbidden(on: &RetryOn, class: &Class) -> bool {
+    let status = match class.signal {
+        // Our own limit, under Envoy's rule alone.
+        Signal::Error(Kind::AttemptTimeout) => return false,
+        Signal::Error(_) => None,
+        Signal::Response { status, .. } => Some(status.as_u16()),
+    };
+    // `x-should-retry: false`.
+    if status.is_some() && class.outcome.retry_same() && !class.retry_same {
+        return true;
+    }
+    let verdict = matches!(
+        class.outcome,
+        Outcome::Auth
+            | Outcome::Cancelled
+            | Outcome::ContentFilter
+            | Outcome::ContextLength
+            | Outcome::InvalidRequest
+            | Outcome::Permission
+            | Outcome::QuotaExhausted
+            | Outcome::QuotaWindow
+            | Outcome::RequestExceedsLimit
+            | Outcome::TooLarge
+    );
+    // A status without a word from the provider is no verdict against an operator who lists that very status.
+    verdict && !(class.status_only && status.is_some_and(|s| on.statuses.contains(&s)))
+}
+
+/// The wait and whether it was asked for; `None` if it is longer than accepted.
+fn wait(params: &Params, attempt: u32, class: &Class, rng: &SharedRng) -> Option<(Duration, bool)> {
+    let throttled = matches!(class.outcome, Outcome::RateLimited | Outcome::RampLimited);
+    let own = params.backoff.wait(attempt, throttled, rng);
+    let Some(Hint { wait, .. }) = class.hint else {
+        return Some((own, false));
+    };
+    if matches!(params.budget, Some(Budget::TokenBucket { .. })) {
+        return Some((wait.clamp(own, own.saturating_add(AWS_HINT_SPAN)), true));
+    }
+    // Up to a tenth more, so that callers told the same do not come back together; never less.
+    (wait <= params.max_hint).then(|| (wait.saturating_add(wait.mul_f64(rng.unit() / 10.0)), true))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,274 @@
+use super::*;
+use crate::base::error::ConnectFailure;
+
+fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+fn response(status: u16, outcome: Outcome) -> Class {
+    Class::new(
+        outcome,
+        Signal::Response {
+            status: StatusCode::from_u16(status).unwrap(),
+            grpc_status: None,
+            ratelimited: false,
+        },
+    )
+}
+
+fn failure(kind: Kind, outcome: Outcome) -> Class {
+    let mut class = Class::new(outcome, Signal::Error(kind));
+    if let Kind::Reset { sent, .. } = kind {
+        class.sent = sent;
+    }
+    class
+}
+
+fn reset(reason: ResetReason, sent: bool) -> Class {
+    failure(Kind::Reset { reason, sent }, Outcome::Reset)
+}
+
+fn on(list: &str) -> Params {
+    let mut on = RetryOn::parse(&list.replace("llm", "retriable-headers")).unwrap();
+    on.llm = list.contains("llm");
+    Params::default().with_retry_on(on)
+}
+
+const FIRST: Attempt = Attempt {
+    number: 1,
+    left: None,
+    replayable: true,
+};
+
+fn retried(params: &Params, class: &Class) -> bool {
+    matches!(
+        decide(params, &FIRST, class, &SharedRng::seeded(1)),
+        Decision::Retry { .. }
+    )
+}
+
+fn stopped(params: &Params, attempt: Attempt, class: &Class) -> Option<Reason> {
+    match decide(params, &attempt, class, &SharedRng::seeded(1)) {
+        Decision::Stop(reason) => Some(reason),
+        Decision::Retry { .. } => None,
+    }
+}
+
+const CONNECT: Kind = Kind::Connect(ConnectFailure::Refused);
+const TERMS: [&str; 9] = [
+    "5xx",
+    "gateway-error",
+    "reset",
+    "reset-before-request",
+    "connect-failure",
+    "refused-stream",
+    "retriable-4xx",
+    "503,429",
+    "llm",
+];
+
+/// One line per thing that may happen; one character per term of [`TERMS`].
+#[test]
+fn each_term_covers_what_envoy_says() {
+    let table = [
+        (response(500, Outcome::ServerError), "y.......y"),
+        (response(502, Outcome::ServerError), "yy......y"),
+        (response(503, Outcome::Overloaded), "yy.....yy"),
+        (response(504, Outcome::Timeout), "yy......y"),
+        (response(409, Outcome::Conflict), "......y.y"),
+        (response(429, Outcome::RateLimited), "......yyy"),
+        (response(429, Outcome::RampLimited), "......yyy"),
+        (response(429, Outcome::Overloaded), ".......yy"),
+        (response(404, Outcome::NotFound), "........."),
+        (response(200, Outcome::Success), "........."),
+        (response(200, Outcome::StreamError), "........y"),
+        (response(200, Outcome::OutputInvalid), "........y"),
+        (failure(CONNECT, Outcome::Connect), "yyyyy...."),
+        (reset(ResetReason::Terminated, true), "yyy......"),
+        (reset(ResetReason::Terminated, false), "yyyy....."),
+        (reset(ResetReason::Refused, true), "yyy..y..."),
+        (reset(ResetReason::Remote, true), "yyy......"),
+        (failure(Kind::AttemptTimeout, Outcome::Timeout), "yyy......"),
+        (
+            failure(Kind::UpstreamProtocol, Outcome::MalformedStream),
+            "yyy.....y",
+        ),
+        (failure(Kind::Overflow, Outcome::Local), "........."),
+        (failure(Kind::NoEndpoints, Outcome::Local), "........."),
+        (failure(Kind::CircuitOpen, Outcome::Local), "........."),
+        (failure(Kind::FaultAbort(503), Outcome::Local), "........."),
+        (failure(Kind::RateLimited, Outcome::Local), "........."),
+        (
+            failure(Kind::DeadlineExceeded, Outcome::Timeout),
+            ".........",
+        ),
+        (failure(Kind::Canceled, Outcome::Cancelled), "........."),
+    ];
+    for (class, expected) in table {
+        let got: String = TERMS
+            .iter()
+            .map(|term| if retried(&on(term), &class) { 'y' } else { '.' })
+            .collect();
+        assert_eq!(got, expected, "{class:?}");
+    }
+}
+
+#[test]
+fn every_connect_failure_is_one() {
+    for failed in [
+        ConnectFailure::Refused,
+        ConnectFailure::Timeout,
+        ConnectFailure::Dns,
+        ConnectFailure::Tls,
+        ConnectFailure::Local,
+    ] {
+        let class = failure(Kind::Connect(failed), Outcome::Connect);
+        assert!(retried(&on("connect-failure"), &class), "{failed:?}");
+    }
+}
+
+#[test]
+fn a_rate_limited_response_needs_its_own_term() {
+    for (status, outcome) in [(200, Outcome::Success), (503, Outcome::Overloaded)] {
+        let mut class = response(status, outcome);
+        if let Signal::Response { ratelimited, .. } = &mut class.signal {
+            *ratelimited = true;
+        }
+        assert!(!retried(&on("5xx,503,llm"), &class));
+        assert!(retried(&on("envoy-ratelimited"), &class));
+    }
+}
+
+#[test]
+fn grpc_statuses_of_trailers_only_answers() {
+    for (term, code) in [
+        ("cancelled", 1),
+        ("deadline-exceeded", 4),
+        ("resource-exhausted", 8),
+        ("internal", 13),
+        ("unavailable", 14),
+    ] {
+        let mut class = response(200, Outcome::ServerError);
+        if let Signal::Response { grpc_status, .. } = &mut class.signal {
+            *grpc_status = Some(code);
+        }
+        assert!(retried(&on(term), &class), "{term}");
+        assert!(!retried(&on("5xx,gateway-error"), &class), "{term}");
+    }
+}
+
+#[test]
+fn verdicts_overrule_every_term() {
+    let all = on("5xx,gateway-error,retriable-4xx,400,401,402,403,413,429,500,llm");
+    for (status, outcome) in [
+        (429, Outcome::QuotaExhausted),
+        (429, Outcome::QuotaWindow),
+        (429, Outcome::RequestExceedsLimit),
+        (400, Outcome::ContextLength),
+        (400, Outcome::ContentFilter),
+        (400, Outcome::InvalidRequest),
+        (401, Outcome::Auth),
+        (403, Outcome::Permission),
+        (413, Outcome::TooLarge),
+        (500, Outcome::QuotaExhausted),
+        (500, Outcome::Cancelled),
+    ] {
+        let class = response(status, outcome);
+        assert_eq!(
+            stopped(&all, FIRST, &class),
+            Some(Reason::Forbidden),
+            "{class:?}"
+        );
+    }
+}
+
+#[test]
+fn a_status_alone_is_no_verdict_against_that_very_status() {
+    let mut bad = response(400, Outcome::InvalidRequest);
+    bad.status_only = true;
+    assert!(retried(&on("400"), &bad));
+    assert!(retried(&on("404"), &response(404, Outcome::NotFound)));
+    bad.outcome = Outcome::ContextLength;
+    bad.status_only = false;
+    assert!(!retried(&on("400"), &bad));
+}
+
+#[test]
+fn x_should_retry_false_overrules_every_term() {
+    let mut class = response(503, Outcome::Overloaded);
+    class.retry_same = false;
+    assert_eq!(
+        stopped(&on("5xx,503,llm"), FIRST, &class),
+        Some(Reason::Forbidden)
+    );
+}
+
+#[test]
+fn our_own_attempt_timeout_is_no_verdict() {
+    let mut class = failure(Kind::AttemptTimeout, Outcome::Timeout);
+    class.retry_same = false;
+    assert!(retried(&on("5xx"), &class));
+}
+
+#[test]
+fn stops_in_order_of_cause() {
+    let class = response(503, Outcome::Overloaded);
+    let params = on("5xx").with_retries(2);
+    let attempt = |number, left, replayable| Attempt {
+        number,
+        left,
+        replayable,
+    };
+    for (attempt, expected) in [
+        (attempt(1, None, true), None),
+        (attempt(2, None, true), None),
+        (attempt(3, None, true), Some(Reason::Exhausted)),
+        (attempt(3, None, false), Some(Reason::Exhausted)),
+        (attempt(1, None, false), Some(Reason::NotReplayable)),
+        (attempt(1, Some(ms(0)), true), Some(Reason::NoTime)),
+        (attempt(1, Some(ms(25)), true), None),
+    ] {
+        assert_eq!(stopped(&params, attempt, &class), expected, "{attempt:?}");
+    }
+}
+
+#[test]
+fn a_hint_is_never_undercut_and_waited_for_up_to_the_cap() {
+    let (params, rng) = (on("429"), SharedRng::seeded(3));
+    let hinted = |wait| {
+        let mut class = response(429, Outcome::RateLimited);
+        class.hint = Some(Hint {
+            wait,
+            source: "retry-after",
+        });
+        class
+    };
+    for _ in 0..1000 {
+        let Decision::Retry { after, hinted } = decide(&params, &FIRST, &hinted(ms(3000)), &rng)
+        else {
+            panic!("not retried");
+        };
+        assert!(
+            hinted && after >= ms(3000) && after <= ms(3300),
+            "{after:?}"
+        );
+    }
+    assert!(retried(&params, &hinted(ms(120_000))));
+    assert_eq!(
+        stopped(&params, FIRST, &hinted(ms(120_001))),
+        Some(Reason::HintTooLong)
+    );
+    let soon = Attempt {
+        left: Some(ms(2900)),
+        ..FIRST
+    };
+    assert_eq!(
+        stopped(&params, soon, &hinted(ms(3000))),
+        Some(Reason::NoTime)
+    );
+    let longest = hinted(Duration::MAX);
+    assert_eq!(
+        stopped(&params.with_max_hint(Duration::MAX), soon, &longest),
+        Some(Reason::NoTime)
+    );
+}

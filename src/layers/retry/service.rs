@@ -1,0 +1,89 @@
+//! The service: decides whether a request takes the loop or passes through.
+
+use std::{
+    mem,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use tower::Service;
+
+use super::{
+    Params, ResponseFuture,
+    attempt::{Call, Shared, stamp},
+};
+use crate::{base::BoxError, body::replay::Replay};
+
+/// Sends requests again as its [`Params`] say. See the [module](super).
+#[derive(Clone, Debug)]
+pub struct Retry<S> {
+    inner: S,
+    shared: Arc<Shared>,
+}
+
+// === impl Retry ===
+
+impl<S> Retry<S> {
+    pub(super) fn new(inner: S, shared: Arc<Shared>) -> Self {
+        Self { inner, shared }
+    }
+
+    /// The policy.
+    #[must_use]
+    pub fn params(&self) -> &Params {
+        &self.shared.params
+    }
+
+    /// The inner service.
+    #[must_use]
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The inner service.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The inner service, without retries.
+    #[must_use]
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for Retry<S>
+where
+    S: Service<Request<Replay<B>>, Response = Response<R>> + Clone + Send + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+    R: Send + 'static,
+{
+    type Response = Response<R>;
+    type Error = BoxError;
+    type Future = ResponseFuture<S::Future, Response<R>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let params = &self.shared.params;
+        let (mut head, body) = request.into_parts();
+        if params.retries == 0 || params.retry_on.is_empty() {
+            stamp(&mut head, 1, false, params.attempt_header);
+            let request = Request::from_parts(head, Replay::new(body, 0));
+            return ResponseFuture::pass(self.inner.call(request));
+        }
+        let clone = self.inner.clone();
+        let ready = mem::replace(&mut self.inner, clone);
+        let body = Replay::new(body, params.replay_cap);
+        let call = Call::new(ready, Arc::clone(&self.shared), head, body);
+        ResponseFuture::attempts(Box::pin(call.run()))
+    }
+}

@@ -1,0 +1,362 @@
+//! The classifier that knows LLM providers.
+//!
+//! An error status waits for its body (up to 64 KiB), since the body tells an empty account from pacing. A JSON answer to
+//! an LLM call waits for its end, since it may be an error. Streams and everything else are decided at the head.
+
+use std::time::SystemTime;
+
+use ::http::{HeaderMap, Method, Uri, header, response};
+use bytes::Bytes;
+use serde_json::Value;
+
+use crate::{
+    base::BoxError,
+    classify::{
+        Class, Classifier, HttpClassifier, MakeClassifier, Outcome, Signal, Verdict,
+        http::{grpc_status, signal},
+        transport,
+    },
+    llm::{
+        Usage,
+        answer::{self, Reading},
+        dialect::{Api, Provider, Setting},
+        fault::Fault,
+        table::{self, Evidence},
+        wait,
+    },
+};
+
+/// How much of an error body is read.
+const FAULT_CAP: usize = 64 * 1024;
+/// How much of an answer is read. Of a longer one neither errors nor usage are known.
+const ANSWER_CAP: usize = 1024 * 1024;
+
+/// Makes a classifier for each attempt at an LLM service, or at any service under [`Setting::Auto`].
+///
+/// # Examples
+/// ```
+/// use llmesh::classify::ClassifyLayer;
+/// use llmesh::llm::{LlmClassifier, Setting};
+///
+/// let layer = ClassifyLayer::new(LlmClassifier::new(Setting::Auto));
+/// # let _ = layer;
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LlmClassifier {
+    setting: Setting,
+}
+
+/// The classifier of one attempt.
+#[derive(Debug)]
+pub struct Attempt {
+    api: Api,
+    head: Option<Head>,
+    mode: Mode,
+    buffer: Vec<u8>,
+    usage: Option<Usage>,
+}
+
+#[derive(Debug)]
+struct Head {
+    signal: Signal,
+    status: u16,
+    headers: HeaderMap,
+    /// Whether the response says that its body is JSON.
+    json: bool,
+    now: SystemTime,
+}
+
+#[derive(Debug)]
+enum Mode {
+    /// By status only, or gRPC.
+    Http(HttpClassifier),
+    /// Nothing of the body matters.
+    Pass,
+    /// The body of an error is read.
+    Fault,
+    /// The body of an answer is read.
+    Answer,
+    /// Decided.
+    Decided(Class),
+}
+
+/// What a content type says, as far as it matters here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Content {
+    Absent,
+    Json,
+    Stream,
+    Html,
+    Other,
+}
+
+// === impl LlmClassifier ===
+
+impl LlmClassifier {
+    /// A maker with this setting.
+    #[must_use]
+    pub const fn new(setting: Setting) -> Self {
+        Self { setting }
+    }
+
+    /// The classifier of one attempt, outside of any service.
+    #[must_use]
+    pub fn attempt(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Attempt {
+        let api = Api::of(self.setting, method, uri, headers);
+        let mode = match self.setting {
+            Setting::StatusOnly => Mode::Http(HttpClassifier::default()),
+            Setting::Auto | Setting::Fixed(_) => Mode::Pass,
+        };
+        Attempt {
+            api,
+            head: None,
+            mode,
+            buffer: Vec::new(),
+            usage: None,
+        }
+    }
+}
+
+impl MakeClassifier for LlmClassifier {
+    type Classifier = Attempt;
+
+    fn classifier(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Attempt {
+        self.attempt(method, uri, headers)
+    }
+}
+
+// === impl Attempt ===
+
+impl Attempt {
+    /// What the request showed of its API.
+    #[must_use]
+    pub fn api(&self) -> Api {
+        self.api
+    }
+
+    /// The token counts, once a whole answer was read.
+    #[must_use]
+    pub fn usage(&self) -> Option<Usage> {
+        self.usage
+    }
+
+    /// How the body is to be read, from the head.
+    fn read_as(&self, head: &Head) -> Mode {
+        let content = content(&head.headers);
+        let opaque = head
+            .headers
+            .get(header::CONTENT_ENCODING)
+            .is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
+        if head.status >= 400 {
+            return if opaque || content == Content::Html {
+                Mode::Decided(self.fault(head, &Value::Null))
+            } else {
+                Mode::Fault
+            };
+        }
+        let no_content = !matches!(head.status, 200..=203);
+        if no_content || opaque || self.api.streaming || content == Content::Stream {
+            return Mode::Pass;
+        }
+        match content {
+            Content::Json | Content::Absent
+                if self.api.generates || self.api.provider.is_some() =>
+            {
+                Mode::Answer
+            }
+            // No completion comes as a page of text.
+            Content::Html | Content::Other if self.api.generates => {
+                Mode::Decided(Class::new(Outcome::ServerError, head.signal))
+            }
+            _ => Mode::Pass,
+        }
+    }
+
+    /// The class of an error, from what was read of its body.
+    fn fault(&self, head: &Head, body: &Value) -> Class {
+        self.class_of(head, &Fault::read(body))
+    }
+
+    fn class_of(&self, head: &Head, fault: &Fault<'_>) -> Class {
+        let evidence = Evidence {
+            status: table::effective_status(head.status, fault),
+            headers: &head.headers,
+            fault,
+            provider: self.provider(head),
+            llm: self.api.is_llm(),
+            now: head.now,
+        };
+        let finding = table::decide(&evidence);
+        let mut class = Class::new(finding.outcome, head.signal);
+        class.scope = finding.scope;
+        class.elsewhere = finding.elsewhere;
+        class.reset_at = finding.reset_at;
+        class.retry_same = finding.retry_same && !forbidden(&head.headers);
+        class.hint = wait::hint(&finding, &head.headers, fault, head.now);
+        class
+    }
+
+    fn answer(&mut self) -> Class {
+        let Some(head) = &self.head else {
+            return Class::new(Outcome::Success, Signal::Error(crate::base::Kind::Internal));
+        };
+        let Ok(body) = serde_json::from_slice::<Value>(&self.buffer) else {
+            // Said to be JSON and is not: no completion. Without a content type nothing was promised.
+            let broken = head.json && self.api.generates;
+            let outcome = if broken {
+                Outcome::ServerError
+            } else {
+                Outcome::Success
+            };
+            return Class::new(outcome, head.signal);
+        };
+        self.usage = Usage::of(&body);
+        match answer::read(&body, self.provider(head)) {
+            Reading::Is(outcome) => {
+                let finding = table::Finding::from(outcome);
+                let mut class = Class::new(outcome, head.signal);
+                class.hint = wait::hint(&finding, &head.headers, &Fault::default(), head.now);
+                class.retry_same &= !forbidden(&head.headers);
+                class
+            }
+            Reading::Error(fault) => self.class_of(head, &fault),
+            Reading::Inner(fault) => {
+                let mut class = self.class_of(head, &fault);
+                class.inner = Some(class.outcome);
+                class.outcome = Outcome::StreamError;
+                class
+            }
+        }
+    }
+
+    fn provider(&self, head: &Head) -> Option<Provider> {
+        self.api.provider(&head.headers)
+    }
+
+    /// Decides with what is in the buffer.
+    fn decide(&mut self) -> Class {
+        let class = match (&self.mode, &self.head) {
+            (Mode::Decided(class), _) => return class.clone(),
+            (Mode::Answer, Some(_)) => self.answer(),
+            (Mode::Fault, Some(head)) => {
+                let body = serde_json::from_slice(&self.buffer).unwrap_or(Value::Null);
+                self.fault(head, &body)
+            }
+            (_, Some(head)) => Class::new(Outcome::Success, head.signal),
+            (_, None) => return transport::class_of_error(&internal()),
+        };
+        self.buffer = Vec::new();
+        self.mode = Mode::Decided(class.clone());
+        class
+    }
+}
+
+impl Classifier for Attempt {
+    fn head(&mut self, parts: &response::Parts, now: SystemTime) -> Verdict {
+        let grpc = grpc_status(&parts.headers).is_some()
+            || content_type(&parts.headers).starts_with("application/grpc");
+        if grpc {
+            self.mode = Mode::Http(HttpClassifier::default());
+        }
+        if let Mode::Http(http) = &mut self.mode {
+            return http.head(parts, now);
+        }
+        let mut head = Head {
+            signal: signal(parts),
+            status: parts.status.as_u16(),
+            headers: HeaderMap::new(),
+            json: content(&parts.headers) == Content::Json,
+            now,
+        };
+        if head.status >= 400 || self.api.is_llm() {
+            head.headers.clone_from(&parts.headers);
+        }
+        self.mode = self.read_as(&head);
+        let verdict = match &self.mode {
+            Mode::Decided(class) => Verdict::Done(class.clone()),
+            Mode::Fault | Mode::Answer => Verdict::Wait,
+            Mode::Http(_) | Mode::Pass => Verdict::Done(Class::new(Outcome::Success, head.signal)),
+        };
+        self.head = Some(head);
+        verdict
+    }
+
+    fn frame(&mut self, chunk: &Bytes) -> Verdict {
+        let cap = match &mut self.mode {
+            Mode::Http(http) => return http.frame(chunk),
+            Mode::Decided(class) => return Verdict::Done(class.clone()),
+            Mode::Pass => return Verdict::Wait,
+            Mode::Fault => FAULT_CAP,
+            Mode::Answer => ANSWER_CAP,
+        };
+        let room = cap - self.buffer.len().min(cap);
+        if chunk.len() < room {
+            self.buffer.extend_from_slice(chunk);
+            return Verdict::Wait;
+        }
+        if matches!(self.mode, Mode::Answer) {
+            self.mode = Mode::Pass;
+            self.buffer = Vec::new();
+        }
+        Verdict::Done(self.decide())
+    }
+
+    fn end(&mut self, trailers: Option<&HeaderMap>) -> Class {
+        if let Mode::Http(http) = &mut self.mode {
+            return http.end(trailers);
+        }
+        self.decide()
+    }
+
+    fn error(&mut self, error: &BoxError) -> Class {
+        match (&mut self.mode, &self.head) {
+            (Mode::Http(http), _) => http.error(error),
+            // An error stays what it is, however its body ended.
+            (Mode::Fault, _) => self.decide(),
+            (Mode::Decided(class), _) if !class.is_success() => class.clone(),
+            (_, Some(_)) => transport::class_of_body_error(error),
+            (_, None) => transport::class_of_error(error),
+        }
+    }
+}
+
+fn internal() -> BoxError {
+    crate::base::Error::new(crate::base::Kind::Internal).into()
+}
+
+/// `x-should-retry: false` forbids the same target, whatever the class.
+fn forbidden(headers: &HeaderMap) -> bool {
+    headers
+        .get("x-should-retry")
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"false"))
+}
+
+fn content_type(headers: &HeaderMap) -> String {
+    headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .map(|value| value.trim().to_ascii_lowercase())
+        .unwrap_or_default()
+}
+
+fn content(headers: &HeaderMap) -> Content {
+    match content_type(headers).as_str() {
+        "" => Content::Absent,
+        "text/event-stream"
+        | "application/x-ndjson"
+        | "application/ndjson"
+        | "application/jsonl"
+        | "application/stream+json"
+        | "application/vnd.amazon.eventstream" => Content::Stream,
+        "text/html" | "application/xhtml+xml" => Content::Html,
+        "application/json" => Content::Json,
+        other if other.ends_with("+json") || other.starts_with("application/x-amz-json") => {
+            Content::Json
+        }
+        _ => Content::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests;

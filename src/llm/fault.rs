@@ -1,0 +1,273 @@
+//! Reads an error body of any of the known shapes into one set of facts.
+//!
+//! OpenAI nests (`error.message`, `.type`, `.code`), Mistral and old vLLM are flat, FastAPI says `detail`, AWS puts a name
+//! into a header or `__type`, Google wraps errors into a list and hangs typed details on them, OpenRouter adds
+//! `metadata`, Ollama and TGI give a bare string. Whatever is missing or of another type is simply not a fact.
+
+use serde_json::{Map, Value};
+
+/// What an error body says. Borrowed from the parsed body.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Fault<'a> {
+    /// The text for people.
+    pub message: &'a str,
+    /// `code`, where it is a word (or a number that is no HTTP status).
+    pub code: Option<&'a str>,
+    /// `code`, where it is an HTTP error status, as a number or in digits.
+    pub number: Option<u16>,
+    /// Whether `code` is an HTTP status in digits, as Azure writes it.
+    pub digits: bool,
+    /// `type`.
+    pub kind: Option<&'a str>,
+    /// gRPC status name (Google).
+    pub status: Option<&'a str>,
+    /// Whether the error is an object under `error`.
+    pub nested: bool,
+    /// `details.error_code` (Anthropic).
+    pub detail_code: Option<&'a str>,
+    /// `innererror.code` (Azure).
+    pub inner_code: Option<&'a str>,
+    /// `google.rpc.ErrorInfo.reason`.
+    pub reason: Option<&'a str>,
+    /// Whether a `google.rpc.QuotaFailure` names a quota per day.
+    pub per_day: bool,
+    /// `google.rpc.RetryInfo.retryDelay`.
+    pub retry_delay: Option<&'a str>,
+    /// `metadata.error_type` (OpenRouter) or `error_type` (TGI).
+    pub error_type: Option<&'a str>,
+    /// `metadata.limit_source` (OpenRouter).
+    pub limit_source: Option<&'a str>,
+    /// `metadata.resets_at` (OpenRouter).
+    pub resets_at: Option<&'a Value>,
+    /// Whether moderation says why (OpenRouter `metadata.reasons`, `.patterns`, `.flagged_input`).
+    pub flagged: bool,
+    /// `__type` (AWS), as it stands.
+    pub aws: Option<&'a str>,
+    /// `originalStatusCode` (AWS).
+    pub original_status: Option<u16>,
+    /// `estimated_time`, in seconds (Hugging Face).
+    pub estimated_time: Option<f64>,
+}
+
+// === impl Fault ===
+
+impl<'a> Fault<'a> {
+    /// The facts in an error body; none if it has no known shape.
+    #[must_use]
+    pub fn read(body: &'a Value) -> Self {
+        let mut fault = Self::default();
+        let body = match body {
+            Value::Array(list) => list.first().unwrap_or(&Value::Null),
+            other => other,
+        };
+        let Value::Object(top) = body else {
+            return fault;
+        };
+        fault.aws = string(top, "__type");
+        fault.original_status = number(top, "originalStatusCode").and_then(status);
+        fault.estimated_time = top.get("estimated_time").and_then(Value::as_f64);
+        match top.get("error") {
+            Some(Value::Object(error)) => {
+                fault.nested = true;
+                fault.read_error(error);
+            }
+            Some(Value::String(message)) => {
+                fault.message = message;
+                fault.kind = string(top, "type");
+                fault.error_type = string(top, "error_type");
+                fault.read_code(top.get("code"));
+            }
+            _ => fault.read_error(top),
+        }
+        fault
+    }
+
+    /// Whether the body carries an error object beside or instead of an answer.
+    #[must_use]
+    pub fn is_error(body: &Value) -> bool {
+        let body = match body {
+            Value::Array(list) => list.first().unwrap_or(&Value::Null),
+            other => other,
+        };
+        match body.get("error") {
+            Some(Value::Object(error)) => !error.is_empty(),
+            Some(Value::String(message)) => !message.is_empty(),
+            _ => false,
+        }
+    }
+
+    /// The facts in the inside of an error object.
+    #[must_use]
+    pub fn of_object(error: &'a Map<String, Value>) -> Self {
+        let mut fault = Self {
+            nested: true,
+            ..Self::default()
+        };
+        fault.read_error(error);
+        fault
+    }
+
+    fn read_error(&mut self, error: &'a Map<String, Value>) {
+        self.message = string(error, "message")
+            .or_else(|| string(error, "Message"))
+            .or_else(|| detail(error.get("detail")?))
+            .unwrap_or_default();
+        self.read_code(error.get("code"));
+        self.kind = string(error, "type");
+        self.status = string(error, "status");
+        self.inner_code = error
+            .get("innererror")
+            .and_then(|inner| text(inner, "code"));
+        self.error_type = string(error, "error_type");
+        match error.get("details") {
+            Some(Value::Array(details)) => details.iter().for_each(|d| self.read_google(d)),
+            Some(details) => self.detail_code = text(details, "error_code"),
+            None => {}
+        }
+        if let Some(Value::Object(metadata)) = error.get("metadata") {
+            self.error_type = string(metadata, "error_type");
+            self.limit_source = string(metadata, "limit_source");
+            self.resets_at = metadata.get("resets_at").filter(|at| !at.is_null());
+            self.flagged = ["reasons", "patterns", "flagged_input"]
+                .iter()
+                .any(|key| metadata.get(*key).is_some_and(|v| !v.is_null()));
+        }
+    }
+
+    fn read_code(&mut self, code: Option<&'a Value>) {
+        match code {
+            Some(Value::Number(n)) => self.number = n.as_u64().and_then(status),
+            Some(Value::String(code)) if !code.is_empty() => {
+                self.number = code.parse().ok().and_then(status);
+                self.digits = self.number.is_some();
+                self.code = (!self.digits).then_some(code);
+            }
+            _ => {}
+        }
+    }
+
+    fn read_google(&mut self, detail: &'a Value) {
+        let kind = text(detail, "@type").unwrap_or_default();
+        match kind.rsplit('.').next().unwrap_or_default() {
+            "ErrorInfo" => self.reason = text(detail, "reason"),
+            "RetryInfo" => self.retry_delay = text(detail, "retryDelay"),
+            "QuotaFailure" => {
+                let violations = detail.get("violations").and_then(Value::as_array);
+                self.per_day |= violations.into_iter().flatten().any(|violation| {
+                    ["quotaId", "quotaMetric"]
+                        .iter()
+                        .filter_map(|key| text(violation, key))
+                        .any(|id| id.contains("PerDay") || id.contains("per_day"))
+                });
+            }
+            _ => {}
+        }
+    }
+}
+
+fn string<'a>(object: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
+    object.get(key)?.as_str()
+}
+
+fn number(object: &Map<String, Value>, key: &str) -> Option<u64> {
+    object.get(key)?.as_u64()
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
+    value.get(key)?.as_str()
+}
+
+/// FastAPI: a string, or a list of `{loc, msg, type}`.
+fn detail(detail: &Value) -> Option<&str> {
+    match detail {
+        Value::String(text) => Some(text),
+        Value::Array(list) => text(list.first()?, "msg"),
+        Value::Object(object) => string(object, "message"),
+        _ => None,
+    }
+}
+
+/// A number that is an HTTP error status.
+fn status(n: u64) -> Option<u16> {
+    u16::try_from(n).ok().filter(|n| (400..600).contains(n))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn reads_every_shape() {
+        for (body, message, code, kind) in [
+            (
+                json!({"error": {"message": "m", "type": "t", "code": "c"}}),
+                "m",
+                Some("c"),
+                Some("t"),
+            ),
+            (
+                json!({"object": "error", "message": "m", "type": "t", "code": "1300"}),
+                "m",
+                Some("1300"),
+                Some("t"),
+            ),
+            (
+                json!([{"error": {"message": "m", "code": 429}}]),
+                "m",
+                None,
+                None,
+            ),
+            (
+                json!({"error": "m", "error_type": "validation"}),
+                "m",
+                None,
+                None,
+            ),
+            (json!({"detail": "m"}), "m", None, None),
+            (
+                json!({"detail": [{"loc": [1], "msg": "m"}]}),
+                "m",
+                None,
+                None,
+            ),
+            (json!({"Message": "m"}), "m", None, None),
+        ] {
+            let fault = Fault::read(&body);
+            assert_eq!(
+                (fault.message, fault.code, fault.kind),
+                (message, code, kind)
+            );
+        }
+    }
+
+    #[test]
+    fn a_code_in_digits_is_a_status() {
+        let body = json!({"error": {"code": "429", "message": "m"}});
+        let fault = Fault::read(&body);
+        assert_eq!(
+            (fault.number, fault.digits, fault.code),
+            (Some(429), true, None)
+        );
+        let body = json!({"error": {"code": 1300}});
+        assert_eq!(Fault::read(&body).number, None);
+    }
+
+    #[test]
+    fn other_json_has_no_facts() {
+        for body in [
+            json!(null),
+            json!(1),
+            json!("error"),
+            json!([]),
+            json!([[]]),
+            json!({"error": null}),
+            json!({"error": {"message": 1, "code": [], "details": 3, "metadata": "x"}}),
+        ] {
+            let fault = Fault::read(&body);
+            assert_eq!((fault.message, fault.code), ("", None), "{body}");
+        }
+        assert!(!Fault::is_error(&json!({"error": null, "choices": []})));
+    }
+}
