@@ -1,0 +1,16 @@
+//! Istio's own kinds.
+
+pub(super) mod destination_rule;
+mod headers;
+pub(super) mod http_match;
+mod http_route;
+pub(super) mod outlier;
+pub(super) mod pool;
+pub(super) mod retries;
+mod rewrite;
+pub(super) mod service_entry;
+mod sidecar;
+pub(super) mod traffic_policy;
+pub(super) mod virtual_service;
+
+pub(super) use self::sidecar::check as check_sidecar;

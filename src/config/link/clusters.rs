@@ -1,0 +1,179 @@
+//! Services and DestinationRules to clusters: one for a port, and one more for each subset.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{Linker, registry::Known, rules::Merged};
+use crate::{
+    config::istio::{
+        destination_rule::{DestinationRule, Subset},
+        outlier::OutlierBlock,
+        pool::PoolBlock,
+        service_entry::{PortProtocol, ServicePort},
+        traffic_policy::{Balance, TrafficPolicy},
+    },
+    layers::balance::params::Params,
+    model::{Cluster, ClusterName, Discovery, Pool, Protocol},
+};
+
+/// The blocks that hold for one cluster.
+#[derive(Default)]
+struct Effective<'a> {
+    balance: Option<&'a Balance>,
+    pool: Option<&'a PoolBlock>,
+    outlier: Option<&'a OutlierBlock>,
+}
+
+// === impl Linker ===
+
+impl Linker<'_> {
+    pub(super) fn clusters(&self) -> BTreeMap<Arc<str>, Cluster> {
+        let mut clusters = BTreeMap::new();
+        for (host, service) in &self.registry.services {
+            let merged = self.rules.of(host, &service.namespace);
+            for (index, port) in service.ports.iter().enumerate() {
+                let subsets = merged
+                    .map(|m| m.subsets.values().copied())
+                    .into_iter()
+                    .flatten();
+                for subset in std::iter::once(None).chain(subsets.map(Some)) {
+                    let effective = effective(merged, subset, port.number);
+                    let cluster = cluster(host, service, port, subset, &effective);
+                    if index == 0 {
+                        self.check_ejection(&cluster, &effective);
+                        self.check_endpoints(&cluster, service, subset);
+                    }
+                    clusters.insert(cluster.name.to_string().into(), cluster);
+                }
+            }
+        }
+        clusters
+    }
+
+    /// Reports DestinationRules for hosts that are not known.
+    pub(super) fn check_rules(&self, rules: &[DestinationRule]) {
+        for rule in rules {
+            if !rule.host.starts_with('*') {
+                self.known_host(&rule.host, &rule.place);
+            }
+        }
+    }
+
+    /// Says so where too few endpoints are known for any of them to be ejected.
+    fn check_ejection(&self, cluster: &Cluster, effective: &Effective<'_>) {
+        let (Some(block), Discovery::Static(endpoints)) = (effective.outlier, &cluster.discovery)
+        else {
+            return;
+        };
+        let (total, max) = (endpoints.len(), block.params.max_ejection_percent as usize);
+        if total == 0 || max * total >= 100 {
+            return;
+        }
+        let which = match cluster.name.subset.as_str() {
+            "" => cluster.name.host.clone(),
+            subset => format!("subset {subset} of {}", cluster.name.host),
+        };
+        let message = format!(
+            "with maxEjectionPercent {max} and {total} endpoint(s), no endpoint of {which} can be ejected: the first would be {} %",
+            100_usize.div_ceil(total)
+        );
+        if total == 1 {
+            let hint = "there is nowhere else to send its requests";
+            self.report
+                .note(&block.place, "ejection-impossible", message, hint);
+        } else {
+            let hint = format!(
+                "raise maxEjectionPercent to at least {}",
+                100_usize.div_ceil(total)
+            );
+            self.report
+                .warn(&block.place, "ejection-impossible", message, hint);
+        }
+    }
+
+    fn check_endpoints(&self, cluster: &Cluster, service: &Known, subset: Option<&Subset>) {
+        let empty =
+            matches!(&cluster.discovery, Discovery::Static(endpoints) if endpoints.is_empty());
+        if !empty || self.incomplete {
+            return;
+        }
+        let hint = "load a ServiceEntry with endpoints, WorkloadEntries or EndpointSlices";
+        match subset {
+            None => {
+                let message = "no address is known: requests are answered 503 (UH)";
+                self.report
+                    .note(&service.place, "no-endpoints", message, hint);
+            }
+            Some(subset) => {
+                let message = format!(
+                    "no known endpoint of {} carries the labels of `{}`: its requests are answered 503 (UH)",
+                    cluster.name.host, subset.name
+                );
+                self.report
+                    .note(&subset.place, "no-endpoints", message, hint);
+            }
+        }
+    }
+}
+
+fn effective<'a>(
+    merged: Option<&Merged<'a>>,
+    subset: Option<&'a Subset>,
+    port: u16,
+) -> Effective<'a> {
+    let top = merged.and_then(|m| m.policy).map(|p| at_port(p, port));
+    let own = subset
+        .and_then(|s| s.policy.as_ref())
+        .map(|p| at_port(p, port));
+    let (top, own) = (top.unwrap_or_default(), own.unwrap_or_default());
+    Effective {
+        balance: own.balance.or(top.balance),
+        pool: own.pool.or(top.pool),
+        outlier: own.outlier.or(top.outlier),
+    }
+}
+
+/// An entry for the port replaces the policy's blocks together.
+fn at_port(policy: &TrafficPolicy, port: u16) -> Effective<'_> {
+    let entry = policy.ports.iter().find(|(number, _)| *number == port);
+    let blocks = entry.map_or(policy, |(_, blocks)| blocks);
+    Effective {
+        balance: blocks.balance.as_ref(),
+        pool: blocks.pool.as_ref(),
+        outlier: blocks.outlier.as_ref(),
+    }
+}
+
+fn cluster(
+    host: &str,
+    service: &Known,
+    port: &ServicePort,
+    subset: Option<&Subset>,
+    effective: &Effective<'_>,
+) -> Cluster {
+    let all = BTreeMap::new();
+    let labels = subset.map_or(&all, |subset| &subset.labels);
+    let name = ClusterName::new(port.number, subset.map_or("", |s| s.name.as_str()), host);
+    let mut cluster = Cluster::new(name, service.discovery(port.number, labels));
+    match effective.balance {
+        Some(Balance::Policy(policy)) => cluster.balance = Params::new(policy.clone()),
+        Some(Balance::Passthrough) => cluster.discovery = Discovery::Original,
+        None => {}
+    }
+    if let Some(block) = effective.outlier {
+        cluster.balance.panic_threshold = block.min_health_percent;
+        cluster.outlier = Some(block.params.clone());
+    }
+    cluster.pool = effective
+        .pool
+        .map_or_else(Pool::default, |block| block.pool.clone());
+    let of_port = match port.protocol {
+        PortProtocol::Http(protocol) => protocol,
+        PortProtocol::Other => Protocol::Http1,
+    };
+    cluster.pool.protocol = effective.pool.and_then(|p| p.protocol).unwrap_or(of_port);
+    cluster.origin = subset.map_or_else(
+        || service.place.origin.id(),
+        |subset| subset.place.origin.id(),
+    );
+    cluster
+}
