@@ -13,7 +13,7 @@ use crate::{base::BoxError, body::Body};
 
 /// Serves each request from the snapshot that is in force when it comes.
 #[derive(Clone, Debug)]
-pub struct Dispatch {
+pub(super) struct Dispatch {
     reloader: Arc<Reloader>,
     state: Arc<ServerState>,
 }
@@ -23,7 +23,7 @@ pub struct Dispatch {
 impl Dispatch {
     /// Serves what `reloader` puts in force.
     #[must_use]
-    pub fn new(reloader: Arc<Reloader>, state: Arc<ServerState>) -> Self {
+    pub(super) fn new(reloader: Arc<Reloader>, state: Arc<ServerState>) -> Self {
         Self { reloader, state }
     }
 }

@@ -12,7 +12,7 @@ use crate::{
 
 /// The page as Envoy's text.
 #[must_use]
-pub fn text(snapshot: &Snapshot) -> String {
+pub(super) fn text(snapshot: &Snapshot) -> String {
     let mut out = String::new();
     for (name, cluster) in &snapshot.clusters {
         let pool = cluster.model().pool.clone();
@@ -39,7 +39,7 @@ pub fn text(snapshot: &Snapshot) -> String {
 
 /// The page as Envoy's JSON.
 #[must_use]
-pub fn to_json(snapshot: &Snapshot) -> Value {
+pub(super) fn to_json(snapshot: &Snapshot) -> Value {
     let clusters = snapshot.clusters.iter().map(|(name, cluster)| {
         let hosts: Vec<Value> = endpoints(cluster).iter().map(host).collect();
         json!({"name": &**name, "host_statuses": hosts})

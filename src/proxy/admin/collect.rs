@@ -9,7 +9,7 @@ use crate::{
 
 /// Every number there is.
 #[must_use]
-pub fn all(reloader: &Reloader, state: &ServerState) -> Vec<Stat> {
+pub(super) fn all(reloader: &Reloader, state: &ServerState) -> Vec<Stat> {
     let mut out = server(reloader, state);
     for (name, cluster) in &reloader.snapshot().clusters {
         let mut page = Page { cluster: name, out: &mut out };
