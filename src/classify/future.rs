@@ -129,6 +129,7 @@ fn polled_after_end() -> BoxError {
 
 // === impl Hold ===
 
+#[expect(clippy::large_enum_variant, reason = "taken apart where it is made")]
 enum Begun<B, C>
 where
     B: Body<Data = Bytes>,

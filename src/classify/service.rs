@@ -12,7 +12,7 @@ use crate::{
     classify::{MakeClassifier, body::ResponseBody, future::ResponseFuture},
 };
 
-/// Classifies each attempt once, and leaves the result where all can read it: [`Classified`] in the response's
+/// Classifies each attempt once, and leaves the result where all can read it: [`Classified`](super::Classified) in the response's
 /// extensions.
 ///
 /// The head usually decides. Where it does not, and the request's [`Attempt`](ext::Attempt) says that a retry may still

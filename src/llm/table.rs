@@ -72,7 +72,13 @@ pub(crate) fn effective_status(wire: u16, fault: &Fault<'_>) -> u16 {
 }
 
 fn money(e: &Evidence<'_>) -> Option<Finding> {
-    let code = e.fault.detail_code.or(e.fault.code)?;
+    [e.fault.detail_code, e.fault.code]
+        .into_iter()
+        .flatten()
+        .find_map(|code| quota(code, e))
+}
+
+fn quota(code: &str, e: &Evidence<'_>) -> Option<Finding> {
     if EXHAUSTED.contains(&code) {
         return Some(Outcome::QuotaExhausted.into());
     }

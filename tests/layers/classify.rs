@@ -474,6 +474,18 @@ async fn holding_back_ends_at_its_cap() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn frames_that_were_held_are_not_read_twice() {
+    let spaces = (0..30).map(|_| Bytes::from(vec![b' '; 4096]));
+    let error = Bytes::from(r#"{"error": {"code": 503, "message": "m"}}"#);
+    let body = Chunks::new(std::iter::once(error).chain(spaces));
+    let response = ask(chat(), true, json(200, body)).await;
+    let classified = classified(&response);
+    assert_eq!(classified.head(), None);
+    response.into_body().collect().await.unwrap();
+    assert_eq!(classified.end().unwrap().outcome, Outcome::Overloaded);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_empty_body_is_decided_at_once() {
     let inner = service_fn(|_: Request<()>| async {
         let body = http_body_util::Empty::<Bytes>::new();
