@@ -4,6 +4,8 @@
 //! outlier detection, load, metrics, logs. HTTP and gRPC need no more than a status; LLM answers need their body, which
 //! is what [`llm`](crate::llm) adds.
 
+mod body;
+mod future;
 pub mod hint;
 pub mod http;
 pub mod layer;
@@ -20,7 +22,10 @@ use bytes::Bytes;
 
 use crate::base::{BoxError, Kind};
 
-pub use self::{http::HttpClassifier, layer::ClassifyLayer, service::Classify};
+pub use self::{
+    body::ResponseBody, future::ResponseFuture, http::HttpClassifier, layer::ClassifyLayer,
+    service::Classify,
+};
 
 /// What one attempt came to.
 #[derive(Clone, Debug, PartialEq)]

@@ -29,6 +29,10 @@ enum Level {
     /// This, unless a deeper level says more. The connection stood when it happened.
     Perhaps(Kind),
     /// The caller's request body failed; the cause is below.
+    #[cfg_attr(
+        not(any(feature = "proxy", feature = "test-util")),
+        expect(dead_code, reason = "only hyper tells request bodies apart")
+    )]
     RequestBody,
     /// Nothing is known from this level.
     Unknown,

@@ -1,5 +1,6 @@
 //! The classify layer: every whole-response and transport case of the case file, pure and through the service.
 #![cfg(feature = "llm")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::{
     collections::VecDeque,
@@ -11,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, Uri, response};
+use http::{HeaderMap, Request, Response, response};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use llmesh::{
@@ -84,7 +85,11 @@ impl Case {
             "fireworks" => "api.fireworks.ai",
             "openrouter" => "openrouter.ai",
             "deepseek" => "api.deepseek.com",
-            "vllm" | "ollama" | "huggingface.tgi" | "huggingface.inference" | "cloudflare-edge"
+            "vllm"
+            | "ollama"
+            | "huggingface.tgi"
+            | "huggingface.inference"
+            | "cloudflare-edge"
             | "any" => "llm-service",
             other => panic!("no host for {other}"),
         };
@@ -147,7 +152,10 @@ impl Case {
             wait_ms: expect["wait_ms"].as_u64(),
             wait_source: text("wait_source").map(str::to_owned),
             reset_at: text("reset_at").map(|at| parse_rfc3339(at).unwrap()),
-            fallback: one_of("fallback", &["any", "other_account", "larger", "opt_in", "none"]),
+            fallback: one_of(
+                "fallback",
+                &["any", "other_account", "larger", "opt_in", "none"],
+            ),
             breaker: one_of("breaker", &["none", "target", "credential", "account"]),
             client_status: u16::try_from(expect["client_status"].as_u64().unwrap()).unwrap(),
         }
@@ -165,7 +173,9 @@ impl Case {
             class: format!("{:?}", class.outcome),
             inner: class.inner.map(|inner| format!("{inner:?}")),
             retry_same,
-            wait_ms: class.hint.map(|h| u64::try_from(h.wait.as_millis()).unwrap()),
+            wait_ms: class
+                .hint
+                .map(|h| u64::try_from(h.wait.as_millis()).unwrap()),
             wait_source: class.hint.map(|h| h.source.to_owned()).or(backoff),
             reset_at: class.reset_at,
             fallback: match class.elsewhere {
@@ -254,9 +264,15 @@ fn every_whole_response_is_classified_as_the_case_file_says() {
                 end
             };
             let (expected, found) = (case.expected(), case.facts(&class));
-            let id = format!("{} ({})", case.text("id"), if direct { "direct" } else { "mesh" });
+            let id = format!(
+                "{} ({})",
+                case.text("id"),
+                if direct { "direct" } else { "mesh" }
+            );
             if expected != found {
-                mismatches.push(format!("{id}\n  expected {expected:?}\n  found    {found:?}"));
+                mismatches.push(format!(
+                    "{id}\n  expected {expected:?}\n  found    {found:?}"
+                ));
             }
             if case.0["expect"].get("usage").is_some() {
                 let usage = attempt.usage();
@@ -458,6 +474,18 @@ async fn holding_back_ends_at_its_cap() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn frames_that_were_held_are_not_read_twice() {
+    let spaces = (0..30).map(|_| Bytes::from(vec![b' '; 4096]));
+    let error = Bytes::from(r#"{"error": {"code": 503, "message": "m"}}"#);
+    let body = Chunks::new(std::iter::once(error).chain(spaces));
+    let response = ask(chat(), true, json(200, body)).await;
+    let classified = classified(&response);
+    assert_eq!(classified.head(), None);
+    response.into_body().collect().await.unwrap();
+    assert_eq!(classified.end().unwrap().outcome, Outcome::Overloaded);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_empty_body_is_decided_at_once() {
     let inner = service_fn(|_: Request<()>| async {
         let body = http_body_util::Empty::<Bytes>::new();
@@ -488,12 +516,18 @@ async fn errors_pass_unchanged() {
     assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
 }
 
-#[test]
-fn an_unknown_attempt_is_the_only_one() {
-    let attempt = LlmClassifier::default().attempt(
-        &Method::GET,
-        &Uri::from_static("/"),
-        &HeaderMap::new(),
-    );
-    assert!(!attempt.api().generates);
+#[tokio::test(start_paused = true)]
+async fn without_a_possible_retry_nothing_is_held_back() {
+    // A body that never comes: only its head is there.
+    let inner = service_fn(|_: Request<()>| async {
+        let body = Chunks::new([]).then(Err(io::Error::from(io::ErrorKind::TimedOut).into()));
+        Ok::<_, Infallible>(json(500, body))
+    });
+    let service = ClassifyLayer::new(LlmClassifier::default()).layer(inner);
+    let response = service.oneshot(chat()).await.unwrap();
+    let classified = classified(&response);
+    assert_eq!(classified.head(), None);
+    let error = response.into_body().collect().await.unwrap_err();
+    assert!(error.is::<io::Error>());
+    assert_eq!(classified.end().unwrap().outcome, Outcome::ServerError);
 }
