@@ -16,10 +16,10 @@ use tower::{Layer, ServiceExt, service_fn};
 
 static CALLS: AtomicU32 = AtomicU32::new(0);
 
-/// Fails its first seven calls.
+/// Fails its first six calls.
 async fn upstream(_: Request<Empty<Bytes>>) -> Result<Response<Empty<Bytes>>, std::io::Error> {
     let mut response = Response::new(Empty::new());
-    if CALLS.fetch_add(1, Ordering::Relaxed) < 7 {
+    if CALLS.fetch_add(1, Ordering::Relaxed) < 6 {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
     }
     Ok(response)

@@ -16,13 +16,15 @@ use http::{HeaderName, Request, Response};
 use http_body_util::BodyExt;
 use llmesh::{
     balance::{
-        Balance, BalanceLayer, Dial, Endpoint, EndpointSet, HashKey, HashTable, Params, Policy,
+        Balance, BalanceLayer, Dial, Endpoint, EndpointSet, EwmaParams, HashKey, HashTable, Params,
+        Policy,
     },
     base::{
         BoxError, Error, Kind, SharedRng, error,
         error::ConnectFailure,
-        ext::{EndpointRef, Record, Tried},
+        ext::{EndpointRef, GivenUp, Record, Tried},
     },
+    classify::{Class, Classified, Hint, Outcome, Signal},
     outlier,
 };
 use tokio::time::{Instant, advance, sleep};
@@ -232,8 +234,36 @@ async fn a_cookie_that_was_made_comes_with_the_response_and_leads_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_attempt_dropped_for_our_timeout_counts_against_its_endpoint() {
+    let set = filled(Params::default(), Some(half()), 2);
+    let silent = Balance::new(set.clone(), |_: &Arc<Endpoint>| {
+        service_fn(|_: Request<()>| std::future::pending::<Result<Response<Script>, Infallible>>())
+    });
+    // Callers that go away are nobody's fault; our own timeouts are the endpoint's.
+    for (why, ejected) in [(None, 0), (Some(Kind::AttemptTimeout), 1)] {
+        for _ in 0..20 {
+            let given_up = GivenUp::default();
+            let mut request = Request::new(());
+            request.extensions_mut().insert(given_up.clone());
+            let mut call = Box::pin(silent.clone().oneshot(request));
+            tokio::select! {
+                _ = &mut call => {}
+                () = sleep(Duration::from_millis(1)) => given_up.set(why),
+            }
+        }
+        assert_eq!(set.ejections_active(Instant::now()), ejected);
+    }
+    let timeouts = set
+        .endpoints()
+        .iter()
+        .map(|e| e.stats().rq_timeout.get())
+        .sum::<u64>();
+    assert_eq!(timeouts, 20);
+}
+
+#[tokio::test(start_paused = true)]
 async fn peak_ewma_takes_a_failure_for_a_long_latency() {
-    let params = Params::new(Policy::PeakEwma(llmesh::balance::EwmaParams::default()));
+    let params = Params::new(Policy::PeakEwma(EwmaParams::default()));
     let set = filled(params, None, 2);
     let service = balance(&set, |port| match port {
         1 => Ok(status(429)),
@@ -278,4 +308,51 @@ async fn counters_tell_success_error_and_timeout_apart() {
     assert_eq!(stats.rq_error.get(), 3);
     assert_eq!(stats.rq_timeout.get(), 1);
     assert_eq!(stats.rq_active.get(), 0);
+}
+
+/// The estimate of the only endpoint after one answer, in seconds.
+async fn estimate_after(answer: impl Fn() -> Response<Script> + Send + Sync + 'static) -> f64 {
+    let ewma = EwmaParams::default();
+    let set = filled(Params::new(Policy::PeakEwma(ewma)), None, 1);
+    port(&balance(&set, move |_| Ok(answer()))).await.unwrap();
+    set.endpoints()[0].load().estimate(&ewma, Instant::now())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_weighs_as_its_penalty_or_the_wait_the_provider_asks_for() {
+    let class = |outcome| {
+        let response = status(200);
+        let signal = Signal::Response {
+            status: response.status(),
+            grpc_status: None,
+            ratelimited: false,
+        };
+        Class::new(outcome, signal)
+    };
+    let carrying = |classified: Classified| {
+        let mut response = status(200);
+        response.extensions_mut().insert(classified);
+        response
+    };
+    // An error that shows inside the stream.
+    let late = estimate_after(move || {
+        let classified = Classified::default();
+        classified.set_end(class(Outcome::StreamError));
+        carrying(classified)
+    });
+    assert_eq!(late.await, 5.0);
+    let hinted = estimate_after(move || {
+        let mut class = class(Outcome::RateLimited);
+        class.hint = Some(Hint {
+            wait: Duration::from_secs(20),
+            source: "retry-after",
+        });
+        let classified = Classified::default();
+        classified.set_head(class);
+        carrying(classified)
+    });
+    assert_eq!(hinted.await, 20.0);
+    // The caller's mistake says nothing.
+    let mistake = estimate_after(|| status(400)).await;
+    assert_eq!(mistake, EwmaParams::default().default_rtt.as_secs_f64());
 }

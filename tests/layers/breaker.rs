@@ -20,7 +20,7 @@ use http_body_util::BodyExt;
 use llmesh::{
     base::{BoxError, Error, Kind, error, error::ConnectFailure, ext::GivenUp},
     breaker::{Breaker, BreakerLayer, Params, State},
-    classify::{Class, Classified, Outcome, Signal},
+    classify::{Class, Classified, Outcome, Signal, http::HttpClassifier, service::Classify},
 };
 use tokio::time::{Instant, advance};
 use tower::{Layer, Service, ServiceExt, service_fn};
@@ -163,6 +163,18 @@ where
     let status = response.status();
     response.into_body().collect().await?;
     Ok(status)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_success_breaks_a_row_of_failures() {
+    let layer = BreakerLayer::new(params());
+    let codes = [500, 500, 200, 500, 500, 200, 200, 500, 500, 500];
+    let mut service = layer.layer(scripted(codes.map(status)));
+    for n in 1..=10 {
+        assert_eq!(layer.handle().state(), State::Closed, "before {n}");
+        drive(&mut service).await.unwrap();
+    }
+    assert_eq!(layer.handle().state(), State::Open);
 }
 
 #[tokio::test(start_paused = true)]
@@ -365,5 +377,24 @@ async fn new_parameters_apply_to_the_running_circuit() {
     }
     assert_eq!(layer.handle().state(), State::Closed);
     drive(&mut service).await.unwrap();
+    assert_eq!(layer.handle().state(), State::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn over_a_classifier_a_stream_given_up_for_our_timeout_is_a_failure_too() {
+    let layer = BreakerLayer::new(params());
+    for why in [None, Some(Kind::IdleTimeout)] {
+        for n in 0..3 {
+            assert_eq!(layer.handle().state(), State::Closed, "{n}");
+            let given_up = GivenUp::default();
+            let mut request = Request::new(());
+            request.extensions_mut().insert(given_up.clone());
+            let endless = service_fn(|_: Request<()>| async { Ok::<_, BoxError>(status(200)) });
+            let endpoint = Classify::new(endless, HttpClassifier::default());
+            let response = layer.layer(endpoint).oneshot(request).await.unwrap();
+            given_up.set(why);
+            drop(response);
+        }
+    }
     assert_eq!(layer.handle().state(), State::Open);
 }

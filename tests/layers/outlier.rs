@@ -7,7 +7,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use llmesh::{
     base::{BoxError, Error, Kind, error, error::ConnectFailure, ext::GivenUp},
-    classify::Outcome,
+    classify::{Classified, Outcome},
     outlier::{Group, OutlierLayer, Params},
 };
 use tokio::time::advance;
@@ -186,4 +186,43 @@ async fn a_member_that_left_does_not_count_in_the_share() {
     }
     // One of one is more than half.
     assert_eq!(group.ejections_active(), 0);
+}
+
+/// An answer whose class is decided by its body.
+fn open(code: u16, end: Outcome) -> Response<Script> {
+    let mut response = classified(end, code);
+    let end = response.extensions().get::<Classified>().unwrap().end();
+    let undecided = Classified::default();
+    undecided.set_end(end.unwrap().clone());
+    response.extensions_mut().insert(undecided);
+    response
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_is_counted_when_its_body_has_shown_whose_it_is() {
+    let group = Group::new(half().with_max_ejection_percent(100));
+    let member = group.layer("e");
+    for _ in 0..20 {
+        let mistake = open(500, Outcome::InvalidRequest);
+        assert_eq!(answer(&member, Ok(mistake)).await.unwrap(), 500);
+    }
+    assert_eq!(group.ejections_active(), 0);
+    for _ in 0..4 {
+        let fault = open(500, Outcome::ServerError);
+        assert_eq!(answer(&member, Ok(fault)).await.unwrap(), 500);
+    }
+    // A stream that has begun well ends the row at its head, however long it runs.
+    let mut stream = Some(open(200, Outcome::Success));
+    let inner = service_fn(move |_: Request<()>| {
+        let stream = stream.take().unwrap();
+        async move { Ok::<_, BoxError>(stream) }
+    });
+    let running = member.layer(inner).oneshot(Request::new(())).await;
+    for n in 1..=5 {
+        assert_eq!(group.ejections_active(), 0, "{n}");
+        let fault = open(500, Outcome::ServerError);
+        assert_eq!(answer(&member, Ok(fault)).await.unwrap(), 500);
+    }
+    assert_eq!(group.ejections_active(), 1);
+    drop(running);
 }
