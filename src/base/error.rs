@@ -347,15 +347,6 @@ pub fn find<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a Error> {
     None
 }
 
-/// As [`find`], in a body's error, whose type is generic: looks into an [`Error`] and a [`BoxError`]; any other type
-/// is foreign.
-#[must_use]
-pub fn find_any<E: 'static>(error: &E) -> Option<&Error> {
-    let any: &dyn std::any::Any = error;
-    any.downcast_ref::<Error>()
-        .or_else(|| any.downcast_ref::<BoxError>().and_then(|e| find(&**e)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -372,14 +363,6 @@ mod tests {
         assert!(find(&io::Error::other("x")).is_none());
         let hidden = io::Error::other(Error::new(Kind::NoRoute));
         assert_eq!(find(&hidden).map(Error::kind), Some(Kind::NoRoute));
-    }
-
-    #[test]
-    fn find_any_looks_through_boxes() {
-        let boxed: BoxError = Box::new(Outer(Kind::NoRoute.into()));
-        assert_eq!(find_any(&boxed).map(Error::kind), Some(Kind::NoRoute));
-        assert!(find_any(&Error::new(Kind::NoRoute)).is_some());
-        assert!(find_any(&std::io::Error::other("x")).is_none());
     }
 
     #[test]

@@ -4,13 +4,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::Response;
+use http::response;
 
 use super::{endpoint::Endpoint, params::EwmaParams, set::EndpointSet};
 use crate::{
-    base::{BoxError, error, ext::GivenUp, time::Instant},
+    base::{BoxError, ext::GivenUp, time::Instant},
     body::{End, Observe},
-    classify::{Class, Outcome},
+    classify::{Class, Outcome, transport::class_of_error},
     layers::outlier::{
         Seen,
         phases::{self, Phases},
@@ -68,13 +68,13 @@ impl Flight {
     /// No response came.
     pub(super) fn failed(mut self, error: &BoxError) {
         self.answered = true;
-        self.without_answer(&phases::of_error(error::find(&**error)));
+        self.without_answer(&class_of_error(error));
     }
 
     /// A response head came.
-    pub(super) fn head<B>(mut self, response: &Response<B>) -> Watch {
+    pub(super) fn head(mut self, head: &response::Parts) -> Watch {
         self.answered = true;
-        let mut phases = Phases::new(response);
+        let mut phases = Phases::new(head);
         let stats = self.endpoint.stats();
         if phases.status().is_server_error() {
             stats.rq_error.inc();
@@ -144,7 +144,7 @@ impl Drop for Flight {
 
 // === impl Watch ===
 
-impl<E: 'static> Observe<E> for Watch {
+impl Observe<BoxError> for Watch {
     fn data(&mut self, _: &Bytes) {
         if !self.measured && self.phases.status().is_success() {
             self.flight.measure();
@@ -152,7 +152,7 @@ impl<E: 'static> Observe<E> for Watch {
         }
     }
 
-    fn end(self, how: End<'_, E>) {
+    fn end(self, how: End<'_, BoxError>) {
         let class = self.phases.end(&how);
         self.flight
             .record(self.phases.seen_at_end(&how, class.as_ref()));

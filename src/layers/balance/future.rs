@@ -16,7 +16,7 @@ use tower::{Service, util::Oneshot};
 use super::flight::{Flight, Watch};
 use crate::{
     base::{BoxError, Error, ext::EndpointRef},
-    body::Observed,
+    body::{BoxErrors, Observed, box_errors},
 };
 
 /// The future of a [`Balance`](super::Balance). Dropping it ends the attempt.
@@ -27,6 +27,7 @@ pub struct ResponseFuture<S: Service<Request<B>>, B> {
 }
 
 #[pin_project(project = StateProj)]
+#[expect(clippy::large_enum_variant, reason = "the large one is the usual one")]
 enum State<S: Service<Request<B>>, B> {
     Flying {
         #[pin]
@@ -66,9 +67,9 @@ where
     S: Service<Request<B>, Response = Response<R>>,
     S::Error: Into<BoxError>,
     R: Body<Data = Bytes>,
-    R::Error: 'static,
+    R::Error: Into<BoxError>,
 {
-    type Output = Result<Response<Observed<R, Watch>>, BoxError>;
+    type Output = Result<Response<Observed<BoxErrors<R>, Watch>>, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
@@ -85,20 +86,21 @@ where
                 let Some(flight) = flight.take() else {
                     return Poll::Pending;
                 };
-                let mut response = match result {
-                    Ok(response) => response,
+                let (mut head, body) = match result {
+                    Ok(response) => response.into_parts(),
                     Err(error) => {
                         flight.failed(&error);
                         return Poll::Ready(Err(error));
                     }
                 };
                 let address = flight.endpoint().address();
-                response.extensions_mut().insert(EndpointRef(address));
+                head.extensions.insert(EndpointRef(address));
                 if let Some(cookie) = set_cookie.take() {
-                    response.headers_mut().append(header::SET_COOKIE, cookie);
+                    head.headers.append(header::SET_COOKIE, cookie);
                 }
-                let watch = flight.head(&response);
-                Poll::Ready(Ok(response.map(|body| Observed::new(body, watch))))
+                let watch = flight.head(&head);
+                let body = Observed::new(box_errors(body), watch);
+                Poll::Ready(Ok(Response::from_parts(head, body)))
             }
         }
     }

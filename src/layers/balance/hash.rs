@@ -65,20 +65,24 @@ fn first(members: impl Iterator<Item = u32>, usable: impl Fn(usize) -> bool) -> 
 }
 
 /// Entries in proportion to weight. The number per unit of weight is a power of two, so that adding or removing an
-/// endpoint seldom changes how many the others have, which would move keys between them.
+/// endpoint seldom changes how many the others have, which would move keys between them. Weights that would need many
+/// more entries than asked for are rounded.
 fn ring(min_size: u64, members: &[(String, u32)]) -> Vec<(u64, u32)> {
     let units = units(members);
     let total: u64 = units.iter().sum();
     if total == 0 {
         return Vec::new();
     }
-    let least = min_size.max(MIN_PER_ENDPOINT * members.len() as u64);
+    let least = min_size
+        .max(MIN_PER_ENDPOINT * members.len() as u64)
+        .min(MAX_RING);
+    let most = (16 * least).min(MAX_RING);
     let per_unit = least.div_ceil(total).next_power_of_two();
     let count = |units: u64| {
-        if per_unit.saturating_mul(total) <= MAX_RING {
+        if per_unit.saturating_mul(total) <= most {
             units * per_unit
         } else {
-            (units.saturating_mul(MAX_RING) / total).max(1)
+            (units.saturating_mul(most) / total).max(1)
         }
     };
     let mut entries = Vec::new();
@@ -163,7 +167,12 @@ pub(super) fn gcd(a: u64, b: u64) -> u64 {
 
 /// The least prime from `n` on.
 fn prime_from(n: u64) -> u64 {
-    let is_prime = |n: u64| n >= 2 && (2..).take_while(|d| d * d <= n).all(|d| n % d != 0);
+    let is_prime = |n: u64| {
+        n >= 2
+            && (2..)
+                .take_while(|d| d * d <= n)
+                .all(|d| !n.is_multiple_of(d))
+    };
     (n..).find(|&n| is_prime(n)).unwrap_or(n)
 }
 

@@ -202,7 +202,7 @@ fn weighted(snapshot: &Snapshot, rng: &SharedRng) -> Option<usize> {
         left < 0.0
     });
     // Loads that changed meanwhile may leave a rest: the last one's.
-    drawn.or(snapshot.usable.last()).copied()
+    drawn.or_else(|| snapshot.usable.last()).copied()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a count of requests in flight")]

@@ -20,7 +20,7 @@ use crate::{
         ext::{EndpointRef, Record, Tried},
         time::Instant,
     },
-    body::Observed,
+    body::{BoxErrors, Observed},
 };
 
 /// Sends each request to an endpoint of a set. Always ready: what it waits for, it waits for in the future.
@@ -70,9 +70,9 @@ where
     S: Service<Request<B>, Response = Response<R>>,
     S::Error: Into<BoxError>,
     R: Body<Data = Bytes>,
-    R::Error: 'static,
+    R::Error: Into<BoxError>,
 {
-    type Response = Response<Observed<R, Watch>>;
+    type Response = Response<Observed<BoxErrors<R>, Watch>>;
     type Error = BoxError;
     type Future = ResponseFuture<S, B>;
 

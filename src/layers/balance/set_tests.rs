@@ -126,6 +126,7 @@ async fn parameters_are_replaced_with_ejections_kept() {
     let seen: BTreeSet<_> = (0..20).filter_map(|_| picks(&set, None, now)).collect();
     assert_eq!(seen, [address(1), address(2)].into());
     set.set_params(Params::default(), None);
+    assert_eq!(set.ejections_active(now), 0);
     assert_eq!(set.usable(now).len(), 3);
     eject(&set, 0, now);
     assert_eq!(set.usable(now).len(), 3);

@@ -4,21 +4,23 @@ use std::{
     future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::UNIX_EPOCH,
 };
 
 use bytes::Bytes;
-use http::{Response, StatusCode};
+use http::Response;
 use http_body::Body;
 use pin_project::pin_project;
 
 use super::{core::Outcome, handle::Permit};
 use crate::{
-    base::{
-        BoxError, Error,
-        error::{self, Origin},
+    base::{BoxError, Error},
+    body::{BoxErrors, End, Observe, Observed, box_errors},
+    classify::{
+        self, Class, Classified, Classifier, Verdict,
+        http::{HttpClassifier, signal},
+        transport::{class_of_body_error, class_of_error},
     },
-    body::{End, Observe, Observed},
-    classify::{Class, Classified},
 };
 
 /// The future of a [`Breaker`](super::Breaker). Dropping it gives the permit back.
@@ -45,7 +47,8 @@ enum State<F> {
 pub struct Watch {
     permit: Permit,
     classified: Option<Classified>,
-    status: StatusCode,
+    /// The class by status alone, where there is no classifier below.
+    plain: Class,
 }
 
 // === impl ResponseFuture ===
@@ -72,9 +75,9 @@ where
     F: Future<Output = Result<Response<R>, E>>,
     E: Into<BoxError>,
     R: Body<Data = Bytes>,
-    R::Error: 'static,
+    R::Error: Into<BoxError>,
 {
-    type Output = Result<Response<Observed<R, Watch>>, BoxError>;
+    type Output = Result<Response<Observed<BoxErrors<R>, Watch>>, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
@@ -90,7 +93,7 @@ where
                 Poll::Ready(match result {
                     Ok(response) => Ok(watch(response, permit)),
                     Err(error) => {
-                        permit.finish(of_error(error::find(&*error)));
+                        permit.finish(of_class(&class_of_error(&error)));
                         Err(error)
                     }
                 })
@@ -101,35 +104,43 @@ where
 
 // === impl Watch ===
 
-impl<E: 'static> Observe<E> for Watch {
-    fn end(self, how: End<'_, E>) {
+impl Observe<BoxError> for Watch {
+    fn end(self, how: End<'_, BoxError>) {
         let class = self.classified.as_ref().and_then(Classified::end);
         let outcome = match (class, how) {
-            (Some(class), _) => of_class(class),
-            (None, End::Failed(error)) => of_error(error::find_any(error)),
             // Given up: the permit's drop decides.
+            (Some(class), End::Dropped) if class.outcome == classify::Outcome::Cancelled => return,
             (None, End::Dropped) => return,
-            (None, End::Complete) => self
-                .classified
-                .as_ref()
-                .and_then(Classified::head)
-                .map_or_else(|| of_status(self.status), of_class),
+            (Some(class), _) => of_class(class),
+            (None, End::Failed(error)) => of_class(&class_of_body_error(error)),
+            (None, End::Complete) => of_class(
+                self.classified
+                    .as_ref()
+                    .and_then(Classified::head)
+                    .unwrap_or(&self.plain),
+            ),
         };
         self.permit.finish(outcome);
     }
 }
 
-fn watch<R>(response: Response<R>, permit: Permit) -> Response<Observed<R, Watch>>
+fn watch<R>(response: Response<R>, permit: Permit) -> Response<Observed<BoxErrors<R>, Watch>>
 where
     R: Body<Data = Bytes>,
-    R::Error: 'static,
+    R::Error: Into<BoxError>,
 {
+    let (head, body) = response.into_parts();
+    // It reads no dates, so no clock.
+    let plain = match HttpClassifier::default().head(&head, UNIX_EPOCH) {
+        Verdict::Done(class) => class,
+        Verdict::Wait => Class::new(classify::Outcome::Success, signal(&head)),
+    };
     let watch = Watch {
         permit,
-        classified: response.extensions().get().cloned(),
-        status: response.status(),
+        classified: head.extensions.get().cloned(),
+        plain,
     };
-    response.map(|body| Observed::new(body, watch))
+    Response::from_parts(head, Observed::new(box_errors(body), watch))
 }
 
 fn of_class(class: &Class) -> Outcome {
@@ -139,23 +150,5 @@ fn of_class(class: &Class) -> Outcome {
         Outcome::Failure
     } else {
         Outcome::Neutral
-    }
-}
-
-fn of_status(status: StatusCode) -> Outcome {
-    if status.is_server_error() {
-        Outcome::Failure
-    } else if status.is_client_error() {
-        Outcome::Neutral
-    } else {
-        Outcome::Success
-    }
-}
-
-/// An error that is none of ours comes from the transport: the target's.
-fn of_error(error: Option<&Error>) -> Outcome {
-    match error.map(|e| e.kind().origin()) {
-        None | Some(Origin::Upstream) => Outcome::Failure,
-        Some(Origin::Local | Origin::Downstream) => Outcome::Neutral,
     }
 }

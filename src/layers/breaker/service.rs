@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     base::{BoxError, Error, Kind, ext::GivenUp},
-    body::Observed,
+    body::{BoxErrors, Observed},
 };
 
 /// Refuses calls while its circuit is open.
@@ -62,9 +62,9 @@ where
     S: Service<Request<B>, Response = Response<R>>,
     S::Error: Into<BoxError>,
     R: Body<Data = Bytes>,
-    R::Error: 'static,
+    R::Error: Into<BoxError>,
 {
-    type Response = Response<Observed<R, Watch>>;
+    type Response = Response<Observed<BoxErrors<R>, Watch>>;
     type Error = BoxError;
     type Future = ResponseFuture<S::Future>;
 

@@ -232,3 +232,15 @@ fn scattered_errors_eject_nobody() {
         }
     }
 }
+
+#[test]
+fn a_host_that_comes_back_has_no_row_left_from_before() {
+    let params = Params::default()
+        .with_consecutive_gateway(3)
+        .with_max_ejection_percent(100);
+    let mut set = Set::new(1, params);
+    // Three of the five 5xx are counted when the gateway rule ejects it.
+    assert_eq!(set.fail(0, Seen::Status(503), 3), Some(3));
+    assert_eq!(set.after(30 * SECOND), [0]);
+    assert_eq!(set.fail(0, Seen::Status(500), 9), Some(5));
+}

@@ -18,9 +18,9 @@ use super::{
     seen::Seen,
 };
 use crate::{
-    base::{BoxError, Error, error, ext::GivenUp},
-    body::{End, Observe, Observed},
-    classify::Class,
+    base::{BoxError, Error, ext::GivenUp},
+    body::{BoxErrors, End, Observe, Observed, box_errors},
+    classify::transport::class_of_error,
 };
 
 /// The future of an [`Outlier`](super::Outlier).
@@ -78,9 +78,9 @@ where
     F: Future<Output = Result<Response<R>, E>>,
     E: Into<BoxError>,
     R: Body<Data = Bytes>,
-    R::Error: 'static,
+    R::Error: Into<BoxError>,
 {
-    type Output = Result<Response<Observed<R, Watch>>, BoxError>;
+    type Output = Result<Response<Observed<BoxErrors<R>, Watch>>, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
@@ -94,17 +94,19 @@ where
                     return Poll::Pending;
                 };
                 let response = result.inspect_err(|error| {
-                    let class = phases::of_error(error::find(&**error));
+                    let class = class_of_error(error);
                     record(&group, &member, Seen::of_class(&class));
                 })?;
-                let mut phases = Phases::new(&response);
+                let (head, body) = response.into_parts();
+                let mut phases = Phases::new(&head);
                 record(&group, &member, phases.seen_at_head());
                 let watch = Watch {
                     group,
                     member,
                     phases,
                 };
-                Poll::Ready(Ok(response.map(|body| Observed::new(body, watch))))
+                let body = Observed::new(box_errors(body), watch);
+                Poll::Ready(Ok(Response::from_parts(head, body)))
             }
         }
     }
@@ -124,7 +126,7 @@ impl Attempt {
 impl Drop for Attempt {
     fn drop(&mut self) {
         if let Some((group, member)) = self.target.take() {
-            let class: Option<Class> = phases::of_drop(self.given_up.as_ref());
+            let class = phases::of_drop(self.given_up.as_ref());
             record(&group, &member, class.as_ref().and_then(Seen::of_class));
         }
     }
@@ -132,8 +134,8 @@ impl Drop for Attempt {
 
 // === impl Watch ===
 
-impl<E: 'static> Observe<E> for Watch {
-    fn end(self, how: End<'_, E>) {
+impl Observe<BoxError> for Watch {
+    fn end(self, how: End<'_, BoxError>) {
         let class = self.phases.end(&how);
         let seen = self.phases.seen_at_end(&how, class.as_ref());
         record(&self.group, &self.member, seen);

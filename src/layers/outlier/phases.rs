@@ -2,19 +2,21 @@
 //!
 //! Envoy counts at the response head; the failure of a body after it is one more event. An LLM answer may need its
 //! body before it is known whose fault it is, so an error whose class is not decided at the head is counted at the
-//! end. The class comes from [`Classified`]; without a classifier below, from the status and the kind of error.
+//! end. The class comes from [`Classified`]; without a classifier below, from the status and the error.
 
-use http::{Response, StatusCode};
+use std::time::UNIX_EPOCH;
+
+use http::{StatusCode, response};
 
 use super::seen::Seen;
 use crate::{
-    base::{
-        Error, Kind,
-        error::{self, ResetReason},
-        ext::GivenUp,
-    },
+    base::{BoxError, Error, ext::GivenUp},
     body::End,
-    classify::{Class, Classified, Outcome, Signal},
+    classify::{
+        Class, Classified, Classifier, Outcome, Scope, Signal, Verdict,
+        http::{HttpClassifier, signal},
+        transport::{class_of_body_error, class_of_error},
+    },
 };
 
 /// An attempt that has a response head.
@@ -23,6 +25,7 @@ pub struct Phases {
     classified: Option<Classified>,
     /// The class by the head alone.
     plain: Class,
+    status: StatusCode,
     counted: bool,
 }
 
@@ -31,10 +34,11 @@ pub struct Phases {
 impl Phases {
     /// Reads the head.
     #[must_use]
-    pub fn new<B>(response: &Response<B>) -> Self {
+    pub fn new(head: &response::Parts) -> Self {
         Self {
-            classified: response.extensions().get().cloned(),
-            plain: of_head(response),
+            classified: head.extensions.get().cloned(),
+            plain: plain(head),
+            status: head.status,
             counted: false,
         }
     }
@@ -42,10 +46,7 @@ impl Phases {
     /// The HTTP status.
     #[must_use]
     pub fn status(&self) -> StatusCode {
-        match self.plain.signal {
-            Signal::Response { status, .. } => status,
-            Signal::Error(_) => StatusCode::OK,
-        }
+        self.status
     }
 
     /// The class, if it is decided at the head.
@@ -73,14 +74,14 @@ impl Phases {
 
     /// The class at the end; `None` if the reader went away before anything was decided.
     #[must_use]
-    pub fn end<E: 'static>(&self, how: &End<'_, E>) -> Option<Class> {
-        if let Some(class) = self.classified.as_ref().and_then(Classified::end) {
-            return Some(class.clone());
-        }
-        match how {
-            End::Complete => Some(self.head().unwrap_or(&self.plain).clone()),
-            End::Failed(e) => Some(of_error(error::find_any(*e))),
-            End::Dropped => None,
+    pub fn end(&self, how: &End<'_, BoxError>) -> Option<Class> {
+        let class = self.classified.as_ref().and_then(Classified::end);
+        match (class, how) {
+            (Some(class), End::Dropped) if class.outcome == Outcome::Cancelled => None,
+            (Some(class), _) => Some(class.clone()),
+            (None, End::Complete) => Some(self.head().unwrap_or(&self.plain).clone()),
+            (None, End::Failed(error)) => Some(class_of_body_error(error)),
+            (None, End::Dropped) => None,
         }
     }
 
@@ -96,67 +97,24 @@ impl Phases {
     }
 }
 
-/// The class of an attempt that failed with this error; `None` is an error that is none of ours: the transport's.
-#[must_use]
-pub fn of_error(error: Option<&Error>) -> Class {
-    let foreign = Kind::Reset {
-        reason: ResetReason::Terminated,
-        sent: true,
-    };
-    let kind = error.map_or(foreign, Error::kind);
-    let outcome = match kind {
-        Kind::AttemptTimeout | Kind::DeadlineExceeded | Kind::IdleTimeout => Outcome::Timeout,
-        Kind::FirstTokenTimeout => Outcome::FirstTokenTimeout,
-        Kind::Connect(_) => Outcome::Connect,
-        Kind::Reset { .. } => Outcome::Reset,
-        Kind::StreamTruncated => Outcome::StreamTruncated,
-        Kind::UpstreamProtocol => Outcome::MalformedStream,
-        Kind::BadRequest => Outcome::InvalidRequest,
-        Kind::BodyTooLarge => Outcome::TooLarge,
-        Kind::Canceled => Outcome::Cancelled,
-        Kind::CircuitOpen
-        | Kind::FaultAbort(_)
-        | Kind::Forbidden
-        | Kind::Internal
-        | Kind::NoCluster
-        | Kind::NoEndpoints
-        | Kind::NoRoute
-        | Kind::Overflow
-        | Kind::RateLimited
-        | Kind::Unauthorized
-        | Kind::UnknownHost => Outcome::Local,
-    };
-    Class::new(outcome, Signal::Error(kind))
-}
-
 /// The class of an attempt that was dropped before its response head; `None` if its caller went away.
+///
+/// A timeout of this side is the endpoint's silence, whichever of our limits it was.
 #[must_use]
 pub fn of_drop(given_up: Option<&GivenUp>) -> Option<Class> {
     let kind = given_up.and_then(GivenUp::why)?;
-    Some(of_error(Some(&Error::new(kind))))
+    let mut class = class_of_error(&Error::new(kind).into());
+    if class.outcome == Outcome::Timeout {
+        class.scope = Scope::Target;
+    }
+    Some(class)
 }
 
-fn of_head<B>(response: &Response<B>) -> Class {
-    let number = |name| {
-        let value = response.headers().get(name)?;
-        value.to_str().ok()?.trim().parse::<u16>().ok()
-    };
-    let grpc_status = number("grpc-status");
-    let status = response.status();
-    let signal = Signal::Response {
-        status,
-        grpc_status,
-        ratelimited: response.headers().contains_key("x-envoy-ratelimited"),
-    };
-    let status = match grpc_status {
-        Some(_) => Seen::of_class(&Class::new(Outcome::Success, signal)).map_or(200, Seen::status),
-        None => status.as_u16(),
-    };
-    let outcome = match status {
-        429 => Outcome::RateLimited,
-        400..=499 => Outcome::InvalidRequest,
-        500.. => Outcome::ServerError,
-        _ => Outcome::Success,
-    };
-    Class::new(outcome, signal)
+/// The class by status and `grpc-status`.
+fn plain(head: &response::Parts) -> Class {
+    // It reads no dates, so no clock.
+    match HttpClassifier::default().head(head, UNIX_EPOCH) {
+        Verdict::Done(class) => class,
+        Verdict::Wait => Class::new(Outcome::Success, signal(head)),
+    }
 }

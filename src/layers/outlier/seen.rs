@@ -25,9 +25,6 @@ impl Seen {
     /// request.
     #[must_use]
     pub fn of_class(class: &Class) -> Option<Self> {
-        if matches!(class.outcome, Outcome::Local | Outcome::Cancelled) {
-            return None;
-        }
         match class.signal {
             Signal::Response {
                 status,
@@ -36,6 +33,9 @@ impl Seen {
             } => {
                 let status = grpc_status.map_or(status.as_u16(), http_of_grpc);
                 (status < 500 || !callers_mistake(class.outcome)).then_some(Self::Status(status))
+            }
+            Signal::Error(_) if matches!(class.outcome, Outcome::Local | Outcome::Cancelled) => {
+                None
             }
             Signal::Error(kind) => Self::of_kind(kind),
         }
@@ -175,6 +175,8 @@ mod tests {
             Seen::of_kind(Kind::AttemptTimeout).map(Seen::status),
             Some(504)
         );
+        let grpc_cancelled = response(Outcome::Cancelled, StatusCode::OK, Some(1));
+        assert_eq!(Seen::of_class(&grpc_cancelled), Some(Seen::Status(499)));
         let local = Class::new(Outcome::Local, Signal::Error(refused));
         assert_eq!(Seen::of_class(&local), None);
     }

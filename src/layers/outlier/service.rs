@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     base::{BoxError, Error, Kind, ext::GivenUp},
-    body::Observed,
+    body::{BoxErrors, Observed},
 };
 
 /// One member of a group: refuses calls while it is ejected, and counts what comes of the others.
@@ -66,9 +66,9 @@ where
     S: Service<Request<B>, Response = Response<R>>,
     S::Error: Into<BoxError>,
     R: Body<Data = Bytes>,
-    R::Error: 'static,
+    R::Error: Into<BoxError>,
 {
-    type Response = Response<Observed<R, Watch>>;
+    type Response = Response<Observed<BoxErrors<R>, Watch>>;
     type Error = BoxError;
     type Future = ResponseFuture<S::Future>;
 
