@@ -42,7 +42,11 @@ use self::endpoint::Endpoint;
 pub use self::{limits::Limits, stats::PoolStats};
 use super::{BoxFuture, connect::Connect};
 use crate::{
-    base::{BoxError, Kind, error::find, ext::TryClock},
+    base::{
+        BoxError, Error, Kind,
+        error::{Origin, find},
+        ext::TryClock,
+    },
     body::{Body, End, Observe, Observed},
     model::Protocol,
 };
@@ -50,7 +54,7 @@ use crate::{
 /// The connections to one endpoint, as a service. Clones share them; the last one dropped drains them.
 ///
 /// # Errors
-/// Futures end in an [`Error`](crate::base::Error): [`Kind::Overflow`], [`Kind::Connect`], [`Kind::Reset`],
+/// Futures end in an [`Error`]: [`Kind::Overflow`], [`Kind::Connect`], [`Kind::Reset`],
 /// [`Kind::UpstreamProtocol`], [`Kind::BadRequest`], or what the request body failed with ([`Kind::Canceled`] where
 /// that is not an error of this crate). Response bodies fail likewise.
 ///
@@ -148,7 +152,11 @@ impl Upload {
 impl Observe<BoxError> for Upload {
     fn end(self, how: End<'_, BoxError>) {
         if let End::Failed(error) = how {
-            let kind = find(&**error).map_or(Kind::Canceled, |e| e.kind());
+            // What a request body fails with is never this upstream's fault.
+            let kind = find(&**error)
+                .map(Error::kind)
+                .filter(|kind| kind.origin() != Origin::Upstream)
+                .unwrap_or(Kind::Canceled);
             // Set once: a body fails once.
             let _ = self.0.set(kind);
         }
