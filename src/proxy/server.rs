@@ -123,7 +123,7 @@ where
     let builder = builder(&params);
     let mut connections = JoinSet::new();
     let mut backoff = Backoff::default();
-    let mut start = |connections: &mut JoinSet<()>, io, info| {
+    let start = |connections: &mut JoinSet<()>, io, info| {
         let edge = Edge {
             inner: make(&info),
             info,

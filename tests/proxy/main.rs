@@ -1,5 +1,7 @@
 //! The proxy over real sockets on loopback.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 mod discovery;
 mod pool;
 mod server;

@@ -44,10 +44,13 @@ where
     (address, signal, task)
 }
 
+/// The other end of a body.
+type Feed = mpsc::Sender<Result<Bytes, BoxError>>;
+
 /// A body whose sender the test keeps, one for each request.
 fn streaming() -> (
     impl Fn(Request<Body>) -> std::future::Ready<Response<Body>> + Clone + Send + Sync + 'static,
-    mpsc::UnboundedReceiver<mpsc::Sender<Result<Bytes, BoxError>>>,
+    mpsc::UnboundedReceiver<Feed>,
 ) {
     let (started, streams) = mpsc::unbounded_channel();
     let handler = move |_| {

@@ -22,6 +22,7 @@ mod http2;
 mod limits;
 mod message;
 mod pending;
+mod settle;
 mod socket;
 mod stats;
 
