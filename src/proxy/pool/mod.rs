@@ -6,7 +6,7 @@
 //!
 //! - A request that finds no connection waits ([`max_pending`](crate::model::Pool::max_pending)), as in Envoy also while
 //!   one is being dialled for it. It takes whatever comes first, the new connection or one that comes free.
-//! - While it waits, the clock of the attempt ([`TryClock`](crate::base::ext::TryClock)) stands still.
+//! - While it waits, the clock of the attempt ([`TryClock`]) stands still.
 //! - A request that was handed to a connection found dead before anything was sent goes to another one unseen. Nothing
 //!   else is ever repeated here.
 //! - A connection is used again only after the response was read to its end. Dropping a response body in the middle
