@@ -12,21 +12,23 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response, Version, header::CONNECTION};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
+use pin_project::pin_project;
 use tokio::{sync::Notify, task::JoinSet};
 use tower::{Service, ServiceExt, util::Oneshot};
 
 use super::{
-    drain::Watch,
+    drain::{Phase, Watch},
     listener::{Accept, Backoff, Info},
 };
 use crate::{
@@ -69,6 +71,17 @@ struct Edge<S> {
     inner: S,
     info: Info,
     seen: Arc<Seen>,
+    drain: Watch,
+}
+
+/// The service's answer, told to be the connection's last while draining.
+#[pin_project]
+struct Answer<F> {
+    #[pin]
+    inner: F,
+    /// HTTP/2 says it by GOAWAY.
+    http1: bool,
+    drain: Watch,
 }
 
 /// Whether a request came on a connection.
@@ -110,11 +123,12 @@ where
     let builder = builder(&params);
     let mut connections = JoinSet::new();
     let mut backoff = Backoff::default();
-    let mut start = |connections: &mut JoinSet<()>, io, info| {
+    let start = |connections: &mut JoinSet<()>, io, info| {
         let edge = Edge {
             inner: make(&info),
             info,
             seen: Arc::default(),
+            drain: drain.clone(),
         };
         connections.spawn(connection(builder.clone(), io, edge, params, drain.clone()));
     };
@@ -258,7 +272,7 @@ where
 {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Oneshot<S, Request<Body>>;
+    type Future = Answer<Oneshot<S, Request<Body>>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.seen.note();
@@ -275,6 +289,30 @@ where
             local: self.info.local,
             tls: self.info.tls,
         });
-        self.inner.clone().oneshot(request)
+        Answer {
+            http1: request.version() < Version::HTTP_2,
+            inner: self.inner.clone().oneshot(request),
+            drain: self.drain.clone(),
+        }
+    }
+}
+
+// === impl Answer ===
+
+impl<F> Future for Answer<F>
+where
+    F: Future<Output = Result<Response<Body>, Infallible>>,
+{
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let Ok(mut response) = ready!(this.inner.poll(cx));
+        if *this.http1 && this.drain.phase() != Phase::Serving {
+            response
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Poll::Ready(Ok(response))
     }
 }

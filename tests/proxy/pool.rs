@@ -510,7 +510,13 @@ async fn a_request_body_that_fails_is_the_callers_fault() {
 
 #[tokio::test]
 async fn events_arrive_one_by_one() {
-    for protocol in [Protocol::Http1, Protocol::Http2] {
+    // Also on a connection that is taken out of service with its first request.
+    for (protocol, max_requests) in [
+        (Protocol::Http1, 0),
+        (Protocol::Http2, 0),
+        (Protocol::Http1, 1),
+        (Protocol::Http2, 1),
+    ] {
         let (sender, body) = channel_body();
         let body = Arc::new(std::sync::Mutex::new(Some(body)));
         let handler = move |_| {
@@ -518,7 +524,10 @@ async fn events_arrive_one_by_one() {
             async move { Response::new(body) }
         };
         let (address, _signal) = upstream(10, handler).await;
-        let limits = limits(|p| p.protocol = protocol);
+        let limits = limits(|p| {
+            p.protocol = protocol;
+            p.max_requests_per_connection = max_requests;
+        });
         let response = answer(send(&pool(address, &limits), get("/"))).await;
         let mut body = response.into_body();
         for n in 0..5 {
@@ -710,5 +719,41 @@ async fn the_callers_version_chooses_the_protocol_where_that_is_wanted() {
         *request.version_mut() = version;
         let body = text(answer(send(&pool, request)).await).await;
         assert_eq!(body, format!("{version:?}"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_request_is_forgotten_while_others_come_and_go() {
+    for protocol in [Protocol::Http1, Protocol::Http2] {
+        let slow = |_: Request<Body>| async {
+            tokio::task::yield_now().await;
+            Response::new("ok".into())
+        };
+        let ((a, _a), (b, _b)) = (upstream(100, slow).await, upstream(100, slow).await);
+        let limits = limits(|p| {
+            p.protocol = protocol;
+            p.max_connections = 3;
+            p.max_requests_per_connection = 7;
+            p.max_concurrent_streams = 2;
+        });
+        let pools = [pool(a, &limits), pool(b, &limits)];
+        let tasks: Vec<_> = (0..400)
+            .map(|n| (n, send(&pools[n % 2], get("/"))))
+            .collect();
+        for (n, task) in tasks {
+            match n % 5 {
+                0 => task.abort(),
+                // Dropped unread.
+                1 => drop(answer(task).await),
+                _ => assert_eq!(text(answer(task).await).await, "ok"),
+            }
+            let open = limits.stats().cx_active.get();
+            assert!(open <= 3 || protocol == Protocol::Http2, "{open} open");
+        }
+        let stats = limits.stats();
+        until(|| stats.rq_active.get() == 0 && stats.rq_pending_active.get() == 0).await;
+        drop(pools);
+        until(|| stats.cx_active.get() == 0).await;
+        assert_eq!(stats.cx_total.get(), stats.cx_destroy.get());
     }
 }

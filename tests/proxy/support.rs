@@ -19,14 +19,14 @@ use tokio::{
 };
 
 /// Fails a test that hangs.
-pub async fn soon<T>(what: impl Future<Output = T>) -> T {
+pub(crate) async fn soon<T>(what: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(5), what)
         .await
         .expect("took longer than 5 s")
 }
 
 /// Polls until `done`.
-pub async fn until(mut done: impl FnMut() -> bool) {
+pub(crate) async fn until(mut done: impl FnMut() -> bool) {
     soon(async {
         while !done() {
             tokio::time::sleep(Duration::from_millis(2)).await;
@@ -35,23 +35,23 @@ pub async fn until(mut done: impl FnMut() -> bool) {
     .await;
 }
 
-pub async fn bind() -> (TcpListener, SocketAddr) {
+pub(crate) async fn bind() -> (TcpListener, SocketAddr) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     (listener, address)
 }
 
 /// A connection to a raw peer: reads heads, writes what it is told.
-pub struct Raw<S = TcpStream>(pub S);
+pub(crate) struct Raw<S = TcpStream>(pub(crate) S);
 
 impl Raw {
-    pub async fn accept(listener: &TcpListener) -> Self {
+    pub(crate) async fn accept(listener: &TcpListener) -> Self {
         let (stream, _) = soon(listener.accept()).await.unwrap();
         stream.set_nodelay(true).unwrap();
         Self(stream)
     }
 
-    pub async fn connect(address: SocketAddr) -> Self {
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
         Self(stream)
@@ -60,7 +60,7 @@ impl Raw {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
     /// Everything up to and with the next blank line.
-    pub async fn head(&mut self) -> String {
+    pub(crate) async fn head(&mut self) -> String {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             let byte = soon(self.0.read_u8()).await.unwrap();
@@ -69,26 +69,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
         String::from_utf8(head).unwrap()
     }
 
-    pub async fn write(&mut self, text: &str) {
+    pub(crate) async fn write(&mut self, text: &str) {
         self.0.write_all(text.as_bytes()).await.unwrap();
     }
 
     /// What comes in one piece.
-    pub async fn piece(&mut self) -> String {
+    pub(crate) async fn piece(&mut self) -> String {
         let mut buffer = vec![0; 64 << 10];
         let n = soon(self.0.read(&mut buffer)).await.unwrap();
         String::from_utf8_lossy(&buffer[..n]).into_owned()
     }
 
     /// Everything until the peer closes; a reset counts as closed.
-    pub async fn rest(&mut self) -> String {
+    pub(crate) async fn rest(&mut self) -> String {
         let mut all = Vec::new();
         let _ = soon(self.0.read_to_end(&mut all)).await;
         String::from_utf8_lossy(&all).into_owned()
     }
 }
 
-pub fn get(path: &str) -> Request<Body> {
+pub(crate) fn get(path: &str) -> Request<Body> {
     Request::builder()
         .uri(path)
         .header("host", "svc")
@@ -96,7 +96,7 @@ pub fn get(path: &str) -> Request<Body> {
         .unwrap()
 }
 
-pub async fn text(response: Response<Body>) -> String {
+pub(crate) async fn text(response: Response<Body>) -> String {
     let bytes = soon(response.into_body().collect())
         .await
         .unwrap()
@@ -105,7 +105,7 @@ pub async fn text(response: Response<Body>) -> String {
 }
 
 /// A body fed by hand: ends when the sender is dropped.
-pub fn channel_body() -> (mpsc::Sender<Result<Bytes, BoxError>>, Body) {
+pub(crate) fn channel_body() -> (mpsc::Sender<Result<Bytes, BoxError>>, Body) {
     let (sender, receiver) = mpsc::channel(16);
     (sender, Body::new(Channel(receiver)))
 }

@@ -1,10 +1,13 @@
-//! What hyper's and h2's errors come to.
+//! What failed dials and hyper's errors come to.
 
 use std::error::Error as StdError;
 
-use crate::base::{
-    Error, Kind,
-    error::{ConnectFailure, ResetReason},
+use crate::{
+    base::{
+        Error, Kind,
+        error::{ConnectFailure, ResetReason},
+    },
+    classify::transport::kind_of,
 };
 
 /// Why a dial failed, for every request that waited for it.
@@ -36,7 +39,7 @@ impl DialFailure {
 
     /// The peer took the connection and does not speak HTTP/2.
     pub(super) fn not_http2(error: Option<hyper::Error>) -> Self {
-        let kind = match error.as_ref().map(kind_of) {
+        let kind = match error.as_ref().map(|e| kind_of(e)) {
             Some(Kind::UpstreamProtocol) => Kind::UpstreamProtocol,
             _ => Kind::Connect(ConnectFailure::Refused),
         };
@@ -85,52 +88,4 @@ pub(super) fn unsent(error: hyper::Error) -> Error {
 /// if that is what went wrong.
 pub(super) fn sent(error: hyper::Error, upload: Option<Kind>) -> Error {
     Error::new(upload.unwrap_or_else(|| kind_of(&error))).with_source(error)
-}
-
-fn kind_of(error: &hyper::Error) -> Kind {
-    if let Some(h2) = find_h2(error) {
-        return h2_kind(h2);
-    }
-    if error.is_parse() {
-        return Kind::UpstreamProtocol;
-    }
-    // What is left that hyper calls the user's fault is the request body's.
-    if error.is_user() {
-        return Kind::Canceled;
-    }
-    Kind::Reset {
-        reason: ResetReason::Terminated,
-        sent: true,
-    }
-}
-
-fn find_h2(error: &hyper::Error) -> Option<&h2::Error> {
-    let mut next = error.source();
-    while let Some(e) = next {
-        if let Some(h2) = e.downcast_ref::<h2::Error>() {
-            return Some(h2);
-        }
-        next = e.source();
-    }
-    None
-}
-
-fn h2_kind(error: &h2::Error) -> Kind {
-    let reset = |reason, sent| Kind::Reset { reason, sent };
-    if error.is_io() {
-        return reset(ResetReason::Terminated, true);
-    }
-    if error.is_remote() {
-        return match error.reason() {
-            Some(h2::Reason::REFUSED_STREAM) => reset(ResetReason::Refused, false),
-            // A stream that ends by GOAWAY is above the last one that the peer processed (RFC 9113 section 6.8). With
-            // an error code, h2 does not tell it from one that was cut.
-            Some(h2::Reason::NO_ERROR) if error.is_go_away() => reset(ResetReason::Refused, false),
-            _ => reset(ResetReason::Remote, true),
-        };
-    }
-    if error.is_library() {
-        return Kind::UpstreamProtocol;
-    }
-    reset(ResetReason::Local, true)
 }

@@ -208,7 +208,25 @@ async fn run(endpoint: &Arc<Endpoint>, socket: Socket) {
             home,
         },
     );
+    serve(endpoint, id, born, connection, &mut returning).await;
+    // Whoever closes a connection on this side drops its handle first, and with it the way home.
+    if returning.sender_strong_count() == 0 {
+        limits.stats().cx_destroy_local.inc();
+    } else {
+        limits.stats().cx_destroy_remote.inc();
+    }
+    let gone = limits.book().rest(endpoint.lane(), id, None);
+    drop(gone);
+}
 
+/// Until the connection is closed, by whomever. Handles that come back rest here until they can take a request again.
+async fn serve(
+    endpoint: &Endpoint,
+    id: u64,
+    born: Instant,
+    connection: http1::Connection<TokioIo<Socket>, Uploading>,
+    returning: &mut mpsc::UnboundedReceiver<Conn>,
+) {
     let mut connection = pin!(connection);
     let mut timer = pin!(sleep_until(endpoint.next_check(born, born, born)));
     let mut resting: Option<Conn> = None;
@@ -233,14 +251,6 @@ async fn run(endpoint: &Arc<Endpoint>, socket: Socket) {
             }
         }
     }
-    // Whoever closes a connection on this side drops its handle first, and with it the way home.
-    if returning.sender_strong_count() == 0 {
-        limits.stats().cx_destroy_local.inc();
-    } else {
-        limits.stats().cx_destroy_remote.inc();
-    }
-    let gone = limits.book().rest(endpoint.lane(), id, None);
-    drop(gone);
 }
 
 /// Whether the connection could take the next request; false once it is closed.
@@ -275,7 +285,8 @@ fn check(endpoint: &Endpoint, id: u64, born: Instant) -> Instant {
     let now = Instant::now();
     let limits = endpoint.limits();
     if endpoint.is_too_old(born, now) {
-        if let Rest::Close(conn) = limits.book().rest(endpoint.lane(), id, None) {
+        let rest = limits.book().rest(endpoint.lane(), id, None);
+        if let Rest::Close(conn) = rest {
             limits.stats().cx_max_duration.inc();
             drop(conn);
         }

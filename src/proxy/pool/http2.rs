@@ -4,56 +4,25 @@ use std::{
     collections::VecDeque,
     future::poll_fn,
     pin::{Pin, pin},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use http::{Request, Response};
-use hyper::{body::Incoming, client::conn::http2, rt::Executor};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{
-    sync::{Notify, oneshot},
-    time::sleep_until,
-};
+use hyper::{body::Incoming, client::conn::http2};
+use tokio::{sync::oneshot, time::sleep_until};
 
 use super::{
     Active, Upload, Uploading,
     endpoint::Endpoint,
     error::{self, DialFailure},
     pending::{Pending, Queue},
+    settle::{Connection, handshake},
     socket::{Place, Socket},
 };
 use crate::base::{BoxError, Error, Kind, error::ResetReason, ext::TryClock, time::Instant};
 
 /// How many dead connections one request may be handed before it gives up.
 const REPLACEMENTS: usize = 8;
-
-/// What a slow reader may leave unread on one stream.
-const STREAM_WINDOW: u32 = 256 << 10;
-
-/// Far above the streams' sum in practice: h2 closes the whole connection when unread small frames use up half of this,
-/// and token streams are small frames.
-const CONNECTION_WINDOW: u32 = 8 << 20;
-
-/// The largest response head, as Envoy's `max_request_headers_kb`.
-const MAX_HEADER_LIST: u32 = 60 << 10;
-
-/// What h2 takes for the peer's stream limit until the peer has said it; above any that it can say.
-const UNSAID: usize = usize::MAX - 1;
-
-type Connection = http2::Connection<TokioIo<Socket>, Uploading, Settling>;
-
-/// Runs hyper's tasks, and until the peer's settings are known tells whenever they may have come.
-#[derive(Clone, Default)]
-struct Settling(Arc<Settled>);
-
-#[derive(Default)]
-struct Settled {
-    known: AtomicBool,
-    progress: Notify,
-}
 
 /// One endpoint's connections and the requests waiting for a stream.
 #[derive(Default)]
@@ -93,25 +62,6 @@ pub(super) struct Stream {
 struct Ticket {
     endpoint: Arc<Endpoint>,
     ticket: u64,
-}
-
-// === impl Settling ===
-
-impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Settling {
-    fn execute(&self, task: F) {
-        let settled = Arc::clone(&self.0);
-        tokio::spawn(async move {
-            let mut task = pin!(task);
-            poll_fn(|cx| {
-                let polled = task.as_mut().poll(cx);
-                if !settled.known.load(Ordering::Acquire) {
-                    settled.progress.notify_one();
-                }
-                polled
-            })
-            .await;
-        });
-    }
 }
 
 // === impl Lane ===
@@ -393,48 +343,6 @@ async fn run(endpoint: &Arc<Endpoint>, socket: Socket) {
         None => stats.cx_destroy_local.inc(),
     }
     pump(endpoint);
-}
-
-/// Waits for the peer's settings, so that no stream is opened above its limit, only to be refused.
-async fn handshake(
-    endpoint: &Endpoint,
-    socket: Socket,
-) -> Result<(http2::SendRequest<Uploading>, Connection), DialFailure> {
-    let settling = Settling::default();
-    let settled = Arc::clone(&settling.0);
-    let (sender, mut connection) = http2::Builder::new(settling)
-        .timer(TokioTimer::new())
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .initial_max_send_streams(UNSAID)
-        .max_header_list_size(MAX_HEADER_LIST)
-        .handshake::<_, Uploading>(TokioIo::new(socket))
-        .await
-        .map_err(|error| DialFailure::handshake(&error))?;
-    let known = async {
-        loop {
-            tokio::select! {
-                ended = &mut connection => {
-                    endpoint.count_failed(false);
-                    return Err(DialFailure::not_http2(ended.err()));
-                }
-                () = settled.progress.notified() => {}
-            }
-            if connection.current_max_send_streams() != UNSAID {
-                return Ok(());
-            }
-        }
-    };
-    let timeout = endpoint.limits().params().connect_timeout;
-    match tokio::time::timeout(timeout, known).await {
-        Ok(known) => known?,
-        Err(_) => {
-            endpoint.count_failed(true);
-            return Err(DialFailure::no_settings());
-        }
-    }
-    settled.known.store(true, Ordering::Release);
-    Ok((sender, connection))
 }
 
 /// Takes a connection whose time is over out of service; it closes when its last stream ends.

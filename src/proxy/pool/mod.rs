@@ -6,7 +6,7 @@
 //!
 //! - A request that finds no connection waits ([`max_pending`](crate::model::Pool::max_pending)), as in Envoy also while
 //!   one is being dialled for it. It takes whatever comes first, the new connection or one that comes free.
-//! - While it waits, the clock of the attempt ([`TryClock`](crate::base::ext::TryClock)) stands still.
+//! - While it waits, the clock of the attempt ([`TryClock`]) stands still.
 //! - A request that was handed to a connection found dead before anything was sent goes to another one unseen. Nothing
 //!   else is ever repeated here.
 //! - A connection is used again only after the response was read to its end. Dropping a response body in the middle
@@ -22,6 +22,7 @@ mod http2;
 mod limits;
 mod message;
 mod pending;
+mod settle;
 mod socket;
 mod stats;
 
@@ -42,7 +43,11 @@ use self::endpoint::Endpoint;
 pub use self::{limits::Limits, stats::PoolStats};
 use super::{BoxFuture, connect::Connect};
 use crate::{
-    base::{BoxError, Kind, error::find, ext::TryClock},
+    base::{
+        BoxError, Error, Kind,
+        error::{Origin, find},
+        ext::TryClock,
+    },
     body::{Body, End, Observe, Observed},
     model::Protocol,
 };
@@ -50,7 +55,7 @@ use crate::{
 /// The connections to one endpoint, as a service. Clones share them; the last one dropped drains them.
 ///
 /// # Errors
-/// Futures end in an [`Error`](crate::base::Error): [`Kind::Overflow`], [`Kind::Connect`], [`Kind::Reset`],
+/// Futures end in an [`Error`]: [`Kind::Overflow`], [`Kind::Connect`], [`Kind::Reset`],
 /// [`Kind::UpstreamProtocol`], [`Kind::BadRequest`], or what the request body failed with ([`Kind::Canceled`] where
 /// that is not an error of this crate). Response bodies fail likewise.
 ///
@@ -148,7 +153,11 @@ impl Upload {
 impl Observe<BoxError> for Upload {
     fn end(self, how: End<'_, BoxError>) {
         if let End::Failed(error) = how {
-            let kind = find(&**error).map_or(Kind::Canceled, |e| e.kind());
+            // What a request body fails with is never this upstream's fault.
+            let kind = find(&**error)
+                .map(Error::kind)
+                .filter(|kind| kind.origin() != Origin::Upstream)
+                .unwrap_or(Kind::Canceled);
             // Set once: a body fails once.
             let _ = self.0.set(kind);
         }
