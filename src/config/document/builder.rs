@@ -11,6 +11,7 @@ use crate::config::scalar;
 const MAX_NODES: usize = 2_000_000;
 /// The most values that aliases may add to one document.
 const MAX_ALIASED: usize = 200_000;
+const TOO_DEEP: &str = "no Istio or Kubernetes resource is nested that deep";
 /// The deepest nesting.
 const MAX_DEPTH: usize = 64;
 
@@ -166,7 +167,7 @@ impl Builder {
                 line,
                 column,
                 message: format!("nested deeper than {MAX_DEPTH} levels"),
-                hint: "no Istio or Kubernetes resource is that deep",
+                hint: TOO_DEEP,
             });
         }
         if anchor > 0 {
@@ -324,15 +325,19 @@ impl Builder {
         let marker = *error.marker();
         let (line, column) = self.position(Span::new(marker, marker));
         let info = error.info();
-        // The scanner often stops one line after the tab that it took for content.
-        let tabbed = [marker.line(), marker.line().saturating_sub(1)]
-            .into_iter()
-            .find_map(|number| {
-                let line = text.lines().nth(number.checked_sub(1)?)?;
-                let indent = &line[..line.len() - line.trim_start().len()];
-                let at = indent.find('\t')?;
-                Some((number, indent[..at].chars().count()))
-            });
+        // The scanner stops at the tab, or one line before or after it.
+        let tabbed = [
+            marker.line(),
+            marker.line() + 1,
+            marker.line().saturating_sub(1),
+        ]
+        .into_iter()
+        .find_map(|number| {
+            let line = text.lines().nth(number.checked_sub(1)?)?;
+            let indent = &line[..line.len() - line.trim_start().len()];
+            let at = indent.find('\t')?;
+            Some((number, indent[..at].chars().count()))
+        });
         if let Some((number, at)) = tabbed {
             return Problem {
                 rule: "yaml-tab",
@@ -349,6 +354,8 @@ impl Builder {
                 "yaml-unknown-alias",
                 "define it with `&name` above its first use",
             )
+        } else if info.contains("recursion") {
+            ("yaml-depth", TOO_DEEP)
         } else {
             (
                 "yaml",

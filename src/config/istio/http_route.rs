@@ -163,6 +163,10 @@ fn forward(object: &Object<'_>, default_retry: Default<'_>) -> Option<RuleAction
         );
     }
     let complete = !items.is_empty() && destinations.len() == items.len();
+    if let [(only, _)] = destinations.as_mut_slice() {
+        // Its weight does not matter, absent or 0 included.
+        only.weight = only.weight.max(1);
+    }
     let timeout = timeout(object);
     let mut retry = match object.get("retries") {
         Some(field) => retries::read(&field, default_retry)?,
