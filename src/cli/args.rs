@@ -292,7 +292,11 @@ impl FromStr for Listen {
 }
 
 fn parse_seconds(text: &str) -> Result<Duration, String> {
-    let seconds = text.trim_end_matches('s').parse::<f64>().ok().and_then(|s| Duration::try_from_secs_f64(s).ok());
+    let seconds = text
+        .trim_end_matches('s')
+        .parse::<f64>()
+        .ok()
+        .and_then(|s| Duration::try_from_secs_f64(s).ok());
     seconds.ok_or_else(|| "expected seconds, such as 5 or 0.5".to_owned())
 }
 

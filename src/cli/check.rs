@@ -1,9 +1,6 @@
 //! `llmesh check`: load and lint, every problem at once.
 
-use std::{
-    io::IsTerminal,
-    process::ExitCode,
-};
+use std::{io::IsTerminal, process::ExitCode};
 
 use serde_json::json;
 
@@ -50,7 +47,12 @@ struct Tally {
 
 impl Tally {
     fn of(diagnostics: &[Diagnostic], files: usize) -> Self {
-        let count = |severity| diagnostics.iter().filter(|d| d.severity == severity).count();
+        let count = |severity| {
+            diagnostics
+                .iter()
+                .filter(|d| d.severity == severity)
+                .count()
+        };
         Self {
             files,
             errors: count(Severity::Error),
@@ -89,5 +91,9 @@ fn paint(d: &Diagnostic, terminal: bool) -> String {
         Severity::Warning => ("warning[", 33),
         Severity::Note => ("note[", 36),
     };
-    plain.replacen(word, &format!("\x1b[1;{code}m{}\x1b[0m[", &word[..word.len() - 1]), 1)
+    plain.replacen(
+        word,
+        &format!("\x1b[1;{code}m{}\x1b[0m[", &word[..word.len() - 1]),
+        1,
+    )
 }

@@ -13,17 +13,17 @@ use crate::base::BoxError;
 /// The variable that filters when `--log` does not.
 const VARIABLE: &str = "LLMESH_LOG";
 
-/// Installs the process's subscriber.
+/// Installs the process's subscriber; `default` is the filter where none is given.
 ///
 /// # Errors
 ///
 /// If the filter cannot be read, or a subscriber is installed already.
-pub fn init(args: &LogArgs) -> Result<(), BoxError> {
+pub fn init(args: &LogArgs, default: &str) -> Result<(), BoxError> {
     let (source, text) = match (&args.filter, env::var(VARIABLE)) {
         (Some(text), _) => ("--log", text.clone()),
         (None, Ok(text)) if !text.trim().is_empty() => (VARIABLE, text),
         (None, Err(VarError::NotUnicode(_))) => return Err("LLMESH_LOG is not UTF-8".into()),
-        _ => ("default", "info".to_owned()),
+        _ => ("default", default.to_owned()),
     };
     let filter = EnvFilter::try_new(&text).map_err(|e| format!("{source} `{text}`: {e}"))?;
     let lines = fmt()

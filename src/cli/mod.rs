@@ -27,7 +27,13 @@ pub const CANNOT_RUN: u8 = 2;
 #[must_use]
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    if let Err(e) = logging::init(&cli.log) {
+    // The demo prints its own story.
+    let level = if matches!(cli.command, Command::Demo(_)) {
+        "error"
+    } else {
+        "info"
+    };
+    if let Err(e) = logging::init(&cli.log, level) {
         return cannot_run(format_args!("llmesh: {e}"));
     }
     match cli.command {

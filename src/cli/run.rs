@@ -26,7 +26,9 @@ pub async fn run(args: RunArgs) -> ExitCode {
         Ok(proxy) => proxy,
         Err(error @ StartError::Config(_)) => {
             eprintln!("{error}");
-            return cannot_run(format_args!("llmesh: not started: the configuration has errors"));
+            return cannot_run(format_args!(
+                "llmesh: not started: the configuration has errors"
+            ));
         }
         Err(error) => return cannot_run(format_args!("llmesh: {error}")),
     };
@@ -89,7 +91,11 @@ fn options(args: RunArgs) -> Options {
             LogFormat::Json => Encoding::Json,
             LogFormat::Text => Encoding::Text,
         };
-        options.reports.push(Arc::new(AccessLog::new(encoding, |line| println!("{line}"))));
+        options
+            .reports
+            .push(Arc::new(AccessLog::new(encoding, |line| {
+                println!("{line}")
+            })));
     }
     options
 }

@@ -8,7 +8,11 @@ use super::{
     reload::Input,
     server,
 };
-use crate::{base::SharedRng, metrics::{Report, standard::Source}, trace};
+use crate::{
+    base::SharedRng,
+    metrics::{Report, standard::Source},
+    trace,
+};
 
 /// How a proxy is set up.
 #[non_exhaustive]

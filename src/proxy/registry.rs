@@ -65,14 +65,18 @@ struct Noted {
     version: Option<Arc<str>>,
 }
 
-
 // === impl Registry ===
 
 impl Registry {
     /// An empty registry that connects and resolves through these.
     #[must_use]
     pub fn new(connect: Arc<dyn Connect>, resolve: Arc<dyn Resolve>, rng: SharedRng) -> Self {
-        Self { clusters: Arc::default(), connect, resolve, rng }
+        Self {
+            clusters: Arc::default(),
+            connect,
+            resolve,
+            rng,
+        }
     }
 
     /// Brings the clusters in line with a model. Unchanged ones are not touched. Waits (bounded) for the first answers of
@@ -88,7 +92,9 @@ impl Registry {
                     None => (Upstream::new(wanted, self), true),
                 };
                 if moved {
-                    resolving.spawn(Arc::clone(&upstream).discover(Arc::clone(&self.resolve), self.rng.clone()));
+                    resolving.spawn(
+                        Arc::clone(&upstream).discover(Arc::clone(&self.resolve), self.rng.clone()),
+                    );
                 }
                 next.insert(Arc::clone(name), upstream);
             }
@@ -143,7 +149,10 @@ impl Upstream {
     async fn discover(self: Arc<Self>, resolve: Arc<dyn Resolve>, rng: SharedRng) {
         let discovery = match &self.model().discovery {
             // The address the caller used is the one its Host names.
-            Discovery::Original => Discovery::Dns(vec![model::Endpoint::new(self.name.host.clone(), self.name.port)]),
+            Discovery::Original => Discovery::Dns(vec![model::Endpoint::new(
+                self.name.host.clone(),
+                self.name.port,
+            )]),
             other => other.clone(),
         };
         let labels = versions(&discovery);
@@ -154,10 +163,17 @@ impl Upstream {
                 endpoints.update_from(known.iter().map(|r| (r.address, r.weight)));
             }
         };
-        let params = discovery::Params { rng, ..discovery::Params::default() };
-        let (first, refresher) = discovery::start(&discovery, resolve, params, update.clone()).await;
+        let params = discovery::Params {
+            rng,
+            ..discovery::Params::default()
+        };
+        let (first, refresher) =
+            discovery::start(&discovery, resolve, params, update.clone()).await;
         update(first);
-        *self.refresher.lock().unwrap_or_else(PoisonError::into_inner) = refresher;
+        *self
+            .refresher
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = refresher;
     }
 
     /// Its name.
@@ -189,13 +205,18 @@ impl Upstream {
     pub fn ejected(&self) -> Vec<SocketAddr> {
         self.state.endpoints.tick(Instant::now());
         let all = self.state.endpoints.endpoints();
-        all.iter().filter(|e| e.is_ejected()).map(|e| e.address()).collect()
+        all.iter()
+            .filter(|e| e.is_ejected())
+            .map(|e| e.address())
+            .collect()
     }
 }
 
 impl fmt::Debug for Upstream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Upstream").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Upstream")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -206,10 +227,17 @@ impl Pools {
     fn keep(&self, known: &[Resolved], versions: &[Option<Arc<str>>]) {
         let before = self.by_address.load();
         let host = |r: &Resolved| {
-            let pool = before.get(&r.address).map_or_else(|| self.pool(r.address), |h| h.pool.clone());
-            Noted { pool, version: versions.get(r.origin).cloned().flatten() }
+            let pool = before
+                .get(&r.address)
+                .map_or_else(|| self.pool(r.address), |h| h.pool.clone());
+            Noted {
+                pool,
+                version: versions.get(r.origin).cloned().flatten(),
+            }
         };
-        self.by_address.store(Arc::new(known.iter().map(|r| (r.address, host(r))).collect()));
+        self.by_address.store(Arc::new(
+            known.iter().map(|r| (r.address, host(r))).collect(),
+        ));
     }
 
     fn pool(&self, address: SocketAddr) -> Pool {
@@ -219,7 +247,10 @@ impl Pools {
     /// The host at an address. One that has just left the set gets a pool of its own for this last request.
     fn host(&self, address: SocketAddr) -> Noted {
         let known = self.by_address.load().get(&address).cloned();
-        known.unwrap_or_else(|| Noted { pool: self.pool(address), version: None })
+        known.unwrap_or_else(|| Noted {
+            pool: self.pool(address),
+            version: None,
+        })
     }
 }
 
@@ -248,7 +279,10 @@ fn versions(discovery: &Discovery) -> Arc<[Option<Arc<str>>]> {
         Discovery::Static(all) | Discovery::Dns(all) | Discovery::DnsFirst(all) => all.as_slice(),
         Discovery::Original => &[],
     };
-    endpoints.iter().map(|e| e.labels.get("version").map(|v| v.as_str().into())).collect()
+    endpoints
+        .iter()
+        .map(|e| e.labels.get("version").map(|v| v.as_str().into()))
+        .collect()
 }
 
 /// From a picked endpoint to the service that reaches it.
@@ -258,6 +292,10 @@ fn dial(
 ) -> impl Fn(&Arc<Endpoint>) -> EndpointService<Noted> + Clone + Send + Sync + use<> {
     let (pools, counters) = (Arc::clone(pools), Arc::clone(&state.counters));
     move |picked| {
-        endpoint(pools.host(picked.address()), &counters, LlmClassifier::default())
+        endpoint(
+            pools.host(picked.address()),
+            &counters,
+            LlmClassifier::default(),
+        )
     }
 }

@@ -67,13 +67,19 @@ impl Input {
     /// These files and folders.
     #[must_use]
     pub fn new(files: Vec<PathBuf>) -> Self {
-        Self { files, ..Self::default() }
+        Self {
+            files,
+            ..Self::default()
+        }
     }
 
     /// These texts.
     #[must_use]
     pub fn inline(sources: Vec<Source>) -> Self {
-        Self { inline: sources, ..Self::default() }
+        Self {
+            inline: sources,
+            ..Self::default()
+        }
     }
 
     /// Reads and compiles everything.
@@ -98,7 +104,11 @@ impl Reloader {
     ///
     /// # Errors
     /// As [`Input::load`].
-    pub async fn start(input: Input, registry: Registry, rng: SharedRng) -> Result<Arc<Self>, LoadError> {
+    pub async fn start(
+        input: Input,
+        registry: Registry,
+        rng: SharedRng,
+    ) -> Result<Arc<Self>, LoadError> {
         let (model, diagnostics) = input.load()?;
         log(&diagnostics);
         let clusters = registry.apply(&model).await;
@@ -106,7 +116,13 @@ impl Reloader {
         let stats = ReloadStats::default();
         stats.success.inc();
         let current = ArcSwap::from_pointee(snapshot);
-        Ok(Arc::new(Self { input: Mutex::new(input), registry, current, rng, stats }))
+        Ok(Arc::new(Self {
+            input: Mutex::new(input),
+            registry,
+            current,
+            rng,
+            stats,
+        }))
     }
 
     /// What is in force now. Load it once per request.
@@ -123,7 +139,10 @@ impl Reloader {
     /// Replaces the texts that are no files, as [`reload`](Self::reload) does for files. Bad ones are forgotten again.
     pub async fn replace_inline(&self, sources: Vec<Source>) -> bool {
         let mut input = self.input.lock().await;
-        let next = Input { inline: sources, ..input.clone() };
+        let next = Input {
+            inline: sources,
+            ..input.clone()
+        };
         let changed = self.put_in_force(&next).await;
         if changed {
             *input = next;

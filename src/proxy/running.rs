@@ -18,7 +18,10 @@ use super::{
 };
 use crate::{
     base::time::sleep,
-    metrics::{Report, Summary, standard::{DURATION_BUCKETS, Standard}},
+    metrics::{
+        Report, Summary,
+        standard::{DURATION_BUCKETS, Standard},
+    },
     stack,
 };
 
@@ -56,17 +59,33 @@ impl Proxy {
     /// # Errors
     /// If the configuration has errors or a port cannot be bound.
     pub async fn start(options: Options) -> Result<Self, StartError> {
-        let Options { input, outbound, admin, rng, .. } = &options;
+        let Options {
+            input,
+            outbound,
+            admin,
+            rng,
+            ..
+        } = &options;
         // Before the files are read, so that no change in between is missed.
         let watched: Vec<_> = input.files.iter().chain(&input.overlays).cloned().collect();
-        let watch = if options.watch { Some(Watch::new(watched, watch::Params::default()).await) } else { None };
+        let watch = if options.watch {
+            Some(Watch::new(watched, watch::Params::default()).await)
+        } else {
+            None
+        };
         let outbound = bind("outbound", *outbound).await?;
         let admin = match admin {
             Some(address) => Some(bind("admin", *address).await?),
             None => None,
         };
-        let registry = Registry::new(Arc::clone(&options.connect), Arc::clone(&options.resolve), rng.clone());
-        let reloader = Reloader::start(input.clone(), registry, rng.clone()).await.map_err(StartError::Config)?;
+        let registry = Registry::new(
+            Arc::clone(&options.connect),
+            Arc::clone(&options.resolve),
+            rng.clone(),
+        );
+        let reloader = Reloader::start(input.clone(), registry, rng.clone())
+            .await
+            .map_err(StartError::Config)?;
         let (drain, draining) = drain::channel();
         let prometheus = options.standard_metrics.as_ref().and_then(|_| recorder());
         let state = Arc::new(ServerState::new(prometheus.clone()));
@@ -87,12 +106,19 @@ impl Proxy {
             counted.connections.inc();
             shell.clone()
         };
-        proxy.tasks.spawn(server::serve(outbound.0, make, options.server, draining));
+        proxy
+            .tasks
+            .spawn(server::serve(outbound.0, make, options.server, draining));
         if let Some((listener, _)) = admin {
             let pages = Admin::new(Arc::clone(&reloader), state, drain);
             // Its own drain: health and numbers stay readable while requests finish.
             let (_, never) = drain::channel();
-            proxy.tasks.spawn(server::serve(listener, move |_| pages.clone(), options.server, never));
+            proxy.tasks.spawn(server::serve(
+                listener,
+                move |_| pages.clone(),
+                options.server,
+                never,
+            ));
         }
         if let Some(watch) = watch {
             proxy.tasks.spawn(follow(watch, reloader));
@@ -124,7 +150,12 @@ impl Proxy {
     /// The clusters in force.
     #[must_use]
     pub fn clusters(&self) -> Vec<Arc<Upstream>> {
-        self.reloader.snapshot().clusters.values().cloned().collect()
+        self.reloader
+            .snapshot()
+            .clusters
+            .values()
+            .cloned()
+            .collect()
     }
 
     /// Tells when and how to stop.
@@ -163,8 +194,15 @@ impl Report for Answers {
     }
 }
 
-async fn bind(name: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
-    let error = |source| StartError::Bind { name, address, source };
+async fn bind(
+    name: &'static str,
+    address: SocketAddr,
+) -> Result<(TcpListener, SocketAddr), StartError> {
+    let error = |source| StartError::Bind {
+        name,
+        address,
+        source,
+    };
     let listener = TcpListener::bind(address).await.map_err(error)?;
     let bound = listener.local_addr().map_err(error)?;
     Ok((listener, bound))
@@ -182,8 +220,14 @@ async fn follow(mut watch: Watch, reloader: Arc<Reloader>) {
 fn recorder() -> Option<PrometheusHandle> {
     let buckets = Matcher::Suffix("_milliseconds".to_owned());
     let builder = PrometheusBuilder::new().set_buckets_for_metric(buckets, &DURATION_BUCKETS);
-    let installed = builder.map_err(|e| e.to_string()).and_then(|b| b.install_recorder().map_err(|e| e.to_string()));
-    installed.inspect_err(|error| tracing::warn!(target: "llmesh::metrics", "no standard metrics: {error}")).ok()
+    let installed = builder
+        .map_err(|e| e.to_string())
+        .and_then(|b| b.install_recorder().map_err(|e| e.to_string()));
+    installed
+        .inspect_err(
+            |error| tracing::warn!(target: "llmesh::metrics", "no standard metrics: {error}"),
+        )
+        .ok()
 }
 
 /// Folds histogram samples, which would pile up otherwise.
@@ -200,8 +244,15 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Config(error) => error.fmt(f),
-            Self::Bind { name, address, source } => {
-                write!(f, "cannot listen on {address} for --{name}: {source}; is another process there? --{name} takes another address")
+            Self::Bind {
+                name,
+                address,
+                source,
+            } => {
+                write!(
+                    f,
+                    "cannot listen on {address} for --{name}: {source}; is another process there? --{name} takes another address"
+                )
             }
         }
     }

@@ -17,7 +17,10 @@ use super::registry::Upstream;
 use crate::{
     base::{BoxError, Error, Kind, SharedRng, ext::RouteMeta},
     body::Body,
-    layers::route::{self, Table, params::{Action, Forward}},
+    layers::route::{
+        self, Table,
+        params::{Action, Forward},
+    },
     model::Model,
     stack::{self, Boxed},
 };
@@ -40,7 +43,11 @@ struct Destinations(Arc<[Vec<Boxed>]>);
 impl Snapshot {
     /// Builds the table and all stacks over these clusters.
     #[must_use]
-    pub fn build(model: Arc<Model>, clusters: BTreeMap<Arc<str>, Arc<Upstream>>, rng: &SharedRng) -> Self {
+    pub fn build(
+        model: Arc<Model>,
+        clusters: BTreeMap<Arc<str>, Arc<Upstream>>,
+        rng: &SharedRng,
+    ) -> Self {
         let mut table = Table::builder();
         for host in &model.virtual_hosts {
             table = table.virtual_host(
@@ -57,7 +64,11 @@ impl Snapshot {
         });
         let destinations = Destinations(stacks.collect());
         let router = route::Route::new(destinations, Arc::new(table), rng.clone());
-        Self { model, clusters, router }
+        Self {
+            model,
+            clusters,
+            router,
+        }
     }
 
     /// Serves one request.
@@ -70,17 +81,27 @@ impl Snapshot {
     }
 }
 
-fn destinations(forward: &Forward, clusters: &BTreeMap<Arc<str>, Arc<Upstream>>, rng: &SharedRng) -> Vec<Boxed> {
+fn destinations(
+    forward: &Forward,
+    clusters: &BTreeMap<Arc<str>, Arc<Upstream>>,
+    rng: &SharedRng,
+) -> Vec<Boxed> {
     let stack = |name: &Arc<str>| match clusters.get(name) {
         Some(cluster) => stack::route(forward, &cluster.state, cluster.service(), rng),
         None => stack::missing(name),
     };
-    forward.destinations.iter().map(|d| stack(&d.cluster)).collect()
+    forward
+        .destinations
+        .iter()
+        .map(|d| stack(&d.cluster))
+        .collect()
 }
 
 impl fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Snapshot").field("clusters", &self.clusters.len()).finish_non_exhaustive()
+        f.debug_struct("Snapshot")
+            .field("clusters", &self.clusters.len())
+            .finish_non_exhaustive()
     }
 }
 

@@ -45,14 +45,22 @@ impl ServerState {
 
     /// Notes a listener's bound address.
     pub fn add_listener(&self, name: &str, address: SocketAddr) {
-        self.listeners.lock().unwrap_or_else(PoisonError::into_inner).push((name.to_owned(), address));
+        self.listeners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push((name.to_owned(), address));
     }
 
     /// Names and addresses of the listeners.
     #[must_use]
     pub fn listeners(&self) -> Vec<(String, String)> {
-        let all = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
-        all.iter().map(|(name, address)| (name.clone(), address.to_string())).collect()
+        let all = self
+            .listeners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        all.iter()
+            .map(|(name, address)| (name.clone(), address.to_string()))
+            .collect()
     }
 
     /// Since the start.
@@ -64,6 +72,9 @@ impl ServerState {
     /// The Prometheus page of the standard metrics; empty without a recorder.
     #[must_use]
     pub fn standard_metrics(&self) -> String {
-        self.prometheus.as_ref().map(PrometheusHandle::render).unwrap_or_default()
+        self.prometheus
+            .as_ref()
+            .map(PrometheusHandle::render)
+            .unwrap_or_default()
     }
 }

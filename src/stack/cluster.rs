@@ -40,7 +40,11 @@ pub struct Cluster {
 pub type EndpointService<S> = Count<Classify<S, LlmClassifier>>;
 
 /// Puts an attempt's own layers over the service that reaches its endpoint.
-pub fn endpoint<S>(inner: S, counters: &Arc<Counters>, classifier: LlmClassifier) -> EndpointService<S> {
+pub fn endpoint<S>(
+    inner: S,
+    counters: &Arc<Counters>,
+    classifier: LlmClassifier,
+) -> EndpointService<S> {
     CountLayer::new(Arc::clone(counters)).layer(ClassifyLayer::new(classifier).layer(inner))
 }
 
@@ -63,7 +67,8 @@ impl Cluster {
 
     /// Puts changed parameters in force. Counts, ejections and permits are kept.
     pub fn set(&self, model: &model::Cluster) {
-        self.endpoints.set_params(model.balance.clone(), model.outlier.clone());
+        self.endpoints
+            .set_params(model.balance.clone(), model.outlier.clone());
         self.requests.set_limit(model.pool.max_requests.into());
         self.retries.set_limit(model.pool.max_retries.into());
     }

@@ -47,7 +47,11 @@ pub struct ResponseFuture<F> {
 
 impl Default for Counters {
     fn default() -> Self {
-        Self { total: Counter::default(), completed: Counter::default(), codes: std::array::from_fn(|_| Counter::default()) }
+        Self {
+            total: Counter::default(),
+            completed: Counter::default(),
+            codes: std::array::from_fn(|_| Counter::default()),
+        }
     }
 }
 
@@ -55,20 +59,29 @@ impl Counters {
     /// Notes an answer.
     pub fn answer(&self, status: StatusCode) {
         self.completed.inc();
-        if let Some(counter) = usize::from(status.as_u16()).checked_sub(100).and_then(|i| self.codes.get(i)) {
+        if let Some(counter) = usize::from(status.as_u16())
+            .checked_sub(100)
+            .and_then(|i| self.codes.get(i))
+        {
             counter.inc();
         }
     }
 
     /// Statuses seen and how often, in order.
     pub fn by_code(&self) -> impl Iterator<Item = (u16, u64)> + '_ {
-        (100..).zip(&self.codes).map(|(code, counter)| (code, counter.get())).filter(|(_, n)| *n > 0)
+        (100..)
+            .zip(&self.codes)
+            .map(|(code, counter)| (code, counter.get()))
+            .filter(|(_, n)| *n > 0)
     }
 }
 
 impl fmt::Debug for Counters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Counters").field("total", &self.total).field("completed", &self.completed).finish_non_exhaustive()
+        f.debug_struct("Counters")
+            .field("total", &self.total)
+            .field("completed", &self.completed)
+            .finish_non_exhaustive()
     }
 }
 
@@ -86,7 +99,10 @@ impl<S> Layer<S> for CountLayer {
     type Service = Count<S>;
 
     fn layer(&self, inner: S) -> Count<S> {
-        Count { inner, counters: Arc::clone(&self.0) }
+        Count {
+            inner,
+            counters: Arc::clone(&self.0),
+        }
     }
 }
 
@@ -106,7 +122,10 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         self.counters.total.inc();
-        ResponseFuture { inner: self.inner.call(request), counters: Arc::clone(&self.counters) }
+        ResponseFuture {
+            inner: self.inner.call(request),
+            counters: Arc::clone(&self.counters),
+        }
     }
 }
 
@@ -139,7 +158,10 @@ mod tests {
             counters.answer(StatusCode::from_u16(status).unwrap());
         }
         counters.answer(StatusCode::from_u16(999).unwrap());
-        assert_eq!(counters.by_code().collect::<Vec<_>>(), [(200, 2), (503, 1), (599, 1)]);
+        assert_eq!(
+            counters.by_code().collect::<Vec<_>>(),
+            [(200, 2), (503, 1), (599, 1)]
+        );
         assert_eq!(counters.completed.get(), 5);
     }
 }

@@ -17,9 +17,18 @@ use crate::{
 pub type Outbound = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
 
 /// Wraps the dispatcher: summary and metrics outermost, then errors to responses, then trace context.
-pub fn outbound<S>(dispatch: S, reports: Vec<Arc<dyn Report>>, trace: trace::Params, rng: &SharedRng) -> Outbound
+pub fn outbound<S>(
+    dispatch: S,
+    reports: Vec<Arc<dyn Report>>,
+    trace: trace::Params,
+    rng: &SharedRng,
+) -> Outbound
 where
-    S: Service<Request<Body>, Response = Response<Body>, Error = BoxError> + Clone + Send + Sync + 'static,
+    S: Service<Request<Body>, Response = Response<Body>, Error = BoxError>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
     S::Future: Send,
 {
     let stack = ServiceBuilder::new()

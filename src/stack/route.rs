@@ -22,7 +22,8 @@ pub fn route(forward: &Forward, cluster: &Cluster, inner: Boxed, rng: &SharedRng
         .with_ceiling(cluster.retries.clone())
         .with_stats(Arc::clone(&cluster.retry_stats))
         .with_rng(rng.clone());
-    let deadline = DeadlineLayer::new(forward.deadline.clone()).with_stats(Arc::clone(&cluster.deadline_stats));
+    let deadline = DeadlineLayer::new(forward.deadline.clone())
+        .with_stats(Arc::clone(&cluster.deadline_stats));
     let stack = ServiceBuilder::new()
         .map_future(timed)
         .map_response(|response: Response<_>| response.map(Body::new))
@@ -53,6 +54,8 @@ where
     let begin = Instant::now();
     let mut response = call.await?;
     let millis = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
-    response.headers_mut().insert("x-envoy-upstream-service-time", HeaderValue::from(millis));
+    response
+        .headers_mut()
+        .insert("x-envoy-upstream-service-time", HeaderValue::from(millis));
     Ok(response)
 }

@@ -10,4 +10,5 @@ mod outlier;
 mod respond;
 mod retry;
 mod route;
+mod timeouts;
 mod trace;

@@ -37,14 +37,19 @@ pub(super) struct Client {
     sender: Option<SendRequest<Full<Bytes>>>,
 }
 
-const PROMPT: &[u8] = br#"{"model":"gpt-4o","messages":[{"role":"user","content":"How are you?"}]}"#;
+const PROMPT: &[u8] =
+    br#"{"model":"gpt-4o","messages":[{"role":"user","content":"How are you?"}]}"#;
 
 // === impl Ask ===
 
 impl Ask {
     /// A request without steering headers.
     pub(super) fn new(case: &'static str, path: &'static str) -> Self {
-        Self { case, path, headers: Vec::new() }
+        Self {
+            case,
+            path,
+            headers: Vec::new(),
+        }
     }
 
     /// Adds a header. Only for the demo's own constant names and values.
@@ -60,7 +65,10 @@ impl Ask {
 
 impl Client {
     pub(super) fn new(address: SocketAddr) -> Self {
-        Self { address, sender: None }
+        Self {
+            address,
+            sender: None,
+        }
     }
 
     /// Sends one request and reads the whole answer.
@@ -74,7 +82,12 @@ impl Client {
                 (0, None)
             }
         };
-        Seen { case: ask.case, status, version, took: begin.elapsed() }
+        Seen {
+            case: ask.case,
+            status,
+            version,
+            took: begin.elapsed(),
+        }
     }
 
     async fn exchange(&mut self, ask: &Ask) -> Result<(u16, Option<String>), BoxError> {
@@ -90,13 +103,21 @@ impl Client {
             none => none.insert(connect(self.address).await?),
         };
         let uri: Uri = format!("{}?case={}", ask.path, ask.case).parse()?;
-        let mut request = Request::post(uri).header("host", "llm-service").header("content-type", "application/json");
+        let mut request = Request::post(uri)
+            .header("host", "llm-service")
+            .header("content-type", "application/json");
         if let Some(headers) = request.headers_mut() {
             headers.extend(ask.headers.iter().cloned());
         }
-        let response = sender.send_request(request.body(Full::new(Bytes::from_static(PROMPT)))?).await?;
+        let response = sender
+            .send_request(request.body(Full::new(Bytes::from_static(PROMPT)))?)
+            .await?;
         let status = response.status().as_u16();
-        let version = response.headers().get("x-mock-version").and_then(|v| v.to_str().ok()).map(str::to_owned);
+        let version = response
+            .headers()
+            .get("x-mock-version")
+            .and_then(|v| v.to_str().ok())
+            .map(str::to_owned);
         response.into_body().collect().await?;
         Ok((status, version))
     }
@@ -111,7 +132,12 @@ async fn connect(address: SocketAddr) -> Result<SendRequest<Full<Bytes>>, BoxErr
 }
 
 /// Sends all requests over `workers` connections; counts each answer in `done` as it comes.
-pub(super) async fn send_all(address: SocketAddr, asks: Vec<Ask>, workers: usize, done: &Arc<Counter>) -> Vec<Seen> {
+pub(super) async fn send_all(
+    address: SocketAddr,
+    asks: Vec<Ask>,
+    workers: usize,
+    done: &Arc<Counter>,
+) -> Vec<Seen> {
     let asks = Arc::new(asks);
     let mut tasks = JoinSet::new();
     for worker in 0..workers {

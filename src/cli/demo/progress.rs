@@ -29,12 +29,21 @@ impl Step {
             tokio::spawn(async move {
                 loop {
                     // A terminal that is gone is no reason to stop.
-                    let _ = write!(std::io::stderr(), "\r\x1b[2K  {name}  {}/{total}", done.get());
+                    let _ = write!(
+                        std::io::stderr(),
+                        "\r\x1b[2K  {name}  {}/{total}",
+                        done.get()
+                    );
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
             })
         });
-        Self { name, total, done, ticker }
+        Self {
+            name,
+            total,
+            done,
+            ticker,
+        }
     }
 
     /// Count finished requests here.

@@ -36,8 +36,17 @@ pub(super) struct Report {
 
 impl Report {
     /// Notes a promise.
-    pub(super) fn expect(&mut self, kept: bool, promise: impl Into<String>, seen: impl Into<String>) {
-        self.expectations.push(Expectation { promise: promise.into(), seen: seen.into(), kept });
+    pub(super) fn expect(
+        &mut self,
+        kept: bool,
+        promise: impl Into<String>,
+        seen: impl Into<String>,
+    ) {
+        self.expectations.push(Expectation {
+            promise: promise.into(),
+            seen: seen.into(),
+            kept,
+        });
     }
 
     /// Whether every promise was kept.
@@ -50,8 +59,10 @@ impl Report {
         let rows = self.rows.iter().map(|r| {
             json!({"story": r.story, "requests": r.requests, "success": r.success, "attempts_per_request": r.attempts, "note": r.note})
         });
-        let expectations =
-            self.expectations.iter().map(|e| json!({"promise": e.promise, "seen": e.seen, "kept": e.kept}));
+        let expectations = self
+            .expectations
+            .iter()
+            .map(|e| json!({"promise": e.promise, "seen": e.seen, "kept": e.kept}));
         json!({
             "ok": self.ok(),
             "rows": rows.collect::<Vec<_>>(),
@@ -64,7 +75,13 @@ impl Report {
 impl fmt::Display for Report {
     #[expect(clippy::cast_precision_loss, reason = "counts of a short demo")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut table = Table::new(&["WHAT HAPPENED", "REQUESTS", "SUCCESS", "ATTEMPTS/REQUEST", "WHAT CALLERS SAW"]);
+        let mut table = Table::new(&[
+            "WHAT HAPPENED",
+            "REQUESTS",
+            "SUCCESS",
+            "ATTEMPTS/REQUEST",
+            "WHAT CALLERS SAW",
+        ]);
         for row in &self.rows {
             let rate = 100.0 * row.success as f64 / row.requests.max(1) as f64;
             table.row([
@@ -83,7 +100,11 @@ impl fmt::Display for Report {
         writeln!(f, "{facts}")?;
         let mut promises = Table::new(&["PROMISE", "SEEN", "KEPT"]);
         for e in &self.expectations {
-            promises.row([e.promise.clone(), e.seen.clone(), if e.kept { "yes" } else { "NO" }.to_owned()]);
+            promises.row([
+                e.promise.clone(),
+                e.seen.clone(),
+                if e.kept { "yes" } else { "NO" }.to_owned(),
+            ]);
         }
         write!(f, "{promises}")
     }

@@ -25,14 +25,25 @@ pub(super) struct Tally(Mutex<BTreeMap<String, Case>>);
 impl Tally {
     /// The notes of a case.
     pub(super) fn case(&self, name: &str) -> Case {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned().unwrap_or_default()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(name)
+            .cloned()
+            .unwrap_or_default()
     }
 }
 
 impl Report for Tally {
     fn report(&self, summary: &Summary) {
-        let query = summary.head.as_ref().and_then(|h| h.uri.query()).unwrap_or_default();
-        let Some(case) = query.split('&').find_map(|pair| pair.strip_prefix("case=")) else { return };
+        let query = summary
+            .head
+            .as_ref()
+            .and_then(|h| h.uri.query())
+            .unwrap_or_default();
+        let Some(case) = query.split('&').find_map(|pair| pair.strip_prefix("case=")) else {
+            return;
+        };
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = all.entry(case.to_owned()).or_default();
         entry.requests += 1;
@@ -49,7 +60,11 @@ impl Case {
     /// Attempts per request.
     #[expect(clippy::cast_precision_loss, reason = "counts of a short demo")]
     pub(super) fn per_request(&self) -> f64 {
-        if self.requests == 0 { 0.0 } else { self.attempts as f64 / self.requests as f64 }
+        if self.requests == 0 {
+            0.0
+        } else {
+            self.attempts as f64 / self.requests as f64
+        }
     }
 }
 

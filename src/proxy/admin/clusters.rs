@@ -20,8 +20,14 @@ pub(super) fn text(snapshot: &Snapshot) -> String {
         let mut line = |what: &str, value: u64| {
             let _ = writeln!(out, "{name}::{what}::{value}");
         };
-        line("default_priority::max_connections", pool.max_connections.into());
-        line("default_priority::max_pending_requests", pool.max_pending.into());
+        line(
+            "default_priority::max_connections",
+            pool.max_connections.into(),
+        );
+        line(
+            "default_priority::max_pending_requests",
+            pool.max_pending.into(),
+        );
         line("default_priority::max_requests", pool.max_requests.into());
         line("default_priority::max_retries", pool.max_retries.into());
         for endpoint in endpoints(cluster) {
@@ -29,7 +35,11 @@ pub(super) fn text(snapshot: &Snapshot) -> String {
             for (what, value) in numbers(&endpoint) {
                 let _ = writeln!(out, "{name}::{address}::{what}::{value}");
             }
-            let health = if endpoint.is_ejected() { "/failed_outlier_check" } else { "healthy" };
+            let health = if endpoint.is_ejected() {
+                "/failed_outlier_check"
+            } else {
+                "healthy"
+            };
             let _ = writeln!(out, "{name}::{address}::health_flags::{health}");
             let _ = writeln!(out, "{name}::{address}::weight::{}", endpoint.weight());
         }

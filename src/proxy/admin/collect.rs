@@ -12,7 +12,10 @@ use crate::{
 pub(super) fn all(reloader: &Reloader, state: &ServerState) -> Vec<Stat> {
     let mut out = server(reloader, state);
     for (name, cluster) in &reloader.snapshot().clusters {
-        let mut page = Page { cluster: name, out: &mut out };
+        let mut page = Page {
+            cluster: name,
+            out: &mut out,
+        };
         page.pool(cluster);
         page.requests(cluster);
         page.ceilings(cluster);
@@ -25,13 +28,29 @@ fn server(reloader: &Reloader, state: &ServerState) -> Vec<Stat> {
     let (http, server) = (|| Scope::Http, || Scope::Server);
     let mut out = vec![
         Stat::counter(http(), "downstream_rq_total", state.downstream.total.get()),
-        Stat::counter(http(), "downstream_rq_completed", state.downstream.completed.get()),
+        Stat::counter(
+            http(),
+            "downstream_rq_completed",
+            state.downstream.completed.get(),
+        ),
         Stat::counter(http(), "downstream_cx_total", state.connections.get()),
         Stat::gauge(server(), "live", 1),
         Stat::gauge(server(), "uptime", state.uptime().as_secs()),
-        Stat::counter(server(), "config_reload_success", reloader.stats.success.get()),
-        Stat::counter(server(), "config_reload_failure", reloader.stats.failure.get()),
-        Stat::counter(server(), "config_reload_unchanged", reloader.stats.unchanged.get()),
+        Stat::counter(
+            server(),
+            "config_reload_success",
+            reloader.stats.success.get(),
+        ),
+        Stat::counter(
+            server(),
+            "config_reload_failure",
+            reloader.stats.failure.get(),
+        ),
+        Stat::counter(
+            server(),
+            "config_reload_unchanged",
+            reloader.stats.unchanged.get(),
+        ),
     ];
     codes(&state.downstream, "downstream_rq", &http, &mut out);
     out
@@ -60,16 +79,28 @@ struct Page<'a> {
 
 impl Page<'_> {
     fn counter(&mut self, name: &str, value: u64) {
-        self.out.push(Stat::counter(Scope::Cluster(self.cluster.to_owned()), name, value));
+        self.out.push(Stat::counter(
+            Scope::Cluster(self.cluster.to_owned()),
+            name,
+            value,
+        ));
     }
 
     fn gauge(&mut self, name: &str, value: u64) {
-        self.out.push(Stat::gauge(Scope::Cluster(self.cluster.to_owned()), name, value));
+        self.out.push(Stat::gauge(
+            Scope::Cluster(self.cluster.to_owned()),
+            name,
+            value,
+        ));
     }
 
     fn pool(&mut self, cluster: &Upstream) {
         for (name, value) in cluster.limits().stats().iter() {
-            if name.ends_with("_active") { self.gauge(name, value) } else { self.counter(name, value) }
+            if name.ends_with("_active") {
+                self.gauge(name, value)
+            } else {
+                self.counter(name, value)
+            }
         }
     }
 
@@ -77,7 +108,12 @@ impl Page<'_> {
         let state = &cluster.state;
         self.counter("upstream_rq_completed", state.counters.completed.get());
         let name = self.cluster.to_owned();
-        codes(&state.counters, "upstream_rq", &|| Scope::Cluster(name.clone()), self.out);
+        codes(
+            &state.counters,
+            "upstream_rq",
+            &|| Scope::Cluster(name.clone()),
+            self.out,
+        );
         self.counter("upstream_rq_timeout", state.deadline_stats.timeouts.get());
         let retry = &state.retry_stats;
         for (name, counter) in [
@@ -86,7 +122,10 @@ impl Page<'_> {
             ("upstream_rq_retry_success", &retry.retry_success),
             ("upstream_rq_retry_limit_exceeded", &retry.limit_exceeded),
             ("upstream_rq_retry_overflow", &retry.overflow),
-            ("upstream_rq_retry_budget_exhausted", &retry.budget_exhausted),
+            (
+                "upstream_rq_retry_budget_exhausted",
+                &retry.budget_exhausted,
+            ),
             ("upstream_rq_retry_backoff_exponential", &retry.backoff),
             ("upstream_rq_retry_backoff_ratelimited", &retry.hinted),
         ] {
@@ -99,16 +138,31 @@ impl Page<'_> {
         let pool = cluster.model().pool.clone();
         self.counter("upstream_rq_overflow", state.requests.refused());
         let open = |used: u64, limit: u64| u64::from(used >= limit);
-        self.gauge("circuit_breakers.default.rq_open", open(state.requests.used(), state.requests.limit()));
-        self.gauge("circuit_breakers.default.rq_retry_open", open(state.retries.used(), state.retries.limit()));
-        self.gauge("circuit_breakers.default.cx_open", open(stats.cx_active.get(), pool.max_connections.into()));
-        self.gauge("circuit_breakers.default.rq_pending_open", open(stats.rq_pending_active.get(), pool.max_pending.into()));
+        self.gauge(
+            "circuit_breakers.default.rq_open",
+            open(state.requests.used(), state.requests.limit()),
+        );
+        self.gauge(
+            "circuit_breakers.default.rq_retry_open",
+            open(state.retries.used(), state.retries.limit()),
+        );
+        self.gauge(
+            "circuit_breakers.default.cx_open",
+            open(stats.cx_active.get(), pool.max_connections.into()),
+        );
+        self.gauge(
+            "circuit_breakers.default.rq_pending_open",
+            open(stats.rq_pending_active.get(), pool.max_pending.into()),
+        );
     }
 
     fn endpoints(&mut self, cluster: &Upstream) {
         let (set, now) = (&cluster.state.endpoints, Instant::now());
         set.tick(now);
-        let (total, ejected) = (set.endpoints().len() as u64, set.ejections_active(now) as u64);
+        let (total, ejected) = (
+            set.endpoints().len() as u64,
+            set.ejections_active(now) as u64,
+        );
         self.gauge("membership_total", total);
         self.gauge("membership_healthy", total.saturating_sub(ejected));
         self.gauge("lb_healthy_panic_active", u64::from(set.is_panicking()));
@@ -119,8 +173,14 @@ impl Page<'_> {
                 ("ejections_enforced_total", &stats.ejections_total),
                 ("ejections_overflow", &stats.ejections_overflow),
                 ("ejections_detected_consecutive_5xx", &stats.consecutive_5xx),
-                ("ejections_detected_consecutive_gateway_failure", &stats.consecutive_gateway),
-                ("ejections_detected_consecutive_local_origin_failure", &stats.consecutive_local),
+                (
+                    "ejections_detected_consecutive_gateway_failure",
+                    &stats.consecutive_gateway,
+                ),
+                (
+                    "ejections_detected_consecutive_local_origin_failure",
+                    &stats.consecutive_local,
+                ),
             ] {
                 self.counter(&format!("outlier_detection.{name}"), counter.get());
             }

@@ -47,7 +47,11 @@ impl Admin {
     /// The pages of one proxy.
     #[must_use]
     pub fn new(reloader: Arc<Reloader>, state: Arc<ServerState>, drain: Signal) -> Self {
-        Self { reloader, state, drain }
+        Self {
+            reloader,
+            state,
+            drain,
+        }
     }
 
     fn is_draining(&self) -> bool {
@@ -75,7 +79,9 @@ impl Admin {
             "/ready" => text(StatusCode::OK, "LIVE\n"),
             "/stats" => self.stats(query),
             "/stats/prometheus" => self.prometheus(query),
-            "/clusters" if param(query, "format") == Some("json") => json(&clusters::to_json(&snapshot)),
+            "/clusters" if param(query, "format") == Some("json") => {
+                json(&clusters::to_json(&snapshot))
+            }
             "/clusters" => text(StatusCode::OK, clusters::text(&snapshot)),
             "/config_dump" => json(&dump::config(&snapshot.model, &self.state.listeners())),
             "/server_info" => json(&serde_json::json!({
@@ -83,7 +89,10 @@ impl Admin {
                 "state": if self.is_draining() { "DRAINING" } else { "LIVE" },
                 "uptime_current_epoch": format!("{}s", self.state.uptime().as_secs()),
             })),
-            _ => text(StatusCode::NOT_FOUND, format!("no such page: see below\n\n{HELP}")),
+            _ => text(
+                StatusCode::NOT_FOUND,
+                format!("no such page: see below\n\n{HELP}"),
+            ),
         }
     }
 
@@ -97,7 +106,12 @@ impl Admin {
             let regex = regex::RegexBuilder::new(&filter)
                 .size_limit(1 << 20)
                 .build()
-                .map_err(|e| text(StatusCode::BAD_REQUEST, format!("filter is no regular expression: {e}\n")))?;
+                .map_err(|e| {
+                    text(
+                        StatusCode::BAD_REQUEST,
+                        format!("filter is no regular expression: {e}\n"),
+                    )
+                })?;
             all.retain(|s| regex.is_match(&s.path()));
         }
         Ok(all)
@@ -106,9 +120,16 @@ impl Admin {
     fn stats(&self, query: &str) -> Response<Body> {
         match param(query, "format") {
             Some("prometheus") => self.prometheus(query),
-            Some("json") => self.collect(query).map_or_else(|e| e, |all| json(&stats::to_json(&all))),
-            None | Some("text") => self.collect(query).map_or_else(|e| e, |all| text(StatusCode::OK, stats::text(&all))),
-            Some(_) => text(StatusCode::BAD_REQUEST, "format is text, json or prometheus\n"),
+            Some("json") => self
+                .collect(query)
+                .map_or_else(|e| e, |all| json(&stats::to_json(&all))),
+            None | Some("text") => self
+                .collect(query)
+                .map_or_else(|e| e, |all| text(StatusCode::OK, stats::text(&all))),
+            Some(_) => text(
+                StatusCode::BAD_REQUEST,
+                "format is text, json or prometheus\n",
+            ),
         }
     }
 
@@ -153,23 +174,38 @@ const HELP: &str = "llmesh admin\n\
 fn text(status: StatusCode, body: impl Into<String>) -> Response<Body> {
     let mut response = Response::new(Body::from(body.into()));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, max-age=0"));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    response.headers_mut().insert(
+        header::CACHE_CONTROL,
+        HeaderValue::from_static("no-cache, max-age=0"),
+    );
     response
 }
 
 fn json(value: &serde_json::Value) -> Response<Body> {
     let mut response = text(StatusCode::OK, format!("{value:#}\n"));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
     response
 }
 
 fn param<'a>(query: &'a str, name: &str) -> Option<&'a str> {
-    query.split('&').filter_map(|pair| pair.split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| value)
+    query
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .find(|(key, _)| *key == name)
+        .map(|(_, value)| value)
 }
 
 fn has(query: &str, name: &str) -> bool {
-    query.split('&').any(|pair| pair == name || pair.split_once('=').is_some_and(|(key, _)| key == name))
+    query
+        .split('&')
+        .any(|pair| pair == name || pair.split_once('=').is_some_and(|(key, _)| key == name))
 }
 
 /// Decodes `%XX`; what is no escape stays as it is.
@@ -178,8 +214,13 @@ fn percent_decode(text: &str) -> String {
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
-        let hex = bytes.get(at + 1..at + 3).and_then(|h| std::str::from_utf8(h).ok());
-        match hex.filter(|_| bytes[at] == b'%').and_then(|h| u8::from_str_radix(h, 16).ok()) {
+        let hex = bytes
+            .get(at + 1..at + 3)
+            .and_then(|h| std::str::from_utf8(h).ok());
+        match hex
+            .filter(|_| bytes[at] == b'%')
+            .and_then(|h| u8::from_str_radix(h, 16).ok())
+        {
             Some(byte) => {
                 out.push(byte);
                 at += 3;

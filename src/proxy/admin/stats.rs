@@ -42,12 +42,22 @@ pub enum Kind {
 impl Stat {
     /// A number that only grows.
     pub fn counter(scope: Scope, name: impl Into<String>, value: u64) -> Self {
-        Self { scope, name: name.into(), kind: Kind::Counter, value }
+        Self {
+            scope,
+            name: name.into(),
+            kind: Kind::Counter,
+            value,
+        }
     }
 
     /// A number that goes up and down.
     pub fn gauge(scope: Scope, name: impl Into<String>, value: u64) -> Self {
-        Self { scope, name: name.into(), kind: Kind::Gauge, value }
+        Self {
+            scope,
+            name: name.into(),
+            kind: Kind::Gauge,
+            value,
+        }
     }
 
     /// Its full name, as `/stats` shows it.
@@ -70,7 +80,10 @@ impl Stat {
 /// The text page: one `name: value` a line, sorted.
 #[must_use]
 pub fn text(stats: &[Stat]) -> String {
-    let mut lines: Vec<String> = stats.iter().map(|s| format!("{}: {}\n", s.path(), s.value)).collect();
+    let mut lines: Vec<String> = stats
+        .iter()
+        .map(|s| format!("{}: {}\n", s.path(), s.value))
+        .collect();
     lines.sort_unstable();
     lines.concat()
 }
@@ -90,7 +103,10 @@ pub fn prometheus(stats: &[Stat]) -> String {
     for stat in stats {
         let (prefix, mut labels) = match &stat.scope {
             Scope::Cluster(cluster) => ("envoy_cluster", vec![("cluster_name", cluster.clone())]),
-            Scope::Http => ("envoy_http", vec![("http_conn_manager_prefix", "outbound".to_owned())]),
+            Scope::Http => (
+                "envoy_http",
+                vec![("http_conn_manager_prefix", "outbound".to_owned())],
+            ),
             Scope::Server => ("envoy_server", Vec::new()),
         };
         let name = match code(&stat.name) {
@@ -101,14 +117,27 @@ pub fn prometheus(stats: &[Stat]) -> String {
             None => stat.name.clone(),
         };
         let family = format!("{prefix}_{}", name.replace(['.', '-'], "_"));
-        let labels: Vec<String> = labels.iter().map(|(k, v)| format!("{k}=\"{}\"", escape(v))).collect();
-        let series = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
-        let entry = families.entry(family.clone()).or_insert((stat.kind, Vec::new()));
+        let labels: Vec<String> = labels
+            .iter()
+            .map(|(k, v)| format!("{k}=\"{}\"", escape(v)))
+            .collect();
+        let series = if labels.is_empty() {
+            String::new()
+        } else {
+            format!("{{{}}}", labels.join(","))
+        };
+        let entry = families
+            .entry(family.clone())
+            .or_insert((stat.kind, Vec::new()));
         entry.1.push(format!("{family}{series} {}\n", stat.value));
     }
     let mut out = String::new();
     for (family, (kind, series)) in families {
-        let kind = if kind == Kind::Counter { "counter" } else { "gauge" };
+        let kind = if kind == Kind::Counter {
+            "counter"
+        } else {
+            "gauge"
+        };
         // Writing to a string cannot fail.
         let _ = writeln!(out, "# TYPE {family} {kind}");
         out.extend(series);
@@ -119,15 +148,24 @@ pub fn prometheus(stats: &[Stat]) -> String {
 /// `upstream_rq_503` is `upstream_rq` with a code; `upstream_rq_5xx` is `upstream_rq_xx` with a class.
 fn code(name: &str) -> Option<(String, (&'static str, String))> {
     let (base, last) = name.rsplit_once('_')?;
-    if let Some(class) = last.strip_suffix("xx").filter(|c| c.len() == 1 && c.as_bytes()[0].is_ascii_digit()) {
-        return Some((format!("{base}_xx"), ("response_code_class", class.to_owned())));
+    if let Some(class) = last
+        .strip_suffix("xx")
+        .filter(|c| c.len() == 1 && c.as_bytes()[0].is_ascii_digit())
+    {
+        return Some((
+            format!("{base}_xx"),
+            ("response_code_class", class.to_owned()),
+        ));
     }
     let is_code = last.len() == 3 && last.bytes().all(|b| b.is_ascii_digit());
     is_code.then(|| (base.to_owned(), ("response_code", last.to_owned())))
 }
 
 fn escape(value: &str) -> String {
-    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+    value
+        .replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('\n', "\\n")
 }
 
 #[cfg(test)]

@@ -22,12 +22,15 @@ pub fn cluster(c: &Cluster) -> Value {
         "metadata": {"filter_metadata": {"istio": {"config": c.origin}}},
     });
     if c.balance.panic_threshold > 0 {
-        out["common_lb_config"] = json!({"healthy_panic_threshold": {"value": c.balance.panic_threshold}});
+        out["common_lb_config"] =
+            json!({"healthy_panic_threshold": {"value": c.balance.panic_threshold}});
     }
     if let Policy::ConsistentHash { key, table } = &c.balance.policy {
         out["hash_policy"] = hash_key(key);
         match table {
-            HashTable::Ring { min_size } => out["ring_hash_lb_config"] = json!({"minimum_ring_size": min_size}),
+            HashTable::Ring { min_size } => {
+                out["ring_hash_lb_config"] = json!({"minimum_ring_size": min_size})
+            }
             HashTable::Maglev { size } => out["maglev_lb_config"] = json!({"table_size": size}),
         }
     }
@@ -52,15 +55,23 @@ fn policy(policy: &Policy) -> &'static str {
         Policy::Random => "RANDOM",
         Policy::RoundRobin => "ROUND_ROBIN",
         Policy::PeakEwma(_) => "PEAK_EWMA",
-        Policy::ConsistentHash { table: HashTable::Ring { .. }, .. } => "RING_HASH",
-        Policy::ConsistentHash { table: HashTable::Maglev { .. }, .. } => "MAGLEV",
+        Policy::ConsistentHash {
+            table: HashTable::Ring { .. },
+            ..
+        } => "RING_HASH",
+        Policy::ConsistentHash {
+            table: HashTable::Maglev { .. },
+            ..
+        } => "MAGLEV",
     }
 }
 
 fn hash_key(key: &HashKey) -> Value {
     match key {
         HashKey::Header(name) => json!({"header": {"header_name": name.as_str()}}),
-        HashKey::Cookie { name, path, ttl } => json!({"cookie": {"name": name, "path": path, "ttl": ttl.map(seconds)}}),
+        HashKey::Cookie { name, path, ttl } => {
+            json!({"cookie": {"name": name, "path": path, "ttl": ttl.map(seconds)}})
+        }
         HashKey::SourceIp => json!({"connection_properties": {"source_ip": true}}),
         HashKey::Query(name) => json!({"query_parameter": {"name": name}}),
     }

@@ -15,10 +15,20 @@ pub use self::{clusters::cluster, routes::virtual_host};
 #[must_use]
 pub fn config(model: &Model, listeners: &[(String, String)]) -> Value {
     let kind = |name: &str| format!("type.googleapis.com/envoy.admin.v3.{name}");
-    let virtual_hosts: Vec<Value> = model.virtual_hosts.iter().map(routes::virtual_host).collect();
-    let clusters: Vec<Value> = model.clusters.values().map(|c| json!({"cluster": clusters::cluster(c)})).collect();
-    let listeners: Vec<Value> =
-        listeners.iter().map(|(name, address)| json!({"name": name, "address": address})).collect();
+    let virtual_hosts: Vec<Value> = model
+        .virtual_hosts
+        .iter()
+        .map(routes::virtual_host)
+        .collect();
+    let clusters: Vec<Value> = model
+        .clusters
+        .values()
+        .map(|c| json!({"cluster": clusters::cluster(c)}))
+        .collect();
+    let listeners: Vec<Value> = listeners
+        .iter()
+        .map(|(name, address)| json!({"name": name, "address": address}))
+        .collect();
     json!({"configs": [
         {"@type": kind("ListenersConfigDump"), "dynamic_listeners": listeners},
         {"@type": kind("RoutesConfigDump"), "dynamic_route_configs": [
@@ -29,5 +39,9 @@ pub fn config(model: &Model, listeners: &[(String, String)]) -> Value {
 
 /// A duration as proto-JSON writes it: `1.500s`, `30s`.
 fn seconds(d: Duration) -> String {
-    if d.subsec_nanos() == 0 { format!("{}s", d.as_secs()) } else { format!("{:.3}s", d.as_secs_f64()) }
+    if d.subsec_nanos() == 0 {
+        format!("{}s", d.as_secs())
+    } else {
+        format!("{:.3}s", d.as_secs_f64())
+    }
 }

@@ -12,7 +12,11 @@ use crate::{
 /// One virtual host with its routes. A route with alternatives becomes one entry per alternative, as Istio makes it.
 #[must_use]
 pub fn virtual_host(host: &VirtualHost) -> Value {
-    let routes: Vec<Value> = host.routes.iter().flat_map(|r| route(r, &host.origin)).collect();
+    let routes: Vec<Value> = host
+        .routes
+        .iter()
+        .flat_map(|r| route(r, &host.origin))
+        .collect();
     json!({"name": &*host.name, "domains": host.domains, "routes": routes})
 }
 
@@ -23,7 +27,10 @@ fn route(r: &Route, origin: &str) -> Vec<Value> {
         out.insert("name".to_owned(), (&*r.name).into());
         out.insert("match".to_owned(), m);
         out.extend(action.clone());
-        out.insert("metadata".to_owned(), json!({"filter_metadata": {"istio": {"config": origin}}}));
+        out.insert(
+            "metadata".to_owned(),
+            json!({"filter_metadata": {"istio": {"config": origin}}}),
+        );
         Value::Object(out)
     };
     if r.matches.is_empty() {
@@ -42,16 +49,34 @@ fn matching(m: &Match) -> Value {
     if m.ignore_uri_case {
         out["case_sensitive"] = false.into();
     }
-    let pseudo = [(":scheme", &m.scheme), (":method", &m.method), (":authority", &m.authority)];
-    let mut headers: Vec<Value> =
-        pseudo.iter().filter_map(|(name, m)| m.as_ref().map(|m| header(name, m, false))).collect();
-    headers.extend(m.headers.iter().map(|(name, m)| header(field(name), m, false)));
-    headers.extend(m.without_headers.iter().map(|(name, m)| header(field(name), m, true)));
+    let pseudo = [
+        (":scheme", &m.scheme),
+        (":method", &m.method),
+        (":authority", &m.authority),
+    ];
+    let mut headers: Vec<Value> = pseudo
+        .iter()
+        .filter_map(|(name, m)| m.as_ref().map(|m| header(name, m, false)))
+        .collect();
+    headers.extend(
+        m.headers
+            .iter()
+            .map(|(name, m)| header(field(name), m, false)),
+    );
+    headers.extend(
+        m.without_headers
+            .iter()
+            .map(|(name, m)| header(field(name), m, true)),
+    );
     if !headers.is_empty() {
         out["headers"] = headers.into();
     }
     if !m.query.is_empty() {
-        out["query_parameters"] = m.query.iter().map(|(name, m)| header(name, m, false)).collect();
+        out["query_parameters"] = m
+            .query
+            .iter()
+            .map(|(name, m)| header(name, m, false))
+            .collect();
     }
     if let Some(port) = m.port {
         out["port"] = port.into();
@@ -63,7 +88,9 @@ fn header(name: &str, m: &StringMatch, invert: bool) -> Value {
     let mut out = match m {
         StringMatch::Exact(v) => json!({"name": name, "string_match": {"exact": v}}),
         StringMatch::Prefix(v) => json!({"name": name, "string_match": {"prefix": v}}),
-        StringMatch::Regex(v) => json!({"name": name, "string_match": {"safe_regex": {"regex": v.source()}}}),
+        StringMatch::Regex(v) => {
+            json!({"name": name, "string_match": {"safe_regex": {"regex": v.source()}}})
+        }
         StringMatch::Present => json!({"name": name, "present_match": true}),
     };
     if invert {
@@ -95,9 +122,10 @@ fn action(action: &Action) -> Map<String, Value> {
                 "port_redirect": r.port,
             }),
         ),
-        Action::Direct { status, body } => {
-            ("direct_response", json!({"status": status.as_u16(), "body_bytes": body.len()}))
-        }
+        Action::Direct { status, body } => (
+            "direct_response",
+            json!({"status": status.as_u16(), "body_bytes": body.len()}),
+        ),
     };
     Map::from_iter([(key.to_owned(), value)])
 }
@@ -106,12 +134,18 @@ fn forward(f: &Forward) -> Value {
     let mut out = match f.destinations.as_slice() {
         [one] => json!({"cluster": &*one.cluster}),
         many => {
-            let clusters: Vec<Value> =
-                many.iter().map(|d| json!({"name": &*d.cluster, "weight": d.weight})).collect();
+            let clusters: Vec<Value> = many
+                .iter()
+                .map(|d| json!({"name": &*d.cluster, "weight": d.weight}))
+                .collect();
             json!({"weighted_clusters": {"clusters": clusters}})
         }
     };
-    out["timeout"] = f.deadline.timeout.map_or_else(|| "0s".to_owned(), seconds).into();
+    out["timeout"] = f
+        .deadline
+        .timeout
+        .map_or_else(|| "0s".to_owned(), seconds)
+        .into();
     if f.retry.retries > 0 {
         out["retry_policy"] = retries(&f.retry);
     }
