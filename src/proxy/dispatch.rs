@@ -8,7 +8,7 @@ use std::{
 use http::{Request, Response};
 use tower::Service;
 
-use super::{BoxFuture, reload::Reloader, state::ServerState};
+use super::{BoxFuture, reload::Reloader, sanitize, state::ServerState};
 use crate::{base::BoxError, body::Body};
 
 /// Serves each request from the snapshot that is in force when it comes.
@@ -39,6 +39,9 @@ impl Service<Request<Body>> for Dispatch {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         self.state.downstream.total.inc();
+        let (mut head, body) = request.into_parts();
+        sanitize::outbound(&mut head);
+        let request = Request::from_parts(head, body);
         let snapshot = self.reloader.snapshot();
         Box::pin(async move { snapshot.serve(request).await })
     }

@@ -19,6 +19,7 @@ pub mod pool;
 pub mod registry;
 pub mod reload;
 mod running;
+mod sanitize;
 pub mod server;
 pub mod snapshot;
 pub mod state;
