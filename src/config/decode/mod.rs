@@ -12,7 +12,7 @@ use std::{collections::BTreeMap, fmt, rc::Rc, sync::Arc, time::Duration};
 pub(super) use self::{nearest::nearest, object::Object};
 use super::{
     diagnostic::{Origin, Place, Report},
-    document::{Node, Value},
+    document::{Key, Node, Value},
     scalar,
 };
 
@@ -29,6 +29,8 @@ pub(super) struct Field<'a> {
     cx: Cx<'a>,
     node: &'a Node,
     path: Option<Rc<Step<'a>>>,
+    line: u32,
+    column: u32,
 }
 
 struct Step<'a> {
@@ -75,6 +77,8 @@ impl<'a> Field<'a> {
             cx,
             node,
             path: None,
+            line: node.line,
+            column: node.column,
         }
     }
 
@@ -86,7 +90,18 @@ impl<'a> Field<'a> {
                 parent: self.path.clone(),
                 name,
             })),
+            line: node.line,
+            column: node.column,
         }
+    }
+
+    /// A value under a key. A list or mapping is said to be where its key is.
+    fn entry(&self, key: &'a Key, node: &'a Node) -> Self {
+        let mut field = self.child(Name::Key(&key.text), node);
+        if matches!(node.value, Value::Seq(_) | Value::Map(_)) {
+            (field.line, field.column) = (key.line, key.column);
+        }
+        field
     }
 
     pub(super) fn report(&self) -> &'a Report {
@@ -116,9 +131,14 @@ impl<'a> Field<'a> {
     }
 
     /// A field of this mapping, silently.
-    pub(super) fn step(&self, name: &'static str) -> Option<Self> {
-        self.peek(&[name])
-            .map(|node| self.child(Name::Key(name), node))
+    pub(super) fn step(&self, name: &str) -> Option<Self> {
+        let Value::Map(entries) = &self.node.value else {
+            return None;
+        };
+        entries
+            .iter()
+            .find(|(key, _)| key.text == name)
+            .map(|(key, node)| self.entry(key, node))
     }
 
     /// A string below, silently.
@@ -132,8 +152,8 @@ impl<'a> Field<'a> {
     pub(super) fn place(&self) -> Place {
         Place {
             origin: Arc::clone(&self.cx.origin),
-            line: self.node.line,
-            column: self.node.column,
+            line: self.line,
+            column: self.column,
             path: self
                 .path
                 .as_ref()
@@ -318,6 +338,10 @@ impl<'a> Field<'a> {
         Some(value)
     }
 
+    pub(super) fn is_empty_list(&self) -> bool {
+        matches!(&self.node.value, Value::Seq(items) if items.is_empty())
+    }
+
     /// The items of a list.
     pub(super) fn list(&self) -> Vec<Field<'a>> {
         let Value::Seq(items) = &self.node.value else {
@@ -350,7 +374,7 @@ impl<'a> Field<'a> {
         };
         entries
             .iter()
-            .map(|(key, node)| (key.text.as_str(), self.child(Name::Key(&key.text), node)))
+            .map(|(key, node)| (key.text.as_str(), self.entry(key, node)))
             .collect()
     }
 
