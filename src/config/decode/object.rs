@@ -92,7 +92,7 @@ impl<'a> Object<'a> {
         self.get(name)?.bool()
     }
 
-    pub(in crate::config) fn object(&self, name: &'static str) -> Option<Object<'a>> {
+    pub(in crate::config) fn object(&self, name: &'static str) -> Option<Self> {
         self.get(name)?.object()
     }
 

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 use crate::config::{
     diagnostic::{Diagnostic, Severity},
@@ -156,8 +158,8 @@ fn the_nearest_name() {
         ("timout", Some("timeout")),
         ("Timeout", Some("timeout")),
         ("per_try_timeout", Some("perTryTimeout")),
-        ("retires", None),
-        ("matches", None),
+        ("retires", Some("retries")),
+        ("matches", Some("match")),
         ("x", None),
     ] {
         assert_eq!(nearest(text, names), near, "{text}");
