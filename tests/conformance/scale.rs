@@ -59,6 +59,34 @@ fn ten_thousand_routes_of_one_host() {
     );
 }
 
+/// Texts that are cheap to write and dear to read carelessly; each is done in far less than a second when optimised.
+#[test]
+fn repetitive_texts() {
+    for (piece, times) in [
+        ("---\n", 50_000),
+        ("---\na\n", 5_000),
+        ("\n", 200_000),
+        ("# x\n", 50_000),
+        ("%", 100_000),
+        ("'", 100_000),
+        ("\"", 100_000),
+        ("- ", 50_000),
+        ("? ", 50_000),
+        ("a: ", 50_000),
+        ("&a ", 50_000),
+        ("*a ", 50_000),
+        ("!", 50_000),
+        ("{}", 50_000),
+        ("[]\n", 50_000),
+        ("{a", 50_000),
+        ("|\n", 50_000),
+        (" \n\t", 50_000),
+        ("a: &a {b: c}\n", 5_000),
+    ] {
+        holds(&piece.repeat(times));
+    }
+}
+
 /// A reference text with some of its bytes replaced, removed or doubled.
 fn mutated() -> impl Strategy<Value = String> {
     let edit = (
