@@ -277,9 +277,9 @@ fn several_ports() {
 
 #[test]
 fn wildcard_hosts_serve_what_no_exact_host_claims() {
-    let entry = |host: &str| {
+    let entry = |name: &str, host: &str| {
         format!(
-            "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: s, namespace: n}}\nspec: {{hosts: [{host}], resolution: DNS, ports: [{{number: 80, name: http}}]}}\n---\n"
+            "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: {name}, namespace: n}}\nspec: {{hosts: [{host}], resolution: DNS, ports: [{{number: 80, name: http}}]}}\n---\n"
         )
     };
     let wild = |host: &str, name: &str| {
@@ -287,12 +287,13 @@ fn wildcard_hosts_serve_what_no_exact_host_claims() {
             "  - name: {name}\n    route: [{{destination: {{host: a.x.com}}}}]\n"
         ))
         .replace("hosts: [a]", &format!("hosts: [\"{host}\"]"))
+        .replace("name: a,", &format!("name: {name},"))
             + "---\n"
     };
     let text = [
-        entry("a.x.com"),
-        entry("b.y.x.com"),
-        entry("x.com"),
+        entry("s1", "a.x.com"),
+        entry("s2", "b.y.x.com"),
+        entry("s3", "x.com"),
         wild("*.x.com", "short"),
         wild("*.y.x.com", "long"),
     ]
@@ -589,16 +590,16 @@ fn outlier_detection_in_full() {
 
 #[test]
 fn rules_of_one_host_are_joined_and_the_callers_namespace_comes_first() {
-    let rule = |namespace: &str, spec: &str| {
+    let rule = |name: &str, namespace: &str, spec: &str| {
         format!(
-            "---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: r, namespace: {namespace}}}\nspec: {{host: a.n.svc.cluster.local, {spec}}}\n"
+            "---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: {name}, namespace: {namespace}}}\nspec: {{host: a.n.svc.cluster.local, {spec}}}\n"
         )
     };
     let text = [
         SERVICE.trim_end_matches("---\n").to_owned(),
-        rule("n", "trafficPolicy: {loadBalancer: {simple: RANDOM}}, subsets: [{name: v1, labels: {a: \"1\"}}]"),
-        rule("n", "trafficPolicy: {loadBalancer: {simple: ROUND_ROBIN}}, subsets: [{name: v1}, {name: v2}]"),
-        rule("c", "trafficPolicy: {loadBalancer: {simple: LEAST_REQUEST}}"),
+        rule("r1", "n", "trafficPolicy: {loadBalancer: {simple: RANDOM}}, subsets: [{name: v1, labels: {a: \"1\"}}]"),
+        rule("r2", "n", "trafficPolicy: {loadBalancer: {simple: ROUND_ROBIN}}, subsets: [{name: v1}, {name: v2}]"),
+        rule("r3", "c", "trafficPolicy: {loadBalancer: {simple: LEAST_REQUEST}}"),
     ]
     .concat();
     let policy = |namespace: &str| {
@@ -621,4 +622,50 @@ fn rules_of_one_host_are_joined_and_the_callers_namespace_comes_first() {
         (Policy::Random, names(&["v1", "v2", ""]))
     );
     assert_eq!(policy("c"), (Policy::LeastRequest, names(&[""])));
+}
+
+#[test]
+fn an_overlay_takes_over_hosts_and_names() {
+    let entry = |name: &str, address: &str| {
+        format!(
+            "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: {name}, namespace: n}}\nspec: {{hosts: [x.com], resolution: STATIC, ports: [{{number: 80, name: http}}], endpoints: [{{address: {address}}}]}}\n"
+        )
+    };
+    let base = Source::new("base", entry("s", "10.0.0.1"));
+    let addresses = |second: Source| {
+        let loaded = load(&[base.clone(), second], &Options::default());
+        let rules: Vec<_> = loaded
+            .diagnostics
+            .iter()
+            .map(|d| (d.severity.as_str(), d.rule))
+            .collect();
+        let model = loaded.model.expect("it loads");
+        let Discovery::Static(all) = model.clusters["outbound|80||x.com"].discovery.clone() else {
+            panic!("static");
+        };
+        let all: Vec<_> = all.into_iter().map(|e| e.address).collect();
+        (all.join(" "), rules)
+    };
+    let second = |name: &str| Source::new("second", entry(name, "10.0.0.2"));
+    let overlaid = vec![("note", "resource-overlaid")];
+    // Two entries for one host share it; two of one name do not.
+    assert_eq!(
+        addresses(second("t")),
+        ("10.0.0.1 10.0.0.2".to_owned(), vec![])
+    );
+    assert_eq!(
+        addresses(second("s")),
+        (
+            "10.0.0.1".to_owned(),
+            vec![("warning", "duplicate-resource")]
+        )
+    );
+    assert_eq!(
+        addresses(second("t").as_overlay()),
+        ("10.0.0.2".to_owned(), overlaid.clone())
+    );
+    assert_eq!(
+        addresses(second("s").as_overlay()),
+        ("10.0.0.2".to_owned(), overlaid)
+    );
 }

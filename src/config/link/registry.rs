@@ -124,6 +124,12 @@ impl Registry {
             .services
             .entry(host.to_owned())
             .or_insert_with(|| Known::new(&entry.origin.namespace, place.clone()));
+        if known.place.origin.overlay && !entry.origin.overlay {
+            let message = format!("{host} is taken over by {}", known.place);
+            let hint = "it comes back when the overlay is removed";
+            report.note(place, "resource-overlaid", message, hint);
+            return;
+        }
         if known
             .resolution
             .is_some_and(|other| other != entry.resolution)
