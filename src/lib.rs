@@ -13,6 +13,7 @@ pub mod llm;
 pub mod model;
 #[cfg(feature = "proxy")]
 pub mod proxy;
+#[cfg(feature = "llm")]
 pub mod stack;
 #[cfg(feature = "test-util")]
 pub mod testing;
