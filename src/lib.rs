@@ -51,7 +51,7 @@
 //!
 //! # All of them
 //!
-//! [`stack`](crate::stack) has the canonical order and what depends on it. With feature `config`, `config::load` reads
+//! [`stack`] has the canonical order and what depends on it. With feature `config`, `config::load` reads
 //! VirtualServices, DestinationRules, ServiceEntries and their kin into a [`model`]; with feature `proxy`,
 //! `proxy::Proxy` serves one, and the `llmesh` binary is its command line.
 //!
