@@ -186,7 +186,16 @@ fn forward(object: &Object<'_>, default_retry: Default<'_>) -> Option<RuleAction
     }
     let mut rewrite = rewrite::rewrite(object);
     let (headers, authority) = headers::read(object);
-    let authority = authority.or_else(|| destinations.iter_mut().find_map(|(_, a)| a.take()));
+    let of_one = destinations.iter_mut().find_map(|(_, a)| a.take());
+    if of_one.is_some() && items.len() > 1 {
+        let message = "a new `host` for one of several destinations is valid but not in force in llmesh: the caller's is kept";
+        list.warn(
+            "not-in-force",
+            message,
+            "use `rewrite.authority`, for all of them",
+        );
+    }
+    let authority = authority.or(of_one.filter(|_| items.len() == 1));
     if let Some(authority) = authority {
         rewrite.get_or_insert_default().authority = Some(authority);
     }
