@@ -3,6 +3,8 @@
 pub mod base;
 pub mod body;
 pub mod classify;
+#[cfg(feature = "proxy")]
+pub mod cli;
 #[cfg(feature = "config")]
 pub mod config;
 pub mod layers;
@@ -15,4 +17,6 @@ pub mod stack;
 #[cfg(feature = "test-util")]
 pub mod testing;
 
-pub use crate::layers::{balance, breaker, deadline, limit, outlier, respond, retry, route, trace};
+pub use crate::layers::{
+    balance, breaker, deadline, limit, metrics, outlier, respond, retry, route, trace,
+};

@@ -1,3 +1,7 @@
 //! The llmesh binary.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    llmesh::cli::main()
+}

@@ -12,6 +12,7 @@
 //! | [`Attempt`] | retry | classify, trace, balance | the only attempt |
 //! | [`Tried`] | retry creates, balance fills | balance | nothing tried |
 //! | [`TryClock`] | retry creates, the pool holds | retry | runs from the start |
+//! | [`GivenUp`] | deadline or retry creates, sets | breaker, outlier, balance | a drop means that the caller went away |
 //! | [`EndpointRef`] | balance (request and response) | pool, logs | `-` |
 
 use std::{
@@ -22,7 +23,7 @@ use std::{
 
 use tokio::sync::watch;
 
-use crate::base::time::Instant;
+use crate::base::{error::Kind, time::Instant};
 
 /// When and from where the request came in.
 #[derive(Clone, Copy, Debug)]
@@ -144,6 +145,28 @@ impl Drop for Held {
     }
 }
 
+/// Why an attempt is being dropped, when it is not because the caller went away.
+///
+/// Dropping a future says nothing of the reason, and the reason decides whose fault it is: an attempt that ran into
+/// the per-try timeout counts against its endpoint, one whose caller hung up does not. Whoever drops an attempt for a
+/// timeout of its own sets the kind just before, and clears it before the next attempt. A deadline that the *caller*
+/// made short is left unset: a caller must not be able to discredit an endpoint.
+#[derive(Clone, Debug, Default)]
+pub struct GivenUp(Arc<Mutex<Option<Kind>>>);
+
+impl GivenUp {
+    /// Sets or clears the reason.
+    pub fn set(&self, why: Option<Kind>) {
+        *lock(&self.0) = why;
+    }
+
+    /// The reason; `None`: the caller went away.
+    #[must_use]
+    pub fn why(&self) -> Option<Kind> {
+        *lock(&self.0)
+    }
+}
+
 /// What the router decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteMeta {
@@ -235,6 +258,8 @@ pub struct Notes {
     pub route: Option<RouteMeta>,
     /// The endpoint of the last attempt.
     pub endpoint: Option<SocketAddr>,
+    /// The `version` label of the workload behind it.
+    pub version: Option<Arc<str>>,
     /// When the last attempt's response head came in, counted from the first send.
     pub upstream_time: Option<Duration>,
 }

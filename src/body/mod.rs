@@ -12,7 +12,10 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
+use http_body_util::{
+    BodyExt,
+    combinators::{MapErr, UnsyncBoxBody},
+};
 
 use crate::base::BoxError;
 
@@ -31,6 +34,18 @@ pub use self::{
     replay::Replay,
     timed::Timed,
 };
+
+/// A body whose errors are boxed.
+pub type BoxErrors<B> = MapErr<B, fn(<B as HttpBody>::Error) -> BoxError>;
+
+/// Boxes a body's errors, so that whoever watches it can look into them.
+pub fn box_errors<B>(body: B) -> BoxErrors<B>
+where
+    B: HttpBody,
+    B::Error: Into<BoxError>,
+{
+    body.map_err(Into::into as fn(B::Error) -> BoxError)
+}
 
 /// A type-erased body of byte frames: what stands at the four boxed seams.
 pub struct Body(Inner);

@@ -1,8 +1,9 @@
 //! Classes from HTTP and gRPC alone: no body, no provider.
 //!
 //! This is what `dialect: status-only` means: Envoy's view of a response. It says whether the upstream failed and leaves
-//! "may it be repeated?" to the retry rules: no 4xx forbids a repeat, and a 429 is not called pacing, since a status
-//! alone cannot tell pacing from an empty account. Hints are not read, as Envoy does not by default.
+//! "may it be repeated?" to the retry rules: all classes are [`status_only`](Class::status_only), and a 429 is not called
+//! pacing, since a status alone cannot tell pacing from an empty account. Hints are not read, as Envoy reads none unless
+//! told to.
 
 use std::time::SystemTime;
 
@@ -124,18 +125,18 @@ fn class_of_head(signal: Signal) -> Class {
     let outcome = status_outcome(status);
     match grpc_status {
         Some(code) if outcome == Outcome::Success => grpc_class(code, signal),
-        _ => undecided(outcome, signal),
+        _ => by_status(outcome, signal),
     }
 }
 
 fn grpc_class(code: u16, signal: Signal) -> Class {
-    undecided(grpc_outcome(code), signal)
+    by_status(grpc_outcome(code), signal)
 }
 
-/// A class that forbids no repeat, and blames the upstream for no 4xx.
-fn undecided(outcome: Outcome, signal: Signal) -> Class {
+/// A class of the status alone: no 4xx is the upstream's fault.
+fn by_status(outcome: Outcome, signal: Signal) -> Class {
     let mut class = Class::new(outcome, signal);
-    class.retry_same = !matches!(outcome, Outcome::Success | Outcome::Cancelled);
+    class.status_only = true;
     if let Signal::Response { status, .. } = signal
         && status.is_client_error()
     {
@@ -181,7 +182,7 @@ mod tests {
         ] {
             let class = decided(&head(status, &[]));
             assert_eq!((class.outcome, class.scope), (outcome, scope), "{status}");
-            assert_eq!(class.retry_same, status >= 400, "{status}");
+            assert!(class.status_only && class.hint.is_none(), "{status}");
         }
     }
 

@@ -8,15 +8,26 @@ use crate::classify::service::Classify;
 ///
 /// # Examples
 /// ```
-/// use llmesh::classify::{ClassifyLayer, HttpClassifier};
-/// use tower::ServiceBuilder;
+/// use std::convert::Infallible;
 ///
-/// let service = ServiceBuilder::new()
-///     .layer(ClassifyLayer::new(HttpClassifier::default()))
-///     .service_fn(|_: http::Request<String>| async {
-///         Ok::<_, std::convert::Infallible>(http::Response::new(http_body_util::Full::from("hello")))
-///     });
-/// # let _ = service;
+/// use http::{Request, Response};
+/// use llmesh::{
+///     body::Body,
+///     classify::{Classified, ClassifyLayer, HttpClassifier},
+/// };
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), llmesh::base::BoxError> {
+/// let upstream = service_fn(|_: Request<Body>| async {
+///     Ok::<_, Infallible>(Response::new(Body::from("hello")))
+/// });
+/// let service = ClassifyLayer::new(HttpClassifier::default()).layer(upstream);
+/// let response = service.oneshot(Request::new(Body::empty())).await?;
+/// let classified = response.extensions().get::<Classified>();
+/// assert!(classified.and_then(Classified::head).is_some_and(|class| class.is_success()));
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ClassifyLayer<M> {

@@ -4,10 +4,11 @@
 //! outlier detection, load, metrics, logs. HTTP and gRPC need no more than a status; LLM answers need their body, which
 //! is what [`llm`](crate::llm) adds.
 
+mod body;
+mod future;
 pub mod hint;
 pub mod http;
 pub mod layer;
-mod peeked;
 pub mod service;
 pub mod transport;
 
@@ -21,7 +22,10 @@ use bytes::Bytes;
 
 use crate::base::{BoxError, Kind};
 
-pub use self::{http::HttpClassifier, layer::ClassifyLayer, service::Classify};
+pub use self::{
+    body::ResponseBody, future::ResponseFuture, http::HttpClassifier, layer::ClassifyLayer,
+    service::Classify,
+};
 
 /// What one attempt came to.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +33,8 @@ pub use self::{http::HttpClassifier, layer::ClassifyLayer, service::Classify};
 pub struct Class {
     /// The verdict.
     pub outcome: Outcome,
+    /// For an error inside a response ([`Outcome::StreamError`]): what that error means.
+    pub inner: Option<Outcome>,
     /// What was seen on the wire: what Envoy's retry and outlier rules look at.
     pub signal: Signal,
     /// How long the provider asked to wait.
@@ -37,13 +43,11 @@ pub struct Class {
     pub reset_at: Option<SystemTime>,
     /// Who takes the blame.
     pub scope: Scope,
+    /// Where the request may go instead. The outcome's rule, unless the provider's answer says more.
+    pub elsewhere: Elsewhere,
     /// Whether the same target may be asked again. The outcome's rule, unless the provider forbade it
     /// (`x-should-retry: false`).
     pub retry_same: bool,
-    /// Where the request may go instead. The outcome's rule, unless the provider's answer says more.
-    pub elsewhere: Elsewhere,
-    /// For an error inside a response ([`Outcome::StreamError`]): what that error means.
-    pub inner: Option<Outcome>,
     /// Whether any byte of the request may have reached the upstream.
     pub sent: bool,
     /// Whether the HTTP status alone decided, with no word from the provider: such a class does not overrule a status
@@ -215,13 +219,13 @@ impl Class {
     pub fn new(outcome: Outcome, signal: Signal) -> Self {
         Self {
             outcome,
+            inner: None,
             signal,
             hint: None,
+            elsewhere: outcome.elsewhere(),
             reset_at: None,
             scope: outcome.scope(),
             retry_same: outcome.retry_same(),
-            elsewhere: outcome.elsewhere(),
-            inner: None,
             sent: !matches!(outcome, Outcome::Connect | Outcome::Local),
             status_only: false,
         }

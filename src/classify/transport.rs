@@ -29,6 +29,10 @@ enum Level {
     /// This, unless a deeper level says more. The connection stood when it happened.
     Perhaps(Kind),
     /// The caller's request body failed; the cause is below.
+    #[cfg_attr(
+        not(any(feature = "proxy", feature = "test-util")),
+        expect(dead_code, reason = "only hyper tells request bodies apart")
+    )]
     RequestBody,
     /// Nothing is known from this level.
     Unknown,
@@ -130,6 +134,13 @@ fn level(error: &(dyn StdError + 'static), connected: bool) -> Level {
 
 fn io_level(error: &io::Error, connected: bool) -> Level {
     use io::ErrorKind as K;
+    // `io::Error` names the source of what it wraps as its own, and so hides what it wraps.
+    if let Some(wrapped) = error.get_ref() {
+        let found = level(wrapped, connected);
+        if !matches!(found, Level::Unknown) {
+            return found;
+        }
+    }
     let connect = |failure| {
         if connected {
             Level::Perhaps(UNKNOWN)
@@ -152,10 +163,7 @@ fn io_level(error: &io::Error, connected: bool) -> Level {
         | K::NotConnected
         | K::UnexpectedEof
         | K::WriteZero => Level::Is(UNKNOWN),
-        // `io::Error` wraps errors of all sorts; the wrapped one is its source's source.
-        _ => error
-            .get_ref()
-            .map_or(Level::Unknown, |inner| level(inner, connected)),
+        _ => Level::Unknown,
     }
 }
 

@@ -7,6 +7,7 @@ pub mod balance;
 pub mod breaker;
 pub mod deadline;
 pub mod limit;
+pub mod metrics;
 pub mod outlier;
 pub mod respond;
 pub mod retry;

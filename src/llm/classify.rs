@@ -141,10 +141,9 @@ impl Attempt {
     }
 
     /// How the body is to be read, from the head.
-    fn read_as(&self, head: &Head) -> Mode {
-        let content = content(&head.headers);
-        let opaque = head
-            .headers
+    fn read_as(&self, head: &Head, headers: &HeaderMap) -> Mode {
+        let content = content(headers);
+        let opaque = headers
             .get(header::CONTENT_ENCODING)
             .is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
         if head.status >= 400 {
@@ -191,6 +190,7 @@ impl Attempt {
         class.scope = finding.scope;
         class.elsewhere = finding.elsewhere;
         class.reset_at = finding.reset_at;
+        class.status_only = finding.status_only;
         class.retry_same = finding.retry_same && !forbidden(&head.headers);
         class.hint = wait::hint(&finding, &head.headers, fault, head.now);
         class
@@ -268,10 +268,13 @@ impl Classifier for Attempt {
             json: content(&parts.headers) == Content::Json,
             now,
         };
-        if head.status >= 400 || self.api.is_llm() {
+        if head.status >= 400 {
             head.headers.clone_from(&parts.headers);
         }
-        self.mode = self.read_as(&head);
+        self.mode = self.read_as(&head, &parts.headers);
+        if matches!(self.mode, Mode::Answer) {
+            head.headers.clone_from(&parts.headers);
+        }
         let verdict = match &self.mode {
             Mode::Decided(class) => Verdict::Done(class.clone()),
             Mode::Fault | Mode::Answer => Verdict::Wait,

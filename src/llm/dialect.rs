@@ -271,8 +271,8 @@ fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
 mod tests {
     use super::*;
 
-    fn api(setting: Setting, method: Method, uri: &str) -> Api {
-        Api::of(setting, &method, &uri.parse().unwrap(), &HeaderMap::new())
+    fn api(setting: Setting, method: &Method, uri: &str) -> Api {
+        Api::of(setting, method, &uri.parse().unwrap(), &HeaderMap::new())
     }
 
     #[test]
@@ -298,12 +298,12 @@ mod tests {
             ("/team/api/chat", None, false),
             ("/api/knowledge/query", None, false),
         ] {
-            let api = api(Setting::Auto, Method::POST, path);
+            let api = api(Setting::Auto, &Method::POST, path);
             assert_eq!((api.dialect, api.streaming), (dialect, streaming), "{path}");
             assert_eq!(api.generates, dialect.is_some(), "{path}");
         }
-        assert!(!api(Setting::Auto, Method::GET, "/v1/chat/completions").generates);
-        assert!(api(Setting::Fixed(Dialect::OpenAi), Method::POST, "/x").generates);
+        assert!(!api(Setting::Auto, &Method::GET, "/v1/chat/completions").generates);
+        assert!(api(Setting::Fixed(Dialect::OpenAi), &Method::POST, "/x").generates);
     }
 
     #[test]

@@ -97,6 +97,12 @@ impl<'a> Fault<'a> {
         }
     }
 
+    /// Whether the body says nothing.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.message.is_empty() && self.code.is_none() && self.kind.is_none()
+    }
+
     /// The facts in the inside of an error object.
     #[must_use]
     pub fn of_object(error: &'a Map<String, Value>) -> Self {

@@ -1,4 +1,4 @@
-//! Signal → class, as data.
+//! Signal → class: which signal decides, and what else it says.
 //!
 //! The order of precedence: money and quota-window codes; signals that only one provider sends; message patterns;
 //! the body's code, then its type, then its gRPC status; the HTTP status. The first that knows decides.
@@ -13,6 +13,7 @@ use crate::{
         dialect::Provider,
         fault::Fault,
         pattern,
+        signals::{AWS, EXHAUSTED, GRPC, MONTHLY, WORDS},
         wait::{midnight_pacific, midnight_utc, month, resets_at},
     },
 };
@@ -40,143 +41,9 @@ pub(crate) struct Finding {
     pub(crate) reset_at: Option<SystemTime>,
     /// Repeat at once where no wait is asked for.
     pub(crate) immediate: bool,
+    /// Nothing but the HTTP status was known.
+    pub(crate) status_only: bool,
 }
-
-/// Codes for money and allowance that are gone, with no date.
-const EXHAUSTED: &[&str] = &[
-    "billing_hard_limit_reached",
-    "billing_not_active",
-    "contract_spend_limit_reached",
-    "credit_balance_exhausted",
-    "insufficient_quota",
-    "linked_organization_billing_unavailable",
-    "linked_organization_spend_limit_reached",
-    "organization_usage_limit_exceeded",
-    "payment_required",
-    "session_budget_exceeded",
-    "usage_limit_exceeded",
-];
-
-/// Codes for spend limits that reset with the calendar month.
-const MONTHLY: &[&str] = &[
-    "enforced_spend_limit_reached",
-    "organization_spend_limit_exceeded",
-    "project_spend_limit_exceeded",
-];
-
-/// AWS error names, without `Exception`. Names that need their text or status are left out.
-const AWS: &[(&str, Outcome)] = &[
-    ("AccessDenied", Outcome::Permission),
-    ("BandwidthLimitExceeded", Outcome::RateLimited),
-    ("Conflict", Outcome::Conflict),
-    ("EC2Throttled", Outcome::RateLimited),
-    ("ExpiredToken", Outcome::Auth),
-    ("IncompleteSignature", Outcome::Auth),
-    ("InternalFailure", Outcome::ServerError),
-    ("InternalServer", Outcome::ServerError),
-    ("InvalidClientTokenId", Outcome::Auth),
-    ("InvalidSignature", Outcome::Auth),
-    ("LimitExceeded", Outcome::RateLimited),
-    ("MissingAuthenticationToken", Outcome::Auth),
-    ("ModelNotReady", Outcome::ModelNotReady),
-    ("ModelTimeout", Outcome::Timeout),
-    ("PriorRequestNotComplete", Outcome::RateLimited),
-    ("ProvisionedThroughputExceeded", Outcome::RateLimited),
-    ("RequestExpired", Outcome::Auth),
-    ("RequestLimitExceeded", Outcome::RateLimited),
-    ("RequestThrottled", Outcome::RateLimited),
-    ("RequestTimeout", Outcome::Timeout),
-    ("ResourceNotFound", Outcome::NotFound),
-    ("ServiceQuotaExceeded", Outcome::RateLimited),
-    ("ServiceUnavailable", Outcome::Overloaded),
-    ("SlowDown", Outcome::RateLimited),
-    ("Throttled", Outcome::RateLimited),
-    ("Throttling", Outcome::RateLimited),
-    ("TooManyRequests", Outcome::RateLimited),
-    ("TransactionInProgress", Outcome::RateLimited),
-    ("UnrecognizedClient", Outcome::Auth),
-];
-
-/// `error.code`, `metadata.error_type` and `error.type` of all providers. Words that say no more than the status
-/// (`invalid_request_error`, `api_error`, `server_error`) are left to the status.
-const WORDS: &[(&str, Outcome)] = &[
-    ("1300", Outcome::RateLimited),
-    ("3505", Outcome::Overloaded),
-    ("DeploymentNotFound", Outcome::NotFound),
-    ("PRECONDITION_FAILED", Outcome::QuotaExhausted),
-    ("authentication", Outcome::Auth),
-    ("authentication_error", Outcome::Auth),
-    ("billing_error", Outcome::QuotaExhausted),
-    ("bio_policy", Outcome::ContentFilter),
-    ("capacity_exceeded", Outcome::Overloaded),
-    ("conflict_error", Outcome::Conflict),
-    ("connection_failed", Outcome::ServerError),
-    ("content_filter", Outcome::ContentFilter),
-    ("content_policy_violation", Outcome::ContentFilter),
-    ("context_length_exceeded", Outcome::ContextLength),
-    ("cyber_policy", Outcome::ContentFilter),
-    ("deadline_exceeded", Outcome::Timeout),
-    ("dynamic_request_limited", Outcome::RateLimited),
-    ("dynamic_token_limited", Outcome::RateLimited),
-    ("failed_precondition", Outcome::Permission),
-    ("flex_unavailable", Outcome::Overloaded),
-    ("image_content_policy_violation", Outcome::ContentFilter),
-    ("incomplete_generation", Outcome::ServerError),
-    ("insufficient_quota", Outcome::QuotaExhausted),
-    ("invalid_api_key", Outcome::Auth),
-    ("invalid_prompt", Outcome::InvalidRequest),
-    ("json_validate_failed", Outcome::OutputInvalid),
-    ("misalignment_policy_violation", Outcome::ContentFilter),
-    ("model_not_found", Outcome::NotFound),
-    ("not_found", Outcome::NotFound),
-    ("not_found_error", Outcome::NotFound),
-    ("overloaded", Outcome::Overloaded),
-    ("overloaded_error", Outcome::Overloaded),
-    ("payload_too_large", Outcome::TooLarge),
-    ("payment_required", Outcome::QuotaExhausted),
-    ("permission_denied", Outcome::Permission),
-    ("permission_error", Outcome::Permission),
-    ("provider_overloaded", Outcome::Overloaded),
-    ("provider_unavailable", Outcome::ServerError),
-    ("ramp_limit_exceeded", Outcome::RampLimited),
-    ("rate_limit_error", Outcome::RateLimited),
-    ("rate_limit_exceeded", Outcome::RateLimited),
-    ("rate_limited", Outcome::RateLimited),
-    ("refusal", Outcome::ContentFilter),
-    ("request_timeout", Outcome::Timeout),
-    ("request_too_large", Outcome::TooLarge),
-    ("resource_not_found", Outcome::NotFound),
-    ("resource_unavailable", Outcome::Overloaded),
-    ("server_is_overloaded", Outcome::Overloaded),
-    ("server_overloaded", Outcome::Overloaded),
-    ("service_unavailable", Outcome::Overloaded),
-    ("service_unavailable_error", Outcome::Overloaded),
-    ("slow_down", Outcome::RampLimited),
-    ("timeout", Outcome::Timeout),
-    ("timeout_error", Outcome::Timeout),
-    ("token_limit_exceeded", Outcome::ContextLength),
-    ("too_many_requests", Outcome::RateLimited),
-    ("tool_use_failed", Outcome::OutputInvalid),
-    ("unsupported_country_region_territory", Outcome::Permission),
-    ("vector_store_timeout", Outcome::Timeout),
-];
-
-/// gRPC status names (Google).
-const GRPC: &[(&str, Outcome)] = &[
-    ("ABORTED", Outcome::Conflict),
-    ("CANCELLED", Outcome::Cancelled),
-    ("DATA_LOSS", Outcome::ServerError),
-    ("DEADLINE_EXCEEDED", Outcome::Timeout),
-    ("FAILED_PRECONDITION", Outcome::Permission),
-    ("INTERNAL", Outcome::ServerError),
-    ("INVALID_ARGUMENT", Outcome::InvalidRequest),
-    ("NOT_FOUND", Outcome::NotFound),
-    ("OUT_OF_RANGE", Outcome::InvalidRequest),
-    ("PERMISSION_DENIED", Outcome::Permission),
-    ("RESOURCE_EXHAUSTED", Outcome::RateLimited),
-    ("UNAUTHENTICATED", Outcome::Auth),
-    ("UNAVAILABLE", Outcome::Overloaded),
-];
 
 /// Decides a failed response.
 pub(crate) fn decide(e: &Evidence<'_>) -> Finding {
@@ -184,7 +51,10 @@ pub(crate) fn decide(e: &Evidence<'_>) -> Finding {
         .or_else(|| exact(e))
         .or_else(|| text(e))
         .or_else(|| words(e))
-        .unwrap_or_else(|| by_status(e))
+        .unwrap_or_else(|| Finding {
+            status_only: !e.llm || e.fault.is_silent(),
+            ..by_status(e)
+        })
 }
 
 /// The status that stands for a response: the inner one of a 424, the body's one of an error under a 2xx.
@@ -192,16 +62,23 @@ pub(crate) fn effective_status(wire: u16, fault: &Fault<'_>) -> u16 {
     match wire {
         424 => fault.original_status.unwrap_or(500),
         400.. => wire,
-        _ => fault.number.unwrap_or(match fault.kind.or(fault.code) {
-            Some("invalid_request_error" | "invalid_request" | "BadRequestError") => 400,
-            Some("NotFoundError") => 404,
-            _ => 500,
-        }),
+        _ => match (fault.number, fault.kind.or(fault.code)) {
+            (Some(number), _) => number,
+            (None, Some("invalid_request_error" | "invalid_request" | "BadRequestError")) => 400,
+            (None, Some("NotFoundError")) => 404,
+            (None, _) => 500,
+        },
     }
 }
 
 fn money(e: &Evidence<'_>) -> Option<Finding> {
-    let code = e.fault.detail_code.or(e.fault.code)?;
+    [e.fault.detail_code, e.fault.code]
+        .into_iter()
+        .flatten()
+        .find_map(|code| quota(code, e))
+}
+
+fn quota(code: &str, e: &Evidence<'_>) -> Option<Finding> {
     if EXHAUSTED.contains(&code) {
         return Some(Outcome::QuotaExhausted.into());
     }
@@ -433,6 +310,7 @@ impl From<Outcome> for Finding {
             retry_same: outcome.retry_same(),
             reset_at: None,
             immediate: outcome == Outcome::OutputInvalid,
+            status_only: false,
         }
     }
 }

@@ -1,1 +1,43 @@
-//! Floor 3: the canonical order of the layers, composed.
+//! Floor 3: the layers in their canonical order.
+//!
+//! ```text
+//! shell      TRACE ▸ METRICS ▸ RESPOND             context in; one summary a request; errors become responses
+//! dispatch   ROUTE                                 virtual host, route, weighted cluster drawn once
+//! route      SERVED ▸ DEADLINE ▸ RETRY             per weighted destination [seam]
+//!  attempt     TRACE inject ▸ DEADLINE propagate   own span id, what is left of the time
+//! cluster    CONCURRENCY ▸ BALANCE                 ceilings, then an endpoint, avoiding those tried [seam]
+//! endpoint   COUNT ▸ CLASSIFY ▸ pool               one class an attempt, read by all above
+//! ```
+//!
+//! Order matters:
+//!
+//! - TRACE stands outermost, so that the access log has the request id that it made.
+//! - METRICS stands outside RESPOND, so that the summary has the status that the caller got.
+//! - One DEADLINE spans all attempts, waits and the response body; RETRY therefore stands inside it.
+//! - The cluster is drawn before RETRY, so attempts change the endpoint and never the version.
+//! - CONCURRENCY is per attempt and inside RETRY: a refusal there is final (`UO`), never retried.
+//! - CLASSIFY stands at the endpoint, below everything that reads its class.
+//!
+//! Stacks are static inside and boxed at the two seams, so types stay nameable and builds short.
+
+mod cluster;
+mod count;
+mod outbound;
+mod route;
+mod served;
+
+use http::{Request, Response};
+use tower::util::BoxCloneSyncService;
+
+use crate::{base::BoxError, body::Body};
+
+pub use self::{
+    cluster::{Cluster, EndpointService, endpoint},
+    count::{Count, CountLayer, Counters},
+    outbound::{Outbound, outbound},
+    route::{missing, route},
+    served::{Served, ServedLayer},
+};
+
+/// A stack behind a seam.
+pub type Boxed = BoxCloneSyncService<Request<Body>, Response<Body>, BoxError>;

@@ -1,5 +1,7 @@
 //! Body wrappers over scripted frames.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod guard;
 mod observe;
 mod peek;

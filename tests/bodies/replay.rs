@@ -223,3 +223,14 @@ fn is_send_and_sync_if_the_body_is_send() {
     fn check<T: Send + Sync + 'static>() {}
     check::<Replay<SendOnly>>();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_got_no_byte_of_an_uncopied_body_has_spent_nothing() {
+    let big = "x".repeat(CAP + 1);
+    let script = Script::new().yield_once().data(big.clone()).sized();
+    let mut first = Replay::new(script.body(), CAP);
+    let second = first.clone();
+    assert_pending!(task::spawn(first.frame()).poll());
+    drop(first);
+    assert_eq!(drain(second).await.data, big.as_bytes());
+}

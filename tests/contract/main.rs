@@ -1,1 +1,9 @@
 //! Every public service against a probing inner service: the tower contract.
+//!
+//! To add a service, add a `contract!` line in `services.rs`.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+mod broken;
+mod matrix;
+mod services;

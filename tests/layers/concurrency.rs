@@ -1,6 +1,7 @@
 //! The request ceiling.
 
 #![cfg(feature = "test-util")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::time::Duration;
 

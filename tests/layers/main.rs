@@ -1,4 +1,5 @@
 //! One file per layer, over a scripted inner service, on a paused clock.
+#![allow(clippy::unwrap_used, unreachable_pub, reason = "tests")]
 
 mod balance;
 mod breaker;
@@ -9,4 +10,5 @@ mod outlier;
 mod respond;
 mod retry;
 mod route;
+mod timeouts;
 mod trace;

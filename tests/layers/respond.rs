@@ -1,6 +1,7 @@
 //! Errors to responses.
 
 #![cfg(feature = "test-util")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::time::Duration;
 

@@ -264,6 +264,47 @@ async fn waits_at_least_as_long_as_the_provider_asks() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn with_no_classifier_below_the_status_and_retry_after_decide() {
+    let calls = Arc::new(AtomicU32::new(0));
+    let seen = Arc::clone(&calls);
+    let inner = service_fn(move |_: Request<Replay<Full<Bytes>>>| {
+        let first = seen.fetch_add(1, Ordering::SeqCst) == 0;
+        let mut response = Response::new(Full::<Bytes>::default());
+        if first {
+            *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
+            let value = HeaderValue::from_static("2");
+            response.headers_mut().insert("retry-after", value);
+        }
+        async { Ok::<_, BoxError>(response) }
+    });
+    let begin = Instant::now();
+    let (layer, stats) = layer(on("429", 1));
+    let response = layer.layer(inner).oneshot(request()).await.unwrap();
+    assert_eq!((response.status().as_u16(), stats.hinted.get()), (200, 1));
+    let waited = begin.elapsed();
+    assert!(waited >= secs(2) && waited <= ms(2201), "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_foreign_error_is_told_apart_by_its_source() {
+    let refused = std::io::ErrorKind::ConnectionRefused;
+    let calls = Arc::new(AtomicU32::new(0));
+    let seen = Arc::clone(&calls);
+    let inner = service_fn(move |_: Request<Replay<Full<Bytes>>>| {
+        let first = seen.fetch_add(1, Ordering::SeqCst) == 0;
+        async move {
+            if first {
+                return Err::<_, BoxError>(std::io::Error::from(refused).into());
+            }
+            Ok(Response::new(Full::<Bytes>::default()))
+        }
+    });
+    let (layer, _) = layer(on("connect-failure", 1));
+    assert!(layer.layer(inner).oneshot(request()).await.is_ok());
+    assert_eq!(calls.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_empty_account_is_asked_once_whatever_is_listed() {
     for outcome in [Outcome::QuotaExhausted, Outcome::RequestExceedsLimit] {
         let script = [Answer::Class(429, outcome, Some(ms(1)))];
@@ -348,6 +389,23 @@ async fn the_deadline_spans_all_attempts() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_per_try_timeout_as_long_as_the_deadline_is_left_to_it() {
+    let (inner, log) = upstream([Hang]);
+    let (retry, stats) = layer(on("5xx", 3).with_per_try_timeout(secs(10)));
+    let route = deadline::Params::default().with_timeout(secs(10));
+    let client = ServiceBuilder::new()
+        .layer(DeadlineLayer::new(route))
+        .layer(retry)
+        .service(inner);
+    let error = client.oneshot(request()).await.unwrap_err();
+    assert_eq!(kind(&error), Some(Kind::DeadlineExceeded));
+    assert_eq!(
+        (log.lock().unwrap().len(), stats.per_try_timeout.get()),
+        (1, 0)
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_wait_that_does_not_fit_before_the_deadline_is_not_begun() {
     let pacing = Answer::Class(429, Outcome::RateLimited, Some(secs(10)));
     let (inner, log) = upstream([pacing]);
@@ -417,6 +475,48 @@ async fn a_body_over_the_cap_passes_and_is_sent_once() {
     assert_eq!(log[0].body.as_ref().map(Bytes::len), Some(13));
     assert_eq!(log[0].attempt.map(|a| a.may_retry), Some(false));
     assert_eq!(record.snapshot().flags(), "-");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_turns_out_to_be_over_the_cap_is_sent_once() {
+    let calls = Arc::new(AtomicU32::new(0));
+    let seen = Arc::clone(&calls);
+    let inner = service_fn(move |request: Request<Replay<Chunks>>| {
+        let calls = seen.fetch_add(1, Ordering::SeqCst) + 1;
+        async move {
+            let attempt = request.extensions().get::<Attempt>().copied();
+            assert_eq!(attempt.map(|a| a.may_retry), Some(true));
+            let length = request.into_body().collect().await?.to_bytes().len();
+            assert_eq!((calls, length), (1, 20));
+            let mut response = Response::new(Full::<Bytes>::default());
+            *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+            Ok::<_, BoxError>(response)
+        }
+    });
+    let (layer, stats) = layer(on("5xx", 3).with_replay_cap(12));
+    let request = Request::new(Chunks(2));
+    let response = layer.layer(inner).oneshot(request).await.unwrap();
+    assert_eq!((response.status().as_u16(), stats.retries.get()), (503, 0));
+}
+
+/// So many chunks of ten bytes, with no word on the length.
+struct Chunks(u32);
+
+impl http_body::Body for Chunks {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
+        if self.0 == 0 {
+            return Poll::Ready(None);
+        }
+        self.0 -= 1;
+        let chunk = Bytes::from_static(b"0123456789");
+        Poll::Ready(Some(Ok(http_body::Frame::data(chunk))))
+    }
 }
 
 #[tokio::test(start_paused = true)]

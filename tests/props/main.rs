@@ -1,4 +1,5 @@
 //! Properties over random input.
+#![allow(clippy::unwrap_used, unreachable_pub, reason = "tests")]
 
 mod balance;
 mod bodies;

@@ -1,1 +1,15 @@
 //! The proxy over real sockets on loopback.
+#![allow(
+    clippy::unwrap_used,
+    unreachable_pub,
+    reason = "in helpers of tests too, a panic is how a test fails"
+)]
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+mod discovery;
+mod mock;
+mod pool;
+mod server;
+mod support;
+mod upstream;
+mod watch;

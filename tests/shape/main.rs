@@ -1,1 +1,7 @@
-//! The shape of the house: floor rules and public types.
+//! The shape of the house: floor rules, room sizes, public types.
+#![allow(clippy::unwrap_used, unreachable_pub, reason = "tests")]
+
+mod layering;
+mod rooms;
+mod source;
+mod types;

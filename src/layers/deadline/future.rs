@@ -98,8 +98,12 @@ where
         if timer.poll(cx).is_pending() {
             return Poll::Pending;
         }
+        let notes = this.limit.take().map(|(_, notes)| notes);
+        if let Some(given_up) = notes.as_ref().and_then(|n| n.given_up.as_ref()) {
+            given_up.set(Some(Kind::DeadlineExceeded));
+        }
         this.inner.set(None);
-        if let Some((_, notes)) = this.limit.take() {
+        if let Some(notes) = notes {
             notes.stats.timeouts.inc();
         }
         Poll::Ready(Err(exceeded()))

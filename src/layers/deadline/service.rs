@@ -18,7 +18,7 @@ use super::{
 };
 use crate::base::{
     BoxError, Counter,
-    ext::{self, Record},
+    ext::{self, GivenUp, Record},
     time::Instant,
 };
 
@@ -95,9 +95,14 @@ where
         let Some(deadline) = deadline else {
             return ResponseFuture::unlimited(self.inner.call(request));
         };
-        request.extensions_mut().insert(deadline);
+        let extensions = request.extensions_mut();
+        extensions.insert(deadline);
+        // Only a deadline of our own says something about the endpoint: a caller's may be as short as it likes.
+        let own = self.params.timeout.and_then(|limit| now.checked_add(limit)) == Some(deadline.0);
+        let given_up = own.then(|| extensions.get_or_insert_default::<GivenUp>().clone());
         let notes = Notes {
-            record: request.extensions().get::<Record>().cloned(),
+            given_up,
+            record: extensions.get::<Record>().cloned(),
             stats: Arc::clone(&self.stats),
         };
         ResponseFuture::limited(self.inner.call(request), deadline, notes)

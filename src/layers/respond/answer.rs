@@ -32,100 +32,45 @@ pub struct Answer {
 /// The answer to an error. `retried`: whether it happened in an attempt after the first.
 #[must_use]
 pub fn answer(kind: Kind, retried: bool) -> Answer {
-    const UNAVAILABLE: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
-    const TIMEOUT: StatusCode = StatusCode::GATEWAY_TIMEOUT;
-    const BAD_GATEWAY: StatusCode = StatusCode::BAD_GATEWAY;
     const LATE: &str = "upstream request timeout";
-    let reset = |status, reason, flag| reset(status, reason, flag, retried);
+    let reset = |status, (reason, flag)| reset(status, reason, flag, retried);
     match kind {
-        Kind::DeadlineExceeded => plain(TIMEOUT, LATE, Flag::UT, "response_timeout"),
-        Kind::AttemptTimeout => plain(TIMEOUT, LATE, Flag::UT, "upstream_per_try_timeout"),
+        Kind::DeadlineExceeded => plain(504, LATE, Flag::UT, "response_timeout"),
+        Kind::AttemptTimeout => plain(504, LATE, Flag::UT, "upstream_per_try_timeout"),
         // Not in Envoy: to the caller it is a per-try timeout with another clock.
-        Kind::FirstTokenTimeout => plain(TIMEOUT, LATE, Flag::UT, "first_token_timeout"),
-        Kind::IdleTimeout => plain(TIMEOUT, "stream timeout", Flag::SI, "stream_idle_timeout"),
-        Kind::Connect(failure) => reset(UNAVAILABLE, connect_reason(failure), Flag::UF),
-        Kind::Reset { reason, .. } => {
-            let (reason, flag) = match reason {
-                ResetReason::Terminated => ("connection termination", Flag::UC),
-                ResetReason::Remote => ("remote reset", Flag::UR),
-                ResetReason::Refused => ("remote refused stream reset", Flag::UR),
-                ResetReason::Local => ("local reset", Flag::LR),
-            };
-            reset(UNAVAILABLE, reason, flag)
-        }
+        Kind::FirstTokenTimeout => plain(504, LATE, Flag::UT, "first_token_timeout"),
+        Kind::IdleTimeout => plain(504, "stream timeout", Flag::SI, "stream_idle_timeout"),
+        Kind::Connect(failure) => reset(503, (connect_reason(failure), Flag::UF)),
+        Kind::Reset { reason, .. } => reset(503, reset_reason(reason)),
         // A stream cut short before anything was passed on: Envoy knows it as a protocol error.
-        Kind::UpstreamProtocol | Kind::StreamTruncated => {
-            reset(BAD_GATEWAY, "protocol error", Flag::UPE)
-        }
+        Kind::UpstreamProtocol | Kind::StreamTruncated => reset(502, ("protocol error", Flag::UPE)),
         Kind::Overflow => Answer {
             overloaded: true,
-            ..reset(UNAVAILABLE, "overflow", Flag::UO)
+            ..reset(503, ("overflow", Flag::UO))
         },
         // Not in Envoy, whose "circuit breaker" is a ceiling: the same flag, since dashboards watch it for "refused to
         // protect the upstream", but no `x-envoy-overloaded`, which means a full ceiling.
-        Kind::CircuitOpen => plain(
-            UNAVAILABLE,
-            "circuit breaker open",
-            Flag::UO,
-            "circuit_open",
-        ),
-        Kind::NoEndpoints => plain(
-            UNAVAILABLE,
-            "no healthy upstream",
-            Flag::UH,
-            "no_healthy_upstream",
-        ),
-        Kind::NoCluster => plain(UNAVAILABLE, "", Flag::NC, "cluster_not_found"),
-        Kind::NoRoute => plain(StatusCode::NOT_FOUND, "", Flag::NR, "route_not_found"),
-        Kind::UnknownHost => plain(BAD_GATEWAY, "", None, "direct_response"),
-        Kind::RateLimited => plain(
-            StatusCode::TOO_MANY_REQUESTS,
-            "local_rate_limited",
-            Flag::RL,
-            "local_rate_limited",
-        ),
-        Kind::FaultAbort(status) => plain(
-            // An interim status cannot end a request.
-            StatusCode::from_u16(status)
-                .ok()
-                .filter(|s| !s.is_informational())
-                .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
-            "fault filter abort",
-            Flag::FI,
-            "fault_filter_abort",
-        ),
-        Kind::Unauthorized => plain(
-            StatusCode::UNAUTHORIZED,
-            "Jwt verification fails",
-            None,
-            "jwt_authn_access_denied",
-        ),
-        Kind::Forbidden => plain(
-            StatusCode::FORBIDDEN,
-            "RBAC: access denied",
-            None,
-            "rbac_access_denied",
-        ),
-        Kind::BadRequest => plain(StatusCode::BAD_REQUEST, "", Flag::DPE, "bad_request"),
-        Kind::BodyTooLarge => plain(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "Payload Too Large",
-            None,
-            "request_payload_too_large",
-        ),
+        Kind::CircuitOpen => plain(503, "circuit breaker open", Flag::UO, "circuit_open"),
+        Kind::NoEndpoints => plain(503, "no healthy upstream", Flag::UH, "no_healthy_upstream"),
+        Kind::NoCluster => plain(503, "", Flag::NC, "cluster_not_found"),
+        Kind::NoRoute => plain(404, "", Flag::NR, "route_not_found"),
+        Kind::UnknownHost => plain(502, "", None, "direct_response"),
+        Kind::RateLimited => plain(429, "local_rate_limited", Flag::RL, "local_rate_limited"),
+        // An interim status cannot end a request.
+        Kind::FaultAbort(100..=199) => answer(Kind::FaultAbort(500), retried),
+        Kind::FaultAbort(status) => {
+            plain(status, "fault filter abort", Flag::FI, "fault_filter_abort")
+        }
+        Kind::Unauthorized => {
+            let details = "jwt_authn_access_denied";
+            plain(401, "Jwt verification fails", None, details)
+        }
+        Kind::Forbidden => plain(403, "RBAC: access denied", None, "rbac_access_denied"),
+        Kind::BadRequest => plain(400, "", Flag::DPE, "bad_request"),
+        Kind::BodyTooLarge => plain(413, "Payload Too Large", None, "request_payload_too_large"),
         // nginx's 499; nobody reads it but the access log.
-        Kind::Canceled => plain(
-            StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
-            "",
-            Flag::DC,
-            "downstream_remote_disconnect",
-        ),
-        Kind::Internal => plain(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal error",
-            None,
-            "internal_error",
-        ),
+        Kind::Canceled => plain(499, "", Flag::DC, "downstream_remote_disconnect"),
+        Kind::Internal => plain(500, "internal error", None, "internal_error"),
     }
 }
 
@@ -154,14 +99,28 @@ fn connect_reason(failure: ConnectFailure) -> &'static str {
     }
 }
 
+fn reset_reason(reason: ResetReason) -> (&'static str, Flag) {
+    match reason {
+        ResetReason::Terminated => ("connection termination", Flag::UC),
+        ResetReason::Remote => ("remote reset", Flag::UR),
+        ResetReason::Refused => ("remote refused stream reset", Flag::UR),
+        ResetReason::Local => ("local reset", Flag::LR),
+    }
+}
+
+/// An impossible status (from an injected fault) is a 500.
+fn status_code(status: u16) -> StatusCode {
+    StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
 fn plain(
-    status: StatusCode,
+    status: u16,
     body: &'static str,
     flag: impl Into<Option<Flag>>,
     details: &'static str,
 ) -> Answer {
     Answer {
-        status,
+        status: status_code(status),
         body: body.into(),
         flag: flag.into(),
         details: details.into(),
@@ -169,14 +128,14 @@ fn plain(
     }
 }
 
-fn reset(status: StatusCode, reason: &str, flag: Flag, retried: bool) -> Answer {
+fn reset(status: u16, reason: &str, flag: Flag, retried: bool) -> Answer {
     let latest = if retried {
         "retried and the latest "
     } else {
         ""
     };
     Answer {
-        status,
+        status: status_code(status),
         body: format!(
             "upstream connect error or disconnect/reset before headers. {latest}reset reason: {reason}"
         )

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     base::{
         BoxError, Ceiling, Error, Kind, Permit, SharedRng,
-        ext::{Attempt, Deadline, Flag, Record, Tried, TryClock},
+        ext::{Attempt, Deadline, Flag, GivenUp, Record, Tried, TryClock},
         time::{Instant, sleep},
     },
     body::replay::Replay,
@@ -132,15 +132,28 @@ where
         mut request: Request<Replay<B>>,
         limit: Option<Duration>,
     ) -> Result<Response<R>, BoxError> {
+        // What was given up before says nothing about this attempt.
+        if let Some(given_up) = request.extensions().get::<GivenUp>() {
+            given_up.set(None);
+        }
         let Some(limit) = limit else {
             return self.inner.call(request).await.map_err(Into::into);
         };
         let clock = TryClock::start();
         request.extensions_mut().insert(clock.clone());
+        let given_up = request
+            .extensions_mut()
+            .get_or_insert_default::<GivenUp>()
+            .clone();
+        // Set before the attempt is dropped: whoever watches it must know why.
+        let expired = async {
+            clock.expired(limit).await;
+            given_up.set(Some(Kind::AttemptTimeout));
+        };
         tokio::select! {
             biased;
             result = self.inner.call(request) => result.map_err(Into::into),
-            () = clock.expired(limit) => {
+            () = expired => {
                 self.shared.stats.per_try_timeout.inc();
                 Err(Error::new(Kind::AttemptTimeout).into())
             }

@@ -65,7 +65,7 @@ pub fn decide(params: &Params, attempt: &Attempt, class: &Class, rng: &SharedRng
     if !listed(&params.retry_on, class) {
         return Decision::Stop(Reason::NotListed);
     }
-    if forbidden(&params.retry_on, class) {
+    if forbidden(class) {
         return Decision::Stop(Reason::Forbidden);
     }
     if attempt.number > params.retries {
@@ -144,15 +144,15 @@ fn error_listed(on: &RetryOn, kind: Kind, class: &Class) -> bool {
 }
 
 /// Whether the provider's verdict forbids to ask the same target again.
-fn forbidden(on: &RetryOn, class: &Class) -> bool {
-    let status = match class.signal {
+fn forbidden(class: &Class) -> bool {
+    let answered = match class.signal {
         // Our own limit, under Envoy's rule alone.
         Signal::Error(Kind::AttemptTimeout) => return false,
-        Signal::Error(_) => None,
-        Signal::Response { status, .. } => Some(status.as_u16()),
+        Signal::Error(_) => false,
+        Signal::Response { .. } => true,
     };
-    // `x-should-retry: false`.
-    if status.is_some() && class.outcome.retry_same() && !class.retry_same {
+    // `x-should-retry: false`, or an error inside the answer that forbids it.
+    if answered && class.outcome.retry_same() && !class.retry_same {
         return true;
     }
     let verdict = matches!(
@@ -168,14 +168,13 @@ fn forbidden(on: &RetryOn, class: &Class) -> bool {
             | Outcome::RequestExceedsLimit
             | Outcome::TooLarge
     );
-    // A status without a word from the provider is no verdict against an operator who lists that very status.
-    verdict && !(class.status_only && status.is_some_and(|s| on.statuses.contains(&s)))
+    // A status without a word from the provider is no verdict against an operator who lists it.
+    verdict && !class.status_only
 }
 
 /// The wait and whether it was asked for; `None` if it is longer than accepted.
 fn wait(params: &Params, attempt: u32, class: &Class, rng: &SharedRng) -> Option<(Duration, bool)> {
-    let throttled = matches!(class.outcome, Outcome::RateLimited | Outcome::RampLimited);
-    let own = params.backoff.wait(attempt, throttled, rng);
+    let own = params.backoff.wait(attempt, throttled(class), rng);
     let Some(Hint { wait, .. }) = class.hint else {
         return Some((own, false));
     };
@@ -184,6 +183,14 @@ fn wait(params: &Params, attempt: u32, class: &Class, rng: &SharedRng) -> Option
     }
     // Up to a tenth more, so that callers told the same do not come back together; never less.
     (wait <= params.max_hint).then(|| (wait.saturating_add(wait.mul_f64(rng.unit() / 10.0)), true))
+}
+
+/// Whether the provider asked to slow down.
+pub(super) fn throttled(class: &Class) -> bool {
+    matches!(
+        class.inner.unwrap_or(class.outcome),
+        Outcome::RateLimited | Outcome::RampLimited
+    ) || matches!(class.signal, Signal::Response { status, .. } if status == 429)
 }
 
 #[cfg(test)]

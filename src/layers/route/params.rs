@@ -1,6 +1,6 @@
 //! Plain data of the router: what a route matches and where it leads.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use http::{HeaderName, StatusCode};
 
@@ -65,6 +65,8 @@ pub enum StringMatch {
 pub struct Regex {
     source: Arc<str>,
     compiled: regex::Regex,
+    /// Without the anchors, for rewrites; compiled when first needed. `None` only if that failed.
+    search: OnceLock<Option<regex::Regex>>,
 }
 
 /// A route: what it matches, and what it does.
@@ -200,6 +202,7 @@ impl Regex {
         Ok(Self {
             source: source.into(),
             compiled,
+            search: OnceLock::new(),
         })
     }
 
@@ -207,6 +210,27 @@ impl Regex {
     #[must_use]
     pub fn is_match(&self, text: &str) -> bool {
         self.compiled.is_match(text)
+    }
+
+    /// Replaces every match inside `text`. In `template`, `\0` to `\9` stand for groups and `\\` for a backslash, as in
+    /// RE2; everything else stands for itself.
+    #[must_use]
+    pub fn replace_all(&self, text: &str, template: &str) -> String {
+        let search = self.search.get_or_init(|| {
+            regex::RegexBuilder::new(&self.source)
+                .size_limit(1 << 20)
+                .build()
+                .ok()
+        });
+        match search {
+            Some(search) => search
+                .replace_all(text, |groups: &regex::Captures<'_>| {
+                    expand(template, groups)
+                })
+                .into_owned(),
+            // `new` compiled this very source, so this cannot happen; an unchanged text is the harmless answer.
+            None => text.to_owned(),
+        }
     }
 
     /// The expression as written.
@@ -220,6 +244,27 @@ impl PartialEq for Regex {
     fn eq(&self, other: &Self) -> bool {
         self.source == other.source
     }
+}
+
+/// Fills RE2's `\1` groups into a template.
+fn expand(template: &str, groups: &regex::Captures<'_>) -> String {
+    let mut out = String::with_capacity(template.len());
+    let mut chars = template.chars();
+    while let Some(c) = chars.next() {
+        if c != '\\' {
+            out.push(c);
+            continue;
+        }
+        match chars.next() {
+            Some(d) if d.is_ascii_digit() => {
+                let group = d.to_digit(10).and_then(|n| groups.get(n as usize));
+                out.push_str(group.map_or("", |m| m.as_str()));
+            }
+            Some(other) => out.push(other),
+            None => out.push('\\'),
+        }
+    }
+    out
 }
 
 // === impl Route ===

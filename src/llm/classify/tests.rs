@@ -1,1 +1,262 @@
+use std::time::UNIX_EPOCH;
 
+use ::http::Response;
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    base::{Error, Kind},
+    classify::Scope,
+    llm::Dialect,
+};
+
+fn attempt(setting: Setting, method: &Method, path: &str) -> Attempt {
+    let uri = format!("http://llm-service{path}").parse().unwrap();
+    LlmClassifier::new(setting).attempt(method, &uri, &HeaderMap::new())
+}
+
+fn head(status: u16, headers: &[(&str, &str)]) -> response::Parts {
+    let mut response = Response::builder().status(status);
+    for (name, value) in headers {
+        response = response.header(*name, *value);
+    }
+    response.body(()).unwrap().into_parts().0
+}
+
+/// The verdict at the head, and the class at the end.
+fn run(
+    setting: Setting,
+    path: &str,
+    status: u16,
+    headers: &[(&str, &str)],
+    body: &'static str,
+) -> (Option<Outcome>, Class) {
+    let mut attempt = attempt(setting, &Method::POST, path);
+    let first = match attempt.head(&head(status, headers), UNIX_EPOCH) {
+        Verdict::Done(class) => Some(class.outcome),
+        Verdict::Wait => None,
+    };
+    let _ = attempt.frame(&Bytes::from_static(body.as_bytes()));
+    (first, attempt.end(None))
+}
+
+const CHAT: &str = "/v1/chat/completions";
+
+#[test]
+fn ordinary_services_answer_as_they_like() {
+    for (kind, body) in [
+        ("text/html", "<html>"),
+        ("text/plain", "an answer"),
+        ("application/json", r#"{"error": "none found"}"#),
+        ("application/json", "not json"),
+    ] {
+        let path = "/api/knowledge/query";
+        let (first, end) = run(Setting::Auto, path, 200, &[("content-type", kind)], body);
+        assert_eq!(first, Some(Outcome::Success), "{kind}");
+        assert!(end.is_success(), "{kind}");
+    }
+    // Errors are read everywhere.
+    let body = r#"{"error": {"code": "insufficient_quota"}}"#;
+    let (_, end) = run(Setting::Auto, "/api/llm/chat", 429, &[], body);
+    assert_eq!(end.outcome, Outcome::QuotaExhausted);
+}
+
+#[test]
+fn a_completion_must_be_json_or_a_stream() {
+    let fixed = Setting::Fixed(Dialect::OpenAi);
+    for (setting, path, kind, outcome) in [
+        (Setting::Auto, CHAT, "text/html", Outcome::ServerError),
+        (Setting::Auto, CHAT, "text/plain", Outcome::ServerError),
+        (Setting::Auto, CHAT, "text/event-stream", Outcome::Success),
+        (
+            Setting::Auto,
+            CHAT,
+            "application/x-ndjson",
+            Outcome::Success,
+        ),
+        (Setting::StatusOnly, CHAT, "text/html", Outcome::Success),
+        (fixed, "/answer", "text/html", Outcome::ServerError),
+        (
+            Setting::Auto,
+            "/model/m/converse-stream",
+            "x/y",
+            Outcome::Success,
+        ),
+    ] {
+        let (first, end) = run(setting, path, 200, &[("content-type", kind)], "x");
+        assert_eq!(
+            (first, end.outcome),
+            (Some(outcome), outcome),
+            "{path} {kind}"
+        );
+    }
+    // Only a generation call promises one.
+    let mut get = attempt(fixed, &Method::GET, "/healthz");
+    let verdict = get.head(&head(200, &[("content-type", "text/plain")]), UNIX_EPOCH);
+    assert!(matches!(verdict, Verdict::Done(class) if class.is_success()));
+}
+
+#[test]
+fn json_that_is_none_is_no_completion() {
+    let json = &[("content-type", "application/json")][..];
+    assert_eq!(
+        run(Setting::Auto, CHAT, 200, json, "{\"cho").1.outcome,
+        Outcome::ServerError
+    );
+    assert_eq!(
+        run(Setting::Auto, CHAT, 200, &[], "{\"cho").1.outcome,
+        Outcome::Success
+    );
+}
+
+#[test]
+fn an_encoded_body_is_left_alone() {
+    let gzip = &[
+        ("content-encoding", "gzip"),
+        ("content-type", "application/json"),
+    ][..];
+    let (first, end) = run(Setting::Auto, CHAT, 200, gzip, "\x1f");
+    assert_eq!(
+        (first, end.outcome),
+        (Some(Outcome::Success), Outcome::Success)
+    );
+    let (first, _) = run(Setting::Auto, CHAT, 429, gzip, "\x1f");
+    assert_eq!(first, Some(Outcome::RateLimited));
+}
+
+#[test]
+fn grpc_is_classified_as_grpc() {
+    let headers = &[("content-type", "application/grpc"), ("grpc-status", "14")][..];
+    let (first, end) = run(Setting::Auto, "/pkg.Service/Call", 200, headers, "");
+    assert_eq!(first, Some(Outcome::Overloaded));
+    assert_eq!(end.outcome, Outcome::Overloaded);
+}
+
+#[test]
+fn a_cut_error_body_leaves_the_status() {
+    let mut attempt = attempt(Setting::Auto, &Method::POST, CHAT);
+    let _ = attempt.head(&head(429, &[("retry-after", "3")]), UNIX_EPOCH);
+    let _ = attempt.frame(&Bytes::from_static(b"{\"error\": {\"code\": \"insuffi"));
+    let class = attempt.error(&Error::new(Kind::Canceled).into());
+    assert_eq!(
+        (class.outcome, class.scope),
+        (Outcome::RateLimited, Scope::None)
+    );
+    assert_eq!(class.hint.map(|hint| hint.source), Some("retry-after"));
+}
+
+#[test]
+fn a_cut_answer_is_a_failed_body() {
+    let mut attempt = attempt(Setting::Auto, &Method::POST, CHAT);
+    let _ = attempt.head(&head(200, &[]), UNIX_EPOCH);
+    let class = attempt.error(&Error::new(Kind::IdleTimeout).into());
+    assert_eq!(class.outcome, Outcome::StreamStalled);
+}
+
+#[test]
+fn a_long_answer_passes_unread() {
+    let mut attempt = attempt(Setting::Auto, &Method::POST, CHAT);
+    let _ = attempt.head(&head(200, &[]), UNIX_EPOCH);
+    let chunk = Bytes::from(vec![b' '; 64 * 1024]);
+    let verdicts: Vec<_> = (0..17).map(|_| attempt.frame(&chunk)).collect();
+    assert_eq!(verdicts.first(), Some(&Verdict::Wait));
+    assert!(matches!(verdicts.last(), Some(Verdict::Done(class)) if class.is_success()));
+    assert!(attempt.buffer.is_empty() && attempt.end(None).is_success());
+}
+
+#[test]
+fn x_should_retry_forbids_and_never_allows() {
+    let forbidden = [("x-should-retry", "false")];
+    let body = r#"{"error": {"message": "m"}}"#;
+    assert!(!run(Setting::Auto, CHAT, 503, &forbidden, body).1.retry_same);
+    let told = [("x-should-retry", "true")];
+    assert!(!run(Setting::Auto, CHAT, 400, &told, body).1.retry_same);
+}
+
+#[test]
+fn deep_nesting_is_not_followed() {
+    let mut attempt = attempt(Setting::Auto, &Method::POST, CHAT);
+    let _ = attempt.head(&head(400, &[]), UNIX_EPOCH);
+    let _ = attempt.frame(&Bytes::from("[".repeat(60_000)));
+    assert_eq!(attempt.end(None).outcome, Outcome::InvalidRequest);
+}
+
+/// JSON made of the words that the reader looks for.
+fn facts() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        "[ -~µé]{0,40}".prop_map(Value::from),
+        "(try again in |retry after |Limit )[0-9.]{0,25}(h|m|s|ms| seconds|)".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 32, 4, |inner| {
+        let key = prop::sample::select(
+            &[
+                "error",
+                "message",
+                "code",
+                "type",
+                "status",
+                "details",
+                "metadata",
+                "detail",
+                "innererror",
+                "resets_at",
+                "retryDelay",
+                "@type",
+                "violations",
+                "estimated_time",
+                "choices",
+                "finish_reason",
+                "usage",
+                "candidates",
+                "originalStatusCode",
+                "usageMetadata",
+                "limit_source",
+            ][..],
+        );
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::vec((key, inner), 0..6).prop_map(|entries| Value::Object(
+                entries
+                    .into_iter()
+                    .map(|(k, v)| (k.to_owned(), v))
+                    .collect()
+            )),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn no_body_panics(
+        status in 200_u16..=999,
+        path in prop::sample::select(&[CHAT, "/x", "/model/m/converse"][..]),
+        body in prop_oneof![
+            facts().prop_map(|v| v.to_string().into_bytes()),
+            prop::collection::vec(any::<u8>(), 0..200),
+        ],
+        cut in 0_usize..200,
+        seconds in 0_u64..20_000_000_000,
+    ) {
+        let now = UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+        let mut attempt = attempt(Setting::Auto, &Method::POST, path);
+        let verdict = attempt.head(&head(status, &[]), now);
+        let (a, b) = body.split_at(cut.min(body.len()));
+        for chunk in [a, b] {
+            let _ = attempt.frame(&Bytes::copy_from_slice(chunk));
+        }
+        let class = attempt.end(None);
+        if let Verdict::Done(first) = verdict {
+            prop_assert_eq!(&first, &class);
+        }
+        if status >= 400 {
+            prop_assert!(!class.is_success());
+        }
+        if let Some(hint) = class.hint {
+            prop_assert!(hint.wait <= crate::classify::hint::LONGEST);
+        }
+    }
+}

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 
 use self::{bucket::Bucket, percent::Percent};
-use super::params::Budget;
+use super::{params::Budget, policy::throttled};
 use crate::{
     base::{Kind, time::Instant},
     classify::{Class, Outcome, Signal},
@@ -29,7 +29,7 @@ pub struct RetryBudget {
 
 #[derive(Debug)]
 enum State {
-    Percent(Percent),
+    Percent(Box<Percent>),
     Bucket(Bucket),
 }
 
@@ -56,7 +56,7 @@ impl RetryBudget {
     #[must_use]
     pub fn new(params: Budget) -> Self {
         let state = match &params {
-            Budget::Percent { ttl, .. } => State::Percent(Percent::new(*ttl)),
+            Budget::Percent { ttl, .. } => State::Percent(Box::new(Percent::new(*ttl))),
             Budget::TokenBucket { capacity, .. } => State::Bucket(Bucket::new(*capacity)),
         };
         Self {
@@ -185,7 +185,7 @@ impl Price {
     pub fn of(class: &Class) -> Self {
         match (class.signal, class.outcome) {
             (Signal::Error(Kind::AttemptTimeout), _) | (_, Outcome::Timeout) => Self::Timeout,
-            (_, Outcome::RateLimited | Outcome::RampLimited) => Self::Throttle,
+            _ if throttled(class) => Self::Throttle,
             _ => Self::Fault,
         }
     }

@@ -155,7 +155,6 @@ fn many_threads_expire_once() {
 
 #[test]
 fn serves_tower_policies() {
-    use tower::retry::budget::Budget as _;
     fn generic(budget: &impl tower::retry::budget::Budget) -> bool {
         budget.withdraw()
     }
@@ -165,7 +164,7 @@ fn serves_tower_policies() {
     assert!(generic(&budget) && !generic(&budget));
     let bucket = RetryBudget::new(Budget::aws());
     assert!(generic(&bucket));
-    (&bucket as &dyn tower::retry::budget::Budget).deposit();
+    tower::retry::budget::Budget::deposit(&bucket);
     assert_eq!(bucket.left(Instant::now()), 487);
 }
 

@@ -188,6 +188,13 @@ fn a_status_alone_is_no_verdict_against_that_very_status() {
     bad.status_only = true;
     assert!(retried(&on("400"), &bad));
     assert!(retried(&on("404"), &response(404, Outcome::NotFound)));
+    // A gRPC `CANCELLED` in a 200.
+    let mut cancelled = response(200, Outcome::Cancelled);
+    cancelled.status_only = true;
+    if let Signal::Response { grpc_status, .. } = &mut cancelled.signal {
+        *grpc_status = Some(1);
+    }
+    assert!(retried(&on("cancelled"), &cancelled));
     bad.outcome = Outcome::ContextLength;
     bad.status_only = false;
     assert!(!retried(&on("400"), &bad));
@@ -201,6 +208,9 @@ fn x_should_retry_false_overrules_every_term() {
         stopped(&on("5xx,503,llm"), FIRST, &class),
         Some(Reason::Forbidden)
     );
+    let mut inside = response(200, Outcome::StreamError);
+    (inside.inner, inside.retry_same) = (Some(Outcome::QuotaExhausted), false);
+    assert!(!retried(&on("llm,503"), &inside));
 }
 
 #[test]

@@ -1,0 +1,223 @@
+//! The response future: shows the head to the classifier, and holds back the body's beginning where that may help.
+
+use std::{
+    fmt,
+    future::Future,
+    ops::ControlFlow,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use ::http::{HeaderMap, Response, response};
+use bytes::Bytes;
+use http_body::Body;
+use http_body_util::BodyExt;
+use pin_project::pin_project;
+
+use crate::{
+    base::{BoxError, Error, Kind, time},
+    body::peek::{Held, Peek, Stopped},
+    classify::{
+        Class, Classifier, Verdict,
+        body::{Erased, Known, ResponseBody, finish},
+    },
+};
+
+/// The future of a [`Classify`](super::Classify) service.
+#[pin_project]
+pub struct ResponseFuture<F, B: Body, C> {
+    #[pin]
+    state: State<F, B, C>,
+}
+
+#[pin_project(project = StateProj)]
+enum State<F, B: Body, C> {
+    Called {
+        #[pin]
+        inner: F,
+        classifier: Option<C>,
+        may_retry: bool,
+    },
+    Holding(Option<Box<Hold<B, C>>>),
+}
+
+struct Hold<B: Body, C> {
+    parts: response::Parts,
+    peek: Peek<Erased<B>>,
+    classifier: C,
+    /// Data frames that the classifier has seen.
+    seen: usize,
+    trailers: Option<HeaderMap>,
+}
+
+// === impl ResponseFuture ===
+
+impl<F, B: Body, C> ResponseFuture<F, B, C> {
+    pub(super) fn new(inner: F, classifier: C, may_retry: bool) -> Self {
+        Self {
+            state: State::Called {
+                inner,
+                classifier: Some(classifier),
+                may_retry,
+            },
+        }
+    }
+}
+
+impl<F, B, C, E> Future for ResponseFuture<F, B, C>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    E: Into<BoxError>,
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+    C: Classifier,
+{
+    type Output = Result<Response<ResponseBody<B, C>>, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            match this.state.as_mut().project() {
+                StateProj::Called {
+                    inner,
+                    classifier,
+                    may_retry,
+                } => {
+                    let result = ready!(inner.poll(cx)).map_err(Into::into);
+                    let (Some(mut classifier), may_retry) = (classifier.take(), *may_retry) else {
+                        return Poll::Ready(Err(polled_after_end()));
+                    };
+                    let response = match result {
+                        Ok(response) => response,
+                        Err(error) => {
+                            let class = classifier.error(&error);
+                            tracing::debug!(class = class.outcome.as_str(), "attempt failed");
+                            return Poll::Ready(Err(error));
+                        }
+                    };
+                    match begin(classifier, response, may_retry) {
+                        Begun::Ready(response) => return Poll::Ready(Ok(response)),
+                        Begun::Held(hold) => this.state.set(State::Holding(Some(hold))),
+                    }
+                }
+                StateProj::Holding(hold) => {
+                    let Some(open) = hold.as_mut() else {
+                        return Poll::Ready(Err(polled_after_end()));
+                    };
+                    let (head, last) = ready!(open.poll(cx));
+                    return Poll::Ready(hold.take().map_or_else(
+                        || Err(polled_after_end()),
+                        |hold| Ok(hold.finish(head, last)),
+                    ));
+                }
+            }
+        }
+    }
+}
+
+impl<F, B: Body, C> fmt::Debug for ResponseFuture<F, B, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}
+
+fn polled_after_end() -> BoxError {
+    Error::new(Kind::Internal)
+        .with_detail("a future was polled after it had completed")
+        .into()
+}
+
+// === impl Hold ===
+
+#[expect(clippy::large_enum_variant, reason = "taken apart where it is made")]
+enum Begun<B, C>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+    C: Classifier,
+{
+    Ready(Response<ResponseBody<B, C>>),
+    Held(Box<Hold<B, C>>),
+}
+
+/// Shows the head to the classifier; holds the body back if it must be seen and a retry may follow.
+fn begin<B, C>(mut classifier: C, response: Response<B>, may_retry: bool) -> Begun<B, C>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+    C: Classifier,
+{
+    let (parts, body) = response.into_parts();
+    let verdict = classifier.head(&parts, time::wall_now());
+    let body: Erased<B> = body.map_err(Into::into);
+    let (head, last) = match verdict {
+        Verdict::Done(class) => (Some(class), None),
+        Verdict::Wait if body.is_end_stream() => {
+            let class = classifier.end(None);
+            (Some(class.clone()), Some(class))
+        }
+        Verdict::Wait if may_retry => {
+            return Begun::Held(Box::new(Hold {
+                parts,
+                peek: Peek::new(body),
+                classifier,
+                seen: 0,
+                trailers: None,
+            }));
+        }
+        Verdict::Wait => (None, None),
+    };
+    let known = Known {
+        head,
+        last,
+        seen: 0,
+    };
+    Begun::Ready(finish(parts, Held::untouched(body), classifier, known))
+}
+
+impl<B, C> Hold<B, C>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+    C: Classifier,
+{
+    /// Takes frames until the class is decided, the body is over or the cap is reached. The class at the time of handing
+    /// on, and the final class if the body is over.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(Option<Class>, Option<Class>)> {
+        let Self {
+            peek,
+            classifier,
+            seen,
+            trailers,
+            ..
+        } = self;
+        let stopped = ready!(peek.poll_until(cx, |frame| {
+            if let Some(chunk) = frame.data_ref() {
+                *seen += 1;
+                if let Verdict::Done(class) = classifier.frame(chunk) {
+                    return ControlFlow::Break(class);
+                }
+            } else {
+                *trailers = frame.trailers_ref().cloned();
+            }
+            ControlFlow::Continue(())
+        }));
+        let class = match (stopped, peek.error()) {
+            (Stopped::Decided(class), _) => return Poll::Ready((Some(class), None)),
+            (Stopped::Full, _) => return Poll::Ready((None, None)),
+            (Stopped::Failed, Some(error)) => classifier.error(error),
+            (Stopped::Ended | Stopped::Failed, _) => classifier.end(trailers.as_ref()),
+        };
+        Poll::Ready((Some(class.clone()), Some(class)))
+    }
+
+    fn finish(self, head: Option<Class>, last: Option<Class>) -> Response<ResponseBody<B, C>> {
+        let body = self.peek.into_body();
+        let known = Known {
+            head,
+            last,
+            seen: self.seen,
+        };
+        finish(self.parts, body, self.classifier, known)
+    }
+}

@@ -1,0 +1,64 @@
+//! Floor 6: the command line. Parsing, dispatch and terminal output; the work is done a floor below.
+//!
+//! Exit codes: 0 done, 1 the command ran and found fault, 2 it could not run (bad flags, a port in use, an unreadable
+//! file).
+
+use std::{num::NonZeroUsize, process::ExitCode};
+
+use clap::Parser;
+
+pub mod args;
+pub mod check;
+pub mod demo;
+pub mod fetch;
+pub mod logging;
+pub mod mock;
+pub mod proxy_config;
+pub mod run;
+mod signals;
+pub mod table;
+
+use self::args::{Cli, Command};
+
+/// The exit code for what could not be run at all; clap's own for bad flags.
+pub const CANNOT_RUN: u8 = 2;
+
+/// Parses the process's arguments, sets up logs and runs the subcommand.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // The demo prints its own story.
+    let level = if matches!(cli.command, Command::Demo(_)) {
+        "error"
+    } else {
+        "info"
+    };
+    if let Err(e) = logging::init(&cli.log, level) {
+        return cannot_run(format_args!("llmesh: {e}"));
+    }
+    match cli.command {
+        Command::Run(args) => block_on(args.workers, run::run(args)),
+        Command::Check(args) => check::run(&args),
+        Command::Demo(args) => block_on(None, demo::run(&args)),
+        Command::Mock(args) => block_on(args.workers, mock::run(args)),
+        Command::ProxyConfig(args) => block_on(None, proxy_config::run(&args)),
+    }
+}
+
+/// Runs a command on a runtime with this many threads, or one a core.
+fn block_on(workers: Option<NonZeroUsize>, command: impl Future<Output = ExitCode>) -> ExitCode {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    if let Some(workers) = workers {
+        builder.worker_threads(workers.get());
+    }
+    match builder.enable_all().build() {
+        Ok(runtime) => runtime.block_on(command),
+        Err(e) => cannot_run(format_args!("llmesh: cannot start worker threads: {e}")),
+    }
+}
+
+/// One line on stderr, and the exit code that goes with it.
+pub(crate) fn cannot_run(line: std::fmt::Arguments<'_>) -> ExitCode {
+    eprintln!("{line}");
+    ExitCode::from(CANNOT_RUN)
+}

@@ -1,0 +1,116 @@
+//! `llmesh run`: the proxy, until a signal ends it.
+
+use std::{process::ExitCode, sync::Arc, time::Duration};
+
+use super::{
+    args::{IdentityArgs, LogFormat, RunArgs},
+    cannot_run,
+    signals::Signals,
+};
+use crate::{
+    metrics::{
+        access_log::{AccessLog, Encoding},
+        standard::Source,
+    },
+    proxy::{Input, Options, Proxy, StartError},
+};
+
+/// Serves until SIGINT, SIGTERM or `/quitquitquit`, then drains; a second signal ends it now.
+pub async fn run(args: RunArgs) -> ExitCode {
+    let mut signals = match Signals::new() {
+        Ok(signals) => signals,
+        Err(e) => return cannot_run(format_args!("llmesh: cannot wait for signals: {e}")),
+    };
+    let limit = args.drain;
+    let proxy = match Proxy::start(options(args)).await {
+        Ok(proxy) => proxy,
+        Err(error @ StartError::Config(_)) => {
+            eprintln!("{error}");
+            return cannot_run(format_args!(
+                "llmesh: not started: the configuration has errors"
+            ));
+        }
+        Err(error) => return cannot_run(format_args!("llmesh: {error}")),
+    };
+    announce(&proxy);
+    let draining = proxy.drain().watch();
+    tokio::select! {
+        () = signals.wait() => {}
+        () = draining.draining() => {}
+    }
+    stop(proxy, signals, limit).await
+}
+
+fn announce(proxy: &Proxy) {
+    let snapshot = proxy.reloader().snapshot();
+    tracing::info!(
+        target: "llmesh",
+        outbound = %proxy.outbound(),
+        admin = proxy.admin().map(tracing::field::display),
+        virtual_hosts = snapshot.model.virtual_hosts.len(),
+        clusters = snapshot.clusters.len(),
+        "serving"
+    );
+}
+
+async fn stop(proxy: Proxy, mut signals: Signals, limit: Duration) -> ExitCode {
+    let signal = proxy.drain().clone();
+    tracing::info!(target: "llmesh", live = signal.live(), "stopping; requests in flight have {limit:?}");
+    let all = {
+        let mut stopping = std::pin::pin!(proxy.stop(limit));
+        tokio::select! {
+            all = &mut stopping => all,
+            () = signals.wait() => {
+                signal.stop();
+                stopping.await
+            }
+        }
+    };
+    if all {
+        tracing::info!(target: "llmesh", "stopped; every request in flight was finished");
+    } else {
+        tracing::warn!(target: "llmesh", "stopped; requests that were still in flight were cut");
+    }
+    ExitCode::SUCCESS
+}
+
+fn options(args: RunArgs) -> Options {
+    let mut input = Input::new(args.files);
+    input.overlays = args.overlay;
+    input.options.strict = args.strict;
+    input.options.workload_labels = args.identity.labels.iter().cloned().collect();
+    let source = source(&args.identity);
+    input.options.namespace = args.identity.namespace;
+    let mut options = Options::new(input);
+    options.outbound = args.outbound;
+    options.admin = Some(args.admin);
+    options.watch = true;
+    options.standard_metrics = Some(source);
+    if let Some(format) = args.access_log {
+        let encoding = match format {
+            LogFormat::Json => Encoding::Json,
+            LogFormat::Text => Encoding::Text,
+        };
+        options
+            .reports
+            .push(Arc::new(AccessLog::new(encoding, |line| {
+                println!("{line}")
+            })));
+    }
+    options
+}
+
+/// Who reports metrics, as far as it was told.
+fn source(identity: &IdentityArgs) -> Source {
+    let label = |key: &str| {
+        let found = identity.labels.iter().find(|(k, _)| k == key);
+        found.map_or_else(|| "unknown".to_owned(), |(_, v)| v.clone())
+    };
+    let known = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".to_owned());
+    Source {
+        workload: known(&identity.workload),
+        namespace: known(&identity.namespace),
+        app: label("app"),
+        version: label("version"),
+    }
+}

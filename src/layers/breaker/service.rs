@@ -1,0 +1,91 @@
+//! The [`Service`] shell.
+
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use tower::Service;
+
+use super::{
+    core::Rejected,
+    future::{ResponseFuture, Watch},
+    handle::Handle,
+};
+use crate::{
+    base::{BoxError, Error, Kind, ext::GivenUp},
+    body::{BoxErrors, Observed},
+};
+
+/// Refuses calls while its circuit is open.
+#[derive(Clone, Debug)]
+pub struct Breaker<S> {
+    inner: S,
+    handle: Handle,
+}
+
+// === impl Breaker ===
+
+impl<S> Breaker<S> {
+    /// Puts `handle`'s circuit in front of `inner`.
+    #[must_use]
+    pub const fn new(inner: S, handle: Handle) -> Self {
+        Self { inner, handle }
+    }
+
+    /// The circuit.
+    #[must_use]
+    pub const fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// The inner service.
+    pub const fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The inner service.
+    pub const fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The inner service.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+/// # Errors
+/// [`Kind::CircuitOpen`] with the time left, and the inner service's own.
+impl<S, B, R> Service<Request<B>> for Breaker<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    S::Error: Into<BoxError>,
+    R: Body<Data = Bytes>,
+    R::Error: Into<BoxError>,
+{
+    type Response = Response<Observed<BoxErrors<R>, Watch>>;
+    type Error = BoxError;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        match self.handle.try_acquire() {
+            Ok(permit) => {
+                let given_up = request.extensions().get::<GivenUp>().cloned();
+                let permit = permit.with_given_up(given_up);
+                ResponseFuture::admitted(self.inner.call(request), permit)
+            }
+            Err(Rejected { retry_after }) => {
+                let error = Error::new(Kind::CircuitOpen);
+                ResponseFuture::refused(match retry_after {
+                    Some(wait) => error.with_retry_after(wait),
+                    None => error,
+                })
+            }
+        }
+    }
+}

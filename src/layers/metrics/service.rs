@@ -1,0 +1,227 @@
+//! The `Service` shell.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use pin_project::pin_project;
+use tower::Service;
+
+use super::{Head, Report, Summary};
+use crate::{
+    base::{
+        ext::{Arrival, Flag, Record},
+        time::{Instant, wall_now},
+    },
+    body::{End, Observe, Observed},
+};
+
+/// Reports every request at its end.
+#[derive(Clone)]
+pub struct Metrics<S> {
+    inner: S,
+    reports: Arc<[Arc<dyn Report>]>,
+}
+
+/// Future of [`Metrics`].
+#[pin_project]
+pub struct ResponseFuture<F> {
+    #[pin]
+    inner: F,
+    pending: Option<Pending>,
+}
+
+/// A response body that reports its request when it is over.
+pub type SummaryBody<B> = Observed<B, Pending>;
+
+/// A request whose summary has not been told yet; told once, at the latest on drop.
+pub struct Pending {
+    reports: Arc<[Arc<dyn Report>]>,
+    record: Record,
+    at: Instant,
+    received: Arc<AtomicU64>,
+    summary: Option<Summary>,
+}
+
+/// Counts request body bytes.
+#[derive(Debug)]
+pub struct CountBytes(Arc<AtomicU64>);
+
+// === impl Metrics ===
+
+impl<S> Metrics<S> {
+    pub(super) fn new(inner: S, reports: Arc<[Arc<dyn Report>]>) -> Self {
+        Self { inner, reports }
+    }
+
+    fn start<B>(&self, request: &mut Request<B>, received: Arc<AtomicU64>) -> Pending {
+        let arrival = request.extensions().get::<Arrival>().copied();
+        let record = request
+            .extensions_mut()
+            .get_or_insert_default::<Record>()
+            .clone();
+        let head = self.reports.iter().any(|r| r.wants_head()).then(|| Head {
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            version: request.version(),
+            headers: request.headers().clone(),
+        });
+        let grpc = request
+            .headers()
+            .get(http::header::CONTENT_TYPE)
+            .is_some_and(|v| v.as_bytes().starts_with(b"application/grpc"));
+        let summary = Summary {
+            started: wall_now(),
+            duration: std::time::Duration::ZERO,
+            head,
+            peer: arrival.and_then(|a| a.peer),
+            local: arrival.and_then(|a| a.local),
+            status: 0,
+            grpc,
+            bytes_received: 0,
+            bytes_sent: 0,
+            notes: record.snapshot(),
+        };
+        let at = arrival.map_or_else(Instant::now, |a| a.at);
+        Pending {
+            reports: Arc::clone(&self.reports),
+            record,
+            at,
+            received,
+            summary: Some(summary),
+        }
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for Metrics<S>
+where
+    S: Service<Request<Observed<B, CountBytes>>, Response = Response<R>>,
+    B: Body<Data = Bytes>,
+    R: Body<Data = Bytes>,
+{
+    type Response = Response<SummaryBody<R>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let received = Arc::default();
+        let pending = self.start(&mut request, Arc::clone(&received));
+        let request = request.map(|body| Observed::new(body, CountBytes(received)));
+        ResponseFuture {
+            inner: self.inner.call(request),
+            pending: Some(pending),
+        }
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for Metrics<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics")
+            .field("inner", &self.inner)
+            .field("reports", &self.reports.len())
+            .finish()
+    }
+}
+
+// === impl ResponseFuture ===
+
+impl<F, R, E> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+    R: Body<Data = Bytes>,
+{
+    type Output = Result<Response<SummaryBody<R>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let outcome = ready!(this.inner.poll(cx));
+        let Some(mut pending) = this.pending.take() else {
+            // Polled again after completion, which the contract of `Future` forbids.
+            return Poll::Pending;
+        };
+        Poll::Ready(outcome.map(|response| {
+            if let Some(summary) = &mut pending.summary {
+                summary.status = response.status().as_u16();
+            }
+            response.map(|body| Observed::new(body, pending))
+        }))
+    }
+}
+
+impl<F> fmt::Debug for ResponseFuture<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseFuture").finish_non_exhaustive()
+    }
+}
+
+// === impl Pending ===
+
+impl Pending {
+    fn tell(&mut self) {
+        let Some(mut summary) = self.summary.take() else {
+            return;
+        };
+        summary.duration = self.at.elapsed();
+        summary.bytes_received = self.received.load(Ordering::Relaxed);
+        summary.notes = self.record.snapshot();
+        for report in &*self.reports {
+            report.report(&summary);
+        }
+    }
+}
+
+impl<E> Observe<E> for Pending {
+    fn data(&mut self, chunk: &Bytes) {
+        if let Some(summary) = &mut self.summary {
+            summary.bytes_sent += chunk.len() as u64;
+        }
+    }
+
+    fn end(mut self, how: End<'_, E>) {
+        if matches!(how, End::Dropped) {
+            self.record.flag(Flag::DC);
+        }
+        self.tell();
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if self.summary.is_some() {
+            self.record.flag(Flag::DC);
+            self.tell();
+        }
+    }
+}
+
+impl fmt::Debug for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pending")
+            .field("summary", &self.summary)
+            .finish_non_exhaustive()
+    }
+}
+
+// === impl CountBytes ===
+
+impl<E> Observe<E> for CountBytes {
+    fn data(&mut self, chunk: &Bytes) {
+        self.0.fetch_add(chunk.len() as u64, Ordering::Relaxed);
+    }
+
+    fn end(self, _: End<'_, E>) {}
+}

@@ -1,0 +1,112 @@
+//! The named response future.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::Response;
+use http_body_util::{Either, Full};
+use pin_project::pin_project;
+
+use super::{
+    params::{Action, HeaderOps, Route},
+    rewrite,
+    table::Found,
+};
+use crate::base::{BoxError, Error};
+
+/// The upstream's body, or that of an answer made here.
+pub type ResponseBody<R> = Either<R, Full<Bytes>>;
+
+/// Future of a [`Route`](super::Route) service.
+#[pin_project]
+#[derive(Debug)]
+pub struct ResponseFuture<F> {
+    #[pin]
+    state: State<F>,
+}
+
+#[pin_project(project = StateProj)]
+#[derive(Debug)]
+enum State<F> {
+    Upstream {
+        #[pin]
+        future: F,
+        ops: Option<ResponseOps>,
+    },
+    Ready(Option<Result<Response<Full<Bytes>>, Error>>),
+}
+
+/// The response header operations that wait for the response: kept by their route, which a reload cannot take away.
+#[derive(Debug)]
+pub(super) struct ResponseOps {
+    route: Arc<Route>,
+    destination: usize,
+}
+
+// === impl ResponseOps ===
+
+impl ResponseOps {
+    /// `None` if there is nothing to do.
+    pub(super) fn new(found: &Found<'_>, destination: usize) -> Option<Self> {
+        let Action::Forward(forward) = &found.route.action else {
+            return None;
+        };
+        let own = forward.destinations.get(destination).map(|d| &d.headers);
+        let any = |ops: &HeaderOps| {
+            !(ops.response_remove.is_empty()
+                && ops.response_set.is_empty()
+                && ops.response_add.is_empty())
+        };
+        (any(&forward.headers) || own.is_some_and(any)).then(|| Self {
+            route: Arc::clone(found.route),
+            destination,
+        })
+    }
+}
+
+// === impl ResponseFuture ===
+
+impl<F> ResponseFuture<F> {
+    pub(super) fn upstream(future: F, ops: Option<ResponseOps>) -> Self {
+        Self {
+            state: State::Upstream { future, ops },
+        }
+    }
+
+    pub(super) fn ready(result: Result<Response<Full<Bytes>>, Error>) -> Self {
+        Self {
+            state: State::Ready(Some(result)),
+        }
+    }
+}
+
+impl<F, R, E> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+    E: Into<BoxError>,
+{
+    type Output = Result<Response<ResponseBody<R>>, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().state.project() {
+            StateProj::Upstream { future, ops } => {
+                let mut response = ready!(future.poll(cx)).map_err(Into::into)?;
+                if let Some(ops) = ops.take() {
+                    rewrite::apply_response(&ops.route, ops.destination, response.headers_mut());
+                }
+                Poll::Ready(Ok(response.map(Either::Left)))
+            }
+            // Polled again after it was ready, which the contract of `Future` leaves open: never ready again.
+            StateProj::Ready(result) => match result.take() {
+                None => Poll::Pending,
+                Some(Ok(response)) => Poll::Ready(Ok(response.map(Either::Right))),
+                Some(Err(error)) => Poll::Ready(Err(error.into())),
+            },
+        }
+    }
+}

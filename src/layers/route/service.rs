@@ -1,0 +1,157 @@
+//! The tower service: decide, change the request, pass it on.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use tower::Service;
+
+use super::{
+    future::{ResponseBody, ResponseFuture, ResponseOps},
+    matcher::RequestView,
+    params::Action,
+    rewrite,
+    table::{Outcome, Table},
+};
+use crate::base::{
+    BoxError, Error, Kind, SharedRng,
+    ext::{Record, RouteMeta},
+};
+
+/// Finds a request's route and destination, notes them as [`RouteMeta`], applies the route's rewrite and header
+/// operations and calls the inner service.
+///
+/// Redirects and direct responses are answered here, without the inner service. It holds no state: dropping its future
+/// drops the inner one's, and nothing else.
+///
+/// # Errors
+/// [`Kind::BadRequest`] for a request without a host (or with two), [`Kind::UnknownHost`], [`Kind::NoRoute`],
+/// [`Kind::NoCluster`] if the route has no destination to draw; else the inner service's.
+#[derive(Clone, Debug)]
+pub struct Route<S> {
+    inner: S,
+    table: Arc<Table>,
+    rng: SharedRng,
+}
+
+/// What `decide` leaves to be done.
+enum Next<B> {
+    Forward(Request<B>, Option<ResponseOps>),
+    Answer(Response<Full<Bytes>>),
+}
+
+// === impl Route ===
+
+impl<S> Route<S> {
+    /// Wraps a service.
+    #[must_use]
+    pub fn new(inner: S, table: Arc<Table>, rng: SharedRng) -> Self {
+        Self { inner, table, rng }
+    }
+
+    /// The inner service.
+    #[must_use]
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The inner service.
+    #[must_use]
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The inner service.
+    #[must_use]
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+
+    /// Decides, and changes the request accordingly.
+    fn decide<B>(&self, request: Request<B>) -> Result<Next<B>, Error> {
+        let view = RequestView::new(&request);
+        let found = match self.table.find(&view) {
+            Outcome::Route(found) => found,
+            Outcome::NoHost => return Err(Kind::BadRequest.into()),
+            Outcome::UnknownHost => return Err(Kind::UnknownHost.into()),
+            Outcome::NoRoute { .. } => return Err(Kind::NoRoute.into()),
+        };
+        let drawn = found.draw(&self.rng);
+        let meta = found.meta(drawn);
+        note(&request, &meta);
+        match &found.route.action {
+            Action::Direct { status, body } => {
+                detail(&request, "direct_response");
+                Ok(Next::Answer(answer(*status, body.clone())))
+            }
+            Action::Redirect(redirect) => {
+                let mut answer = answer(redirect.status, Bytes::new());
+                let location = rewrite::location(redirect, &view)?;
+                answer.headers_mut().insert(header::LOCATION, location);
+                detail(&request, "direct_response");
+                Ok(Next::Answer(answer))
+            }
+            Action::Forward(forward) => {
+                let (destination, _) = drawn.ok_or_else(|| Error::new(Kind::NoCluster))?;
+                let (mut head, body) = request.into_parts();
+                rewrite::apply_request(forward, found.matched, destination, &mut head)?;
+                head.extensions.insert(meta);
+                Ok(Next::Forward(
+                    Request::from_parts(head, body),
+                    ResponseOps::new(&found, destination),
+                ))
+            }
+        }
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for Route<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    S::Error: Into<BoxError>,
+{
+    type Response = Response<ResponseBody<R>>;
+    type Error = BoxError;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        match self.decide(request) {
+            Ok(Next::Forward(request, ops)) => {
+                ResponseFuture::upstream(self.inner.call(request), ops)
+            }
+            Ok(Next::Answer(answer)) => ResponseFuture::ready(Ok(answer)),
+            Err(error) => ResponseFuture::ready(Err(error)),
+        }
+    }
+}
+
+fn answer(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
+    let text = !body.is_empty();
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    if text {
+        let plain = HeaderValue::from_static("text/plain");
+        response.headers_mut().insert(header::CONTENT_TYPE, plain);
+    }
+    response
+}
+
+fn note<B>(request: &Request<B>, meta: &RouteMeta) {
+    if let Some(record) = request.extensions().get::<Record>() {
+        record.note(|n| n.route = Some(meta.clone()));
+    }
+}
+
+fn detail<B>(request: &Request<B>, details: &str) {
+    if let Some(record) = request.extensions().get::<Record>() {
+        record.note(|n| n.details = Some(details.to_owned()));
+    }
+}

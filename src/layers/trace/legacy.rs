@@ -1,0 +1,66 @@
+//! Headers of other tracers: not understood, but passed on, so that those who do understand them keep their traces.
+
+use std::fmt;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::request_id;
+
+/// Headers to pass on, as they came.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Carried(Vec<(HeaderName, HeaderValue)>);
+
+static NAMES: [HeaderName; 8] = [
+    request_id::HEADER,
+    HeaderName::from_static("x-ot-span-context"),
+    HeaderName::from_static("x-cloud-trace-context"),
+    HeaderName::from_static("grpc-trace-bin"),
+    HeaderName::from_static("x-datadog-trace-id"),
+    HeaderName::from_static("x-datadog-parent-id"),
+    HeaderName::from_static("x-datadog-sampling-priority"),
+    HeaderName::from_static("sw8"),
+];
+
+// === impl Carried ===
+
+impl Carried {
+    pub(super) fn read(headers: &HeaderMap) -> Self {
+        let there = NAMES.iter().flat_map(|name| {
+            let values = headers.get_all(name).iter();
+            values.map(move |value| (name.clone(), value.clone()))
+        });
+        Self(there.collect())
+    }
+
+    /// Writes those that are absent.
+    pub(super) fn write(&self, headers: &mut HeaderMap) {
+        let absent: Vec<_> = self
+            .0
+            .iter()
+            .filter(|(name, _)| !headers.contains_key(name))
+            .collect();
+        for (name, value) in absent {
+            headers.append(name.clone(), value.clone());
+        }
+    }
+
+    /// Replaces the request id.
+    pub(super) fn set_request_id(&mut self, id: HeaderValue) {
+        self.0.retain(|(name, _)| *name != request_id::HEADER);
+        self.0.insert(0, (request_id::HEADER, id));
+    }
+
+    /// The headers.
+    pub fn iter(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+        self.0.iter().map(|(name, value)| (name, value))
+    }
+}
+
+/// Names only: values are the callers'.
+impl fmt::Debug for Carried {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set()
+            .entries(self.0.iter().map(|(n, _)| n))
+            .finish()
+    }
+}

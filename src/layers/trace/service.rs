@@ -1,0 +1,132 @@
+//! The tower services. They hold no state and hand the inner future through.
+
+use std::task::{Context as TaskContext, Poll};
+
+use http::Request;
+use tower::Service;
+
+use super::{
+    begin::begin,
+    context::{Context, inject},
+    params::Params,
+};
+use crate::base::SharedRng;
+
+/// Leaves a [`Context`] in the request's extensions and makes sure of an `x-request-id`.
+///
+/// # Errors
+/// The inner service's.
+#[derive(Clone, Debug)]
+pub struct Trace<S> {
+    inner: S,
+    params: Params,
+    rng: SharedRng,
+}
+
+/// Makes the attempt a child span of the request's [`Context`], writes its headers and leaves the attempt's own context
+/// in the extensions. A request without a context passes untouched.
+///
+/// # Errors
+/// The inner service's.
+#[derive(Clone, Debug)]
+pub struct Inject<S> {
+    inner: S,
+    rng: SharedRng,
+}
+
+// === impl Trace ===
+
+impl<S> Trace<S> {
+    /// Wraps a service.
+    #[must_use]
+    pub fn new(inner: S, params: Params, rng: SharedRng) -> Self {
+        Self { inner, params, rng }
+    }
+
+    /// The inner service.
+    #[must_use]
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The inner service.
+    #[must_use]
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The inner service.
+    #[must_use]
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, B> Service<Request<B>> for Trace<S>
+where
+    S: Service<Request<B>>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> S::Future {
+        let context = begin(request.headers_mut(), &self.params, &self.rng);
+        request.extensions_mut().insert(context);
+        self.inner.call(request)
+    }
+}
+
+// === impl Inject ===
+
+impl<S> Inject<S> {
+    /// Wraps a service.
+    #[must_use]
+    pub fn new(inner: S, rng: SharedRng) -> Self {
+        Self { inner, rng }
+    }
+
+    /// The inner service.
+    #[must_use]
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The inner service.
+    #[must_use]
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The inner service.
+    #[must_use]
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, B> Service<Request<B>> for Inject<S>
+where
+    S: Service<Request<B>>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> S::Future {
+        if let Some(context) = request.extensions().get::<Context>() {
+            let attempt = context.child(&self.rng);
+            inject(&attempt, request.headers_mut());
+            request.extensions_mut().insert(attempt);
+        }
+        self.inner.call(request)
+    }
+}

@@ -1,0 +1,47 @@
+//! `/config_dump`: what is in force, in Envoy's words, so that what people know (`jq` on `configs[]`) works.
+
+mod clusters;
+mod routes;
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::model::Model;
+
+pub use self::{clusters::cluster, routes::virtual_host};
+
+/// The whole dump: listeners, routes, clusters.
+#[must_use]
+pub fn config(model: &Model, listeners: &[(String, String)]) -> Value {
+    let kind = |name: &str| format!("type.googleapis.com/envoy.admin.v3.{name}");
+    let virtual_hosts: Vec<Value> = model
+        .virtual_hosts
+        .iter()
+        .map(routes::virtual_host)
+        .collect();
+    let clusters: Vec<Value> = model
+        .clusters
+        .values()
+        .map(|c| json!({"cluster": clusters::cluster(c)}))
+        .collect();
+    let listeners: Vec<Value> = listeners
+        .iter()
+        .map(|(name, address)| json!({"name": name, "address": address}))
+        .collect();
+    json!({"configs": [
+        {"@type": kind("ListenersConfigDump"), "dynamic_listeners": listeners},
+        {"@type": kind("RoutesConfigDump"), "dynamic_route_configs": [
+            {"route_config": {"name": "outbound", "virtual_hosts": virtual_hosts}}]},
+        {"@type": kind("ClustersConfigDump"), "dynamic_active_clusters": clusters},
+    ]})
+}
+
+/// A duration as proto-JSON writes it: `1.500s`, `30s`.
+fn seconds(d: Duration) -> String {
+    if d.subsec_nanos() == 0 {
+        format!("{}s", d.as_secs())
+    } else {
+        format!("{:.3}s", d.as_secs_f64())
+    }
+}

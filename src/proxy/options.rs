@@ -1,0 +1,75 @@
+//! How a proxy is set up.
+
+use std::{fmt, net::SocketAddr, sync::Arc};
+
+use super::{
+    connect::{Connect, Tcp},
+    discovery::{Resolve, System},
+    reload::Input,
+    server,
+};
+use crate::{
+    base::SharedRng,
+    metrics::{Report, standard::Source},
+    trace,
+};
+
+/// How a proxy is set up.
+#[non_exhaustive]
+pub struct Options {
+    /// Where configuration comes from.
+    pub input: Input,
+    /// Whether files are watched for changes.
+    pub watch: bool,
+    /// Where callers send their requests. Port 0 is a free one.
+    pub outbound: SocketAddr,
+    /// Where pages about the proxy are; `None` is nowhere. Keep it on loopback.
+    pub admin: Option<SocketAddr>,
+    /// Limits of the listeners.
+    pub server: server::Params,
+    /// Trace context.
+    pub trace: trace::Params,
+    /// Who reports the standard metrics; `None` reports none. The first proxy of a process to ask for them installs the
+    /// process's recorder.
+    pub standard_metrics: Option<Source>,
+    /// More takers of request summaries.
+    pub reports: Vec<Arc<dyn Report>>,
+    /// How upstream connections are made.
+    pub connect: Arc<dyn Connect>,
+    /// How names are resolved.
+    pub resolve: Arc<dyn Resolve>,
+    /// Every random draw.
+    pub rng: SharedRng,
+}
+
+// === impl Options ===
+
+impl Options {
+    /// Istio's ports on loopback, no watching, no metrics.
+    #[must_use]
+    pub fn new(input: Input) -> Self {
+        Self {
+            input,
+            watch: false,
+            outbound: SocketAddr::from(([127, 0, 0, 1], 15001)),
+            admin: Some(SocketAddr::from(([127, 0, 0, 1], 15000))),
+            server: server::Params::default(),
+            trace: trace::Params::default(),
+            standard_metrics: None,
+            reports: Vec::new(),
+            connect: Arc::new(Tcp),
+            resolve: Arc::new(System),
+            rng: SharedRng::from_entropy(),
+        }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("input", &self.input)
+            .field("outbound", &self.outbound)
+            .field("admin", &self.admin)
+            .finish_non_exhaustive()
+    }
+}

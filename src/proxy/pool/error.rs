@@ -1,0 +1,91 @@
+//! What failed dials and hyper's errors come to.
+
+use std::error::Error as StdError;
+
+use crate::{
+    base::{
+        Error, Kind,
+        error::{ConnectFailure, ResetReason},
+    },
+    classify::transport::kind_of,
+};
+
+/// Why a dial failed, for every request that waited for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct DialFailure {
+    kind: Kind,
+    cause: String,
+}
+
+// === impl DialFailure ===
+
+impl DialFailure {
+    /// From a connector's error or a handshake's.
+    pub(super) fn new(error: &Error) -> Self {
+        let cause = error.source().unwrap_or(error).to_string();
+        Self {
+            kind: error.kind(),
+            cause,
+        }
+    }
+
+    /// The peer took the connection and then broke it off before a request could be sent.
+    pub(super) fn handshake(error: &hyper::Error) -> Self {
+        Self {
+            kind: Kind::Connect(ConnectFailure::Refused),
+            cause: error.to_string(),
+        }
+    }
+
+    /// The peer took the connection and does not speak HTTP/2.
+    pub(super) fn not_http2(error: Option<hyper::Error>) -> Self {
+        let kind = match error.as_ref().map(|e| kind_of(e)) {
+            Some(Kind::UpstreamProtocol) => Kind::UpstreamProtocol,
+            _ => Kind::Connect(ConnectFailure::Refused),
+        };
+        let cause = error.map_or_else(
+            || "closed before its settings came".to_owned(),
+            |e| e.to_string(),
+        );
+        Self { kind, cause }
+    }
+
+    /// The peer did not say its settings in time.
+    pub(super) fn no_settings() -> Self {
+        Self {
+            kind: Kind::Connect(ConnectFailure::Timeout),
+            cause: "no HTTP/2 settings came".to_owned(),
+        }
+    }
+
+    /// The runtime is going away and with it the task that dials.
+    pub(super) fn abandoned() -> Self {
+        Self {
+            kind: Kind::Connect(ConnectFailure::Local),
+            cause: "the dial was abandoned".to_owned(),
+        }
+    }
+}
+
+impl From<DialFailure> for Error {
+    fn from(failure: DialFailure) -> Self {
+        Self::new(failure.kind).with_source(failure.cause)
+    }
+}
+
+// === free functions ===
+
+/// The connection died and hyper gave the request back: nothing of it was sent.
+pub(super) fn unsent(error: hyper::Error) -> Error {
+    Error::new(Kind::Reset {
+        reason: ResetReason::Terminated,
+        sent: false,
+    })
+    .with_source(error)
+}
+
+/// An error after the request was handed to a connection. `upload` is the kind of the failure of the request body,
+/// if that is what went wrong.
+pub(super) fn sent(error: hyper::Error, upload: Option<Kind>) -> Error {
+    Error::new(upload.unwrap_or_else(|| kind_of(&error))).with_source(error)
+}

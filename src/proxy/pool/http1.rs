@@ -1,0 +1,312 @@
+//! HTTP/1.1: one request at a time on a connection.
+
+use std::{pin::pin, sync::Arc};
+
+use http::{Request, Response};
+use hyper::{body::Incoming, client::conn::http1};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::sleep_until,
+};
+
+use super::{
+    Active, Upload, Uploading,
+    book::{Free, Grant, Put, Rest},
+    endpoint::{Endpoint, pump},
+    error::{self, DialFailure},
+    pending::{Pending, Queue},
+    socket::{Place, Socket},
+};
+use crate::base::{BoxError, Error, Kind, error::ResetReason, ext::TryClock, time::Instant};
+
+/// How many dead connections one request may be handed before it gives up.
+const REPLACEMENTS: usize = 8;
+
+/// A connection that can take a request. Dropping it closes the connection once it is free.
+pub(super) struct Conn {
+    id: u64,
+    sender: http1::SendRequest<Uploading>,
+    served: u32,
+    born: Instant,
+    /// To the task that runs the connection, which waits until it can take the next request.
+    home: mpsc::UnboundedSender<Self>,
+}
+
+/// A request's ticket in the book.
+struct Ticket {
+    endpoint: Arc<Endpoint>,
+    ticket: u64,
+}
+
+// === impl Ticket ===
+
+impl Queue for Ticket {
+    fn leave(&self) {
+        self.endpoint
+            .limits()
+            .book()
+            .leave(self.endpoint.lane(), self.ticket);
+    }
+}
+
+// === free functions ===
+
+/// Sends a request on a connection of its own.
+pub(super) async fn send(
+    endpoint: &Arc<Endpoint>,
+    mut request: Request<Uploading>,
+    upload: &Upload,
+    clock: Option<&TryClock>,
+) -> Result<(Response<Incoming>, Active), BoxError> {
+    for replaced in 0..REPLACEMENTS {
+        let mut conn = acquire(endpoint, clock).await?;
+        let reused = conn.served > 0;
+        conn.served = conn.served.saturating_add(1);
+        if replaced == 0 {
+            endpoint.limits().stats().rq_total.inc();
+        }
+        let active = Active::new(endpoint, None);
+        let mut died = match conn.sender.try_send_request(request).await {
+            Ok(response) => {
+                go_home(endpoint, conn);
+                return Ok((response, active));
+            }
+            Err(died) => died,
+        };
+        request = match died.take_message() {
+            Some(request) if reused => request,
+            Some(_) => return Err(error::unsent(died.into_error()).into()),
+            None => return Err(error::sent(died.into_error(), upload.failure()).into()),
+        };
+    }
+    Err(Error::new(Kind::Reset {
+        reason: ResetReason::Terminated,
+        sent: false,
+    })
+    .into())
+}
+
+/// An idle connection, or the first that comes free or can be made.
+async fn acquire(endpoint: &Arc<Endpoint>, clock: Option<&TryClock>) -> Result<Conn, BoxError> {
+    while let Some(conn) = take_idle(endpoint) {
+        if !conn.sender.is_closed() {
+            return Ok(conn);
+        }
+    }
+    let (pending, grant) = enqueue(endpoint)?;
+    let held = clock.map(TryClock::hold);
+    let grant = pending.wait(grant).await;
+    drop(held);
+    Ok(grant?)
+}
+
+fn take_idle(endpoint: &Endpoint) -> Option<Conn> {
+    endpoint.limits().book().take_idle(endpoint.lane())
+}
+
+fn enqueue(
+    endpoint: &Arc<Endpoint>,
+) -> Result<(Pending<Ticket>, oneshot::Receiver<Grant<Conn>>), Error> {
+    let limits = endpoint.limits();
+    let permit = Pending::<Ticket>::permit(limits)?;
+    let max = u64::from(limits.params().max_connections);
+    let (ticket, grant) = limits.book().wait(endpoint.lane());
+    let pending = Pending::new(
+        limits.clone(),
+        permit,
+        Ticket {
+            endpoint: Arc::clone(endpoint),
+            ticket,
+        },
+    );
+    pump(limits);
+    let mut book = limits.book();
+    if book.is_short(endpoint.lane()) {
+        limits.stats().cx_overflow.inc();
+        let evicted = book.evict(endpoint.lane(), max);
+        drop(book);
+        drop(evicted);
+    }
+    Ok((pending, grant))
+}
+
+/// Gives the connection to its task, or closes it if this was its last request.
+fn go_home(endpoint: &Endpoint, conn: Conn) {
+    if endpoint.is_spent(conn.served) {
+        endpoint.limits().stats().cx_max_requests.inc();
+        return;
+    }
+    let home = conn.home.clone();
+    // The task is gone if the connection is closed; then so is the connection.
+    drop(home.send(conn));
+}
+
+/// Makes a connection and runs it to its end. The place under the ceiling has been allotted.
+pub(super) fn dial(endpoint: &Arc<Endpoint>) -> impl Future<Output = ()> + Send + 'static {
+    let mut dialling = Dialling {
+        endpoint: Arc::clone(endpoint),
+        place: Some(Place::allotted(Arc::clone(endpoint))),
+    };
+    async move {
+        let endpoint = Arc::clone(&dialling.endpoint);
+        let failure = match endpoint.dial().await {
+            Ok(io) => match dialling.place.take() {
+                Some(place) => return run(&endpoint, place.socket(io)).await,
+                None => return,
+            },
+            Err(failure) => failure,
+        };
+        let place = dialling.place.take();
+        fail(&endpoint, &failure);
+        // Only now, so that nobody dials again for the requests that just failed.
+        drop(place);
+    }
+}
+
+/// A dial under way. If the runtime drops it, the requests that wait for it are told.
+struct Dialling {
+    endpoint: Arc<Endpoint>,
+    place: Option<Place>,
+}
+
+impl Drop for Dialling {
+    fn drop(&mut self) {
+        if self.place.is_some() {
+            fail(&self.endpoint, &DialFailure::abandoned());
+        }
+    }
+}
+
+fn fail(endpoint: &Endpoint, failure: &DialFailure) {
+    let limits = endpoint.limits();
+    let failed = limits.book().dial_failed(endpoint.lane(), failure);
+    limits.stats().rq_pending_failure_eject.add(failed);
+}
+
+/// Runs a connection: passes requests' bytes, takes it back when it is free, closes it when its time is over.
+async fn run(endpoint: &Arc<Endpoint>, socket: Socket) {
+    let handshake = http1::Builder::new()
+        .handshake::<_, Uploading>(TokioIo::new(socket))
+        .await;
+    let limits = endpoint.limits();
+    let (sender, connection) = match handshake {
+        Ok(made) => made,
+        Err(error) => return fail(endpoint, &DialFailure::handshake(&error)),
+    };
+    limits.stats().cx_http1_total.inc();
+    limits.book().dialled(endpoint.lane());
+    let (id, born) = (endpoint.next_id(), Instant::now());
+    let (home, mut returning) = mpsc::unbounded_channel();
+    free(
+        endpoint,
+        Conn {
+            id,
+            sender,
+            served: 0,
+            born,
+            home,
+        },
+    );
+    serve(endpoint, id, born, connection, &mut returning).await;
+    // Whoever closes a connection on this side drops its handle first, and with it the way home.
+    if returning.sender_strong_count() == 0 {
+        limits.stats().cx_destroy_local.inc();
+    } else {
+        limits.stats().cx_destroy_remote.inc();
+    }
+    let gone = limits.book().rest(endpoint.lane(), id, None);
+    drop(gone);
+}
+
+/// Until the connection is closed, by whomever. Handles that come back rest here until they can take a request again.
+async fn serve(
+    endpoint: &Endpoint,
+    id: u64,
+    born: Instant,
+    connection: http1::Connection<TokioIo<Socket>, Uploading>,
+    returning: &mut mpsc::UnboundedReceiver<Conn>,
+) {
+    let mut connection = pin!(connection);
+    let mut timer = pin!(sleep_until(endpoint.next_check(born, born, born)));
+    let mut resting: Option<Conn> = None;
+    loop {
+        tokio::select! {
+            biased;
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(address = %endpoint.address(), %error, "connection failed");
+                }
+                break;
+            }
+            Some(conn) = returning.recv(), if resting.is_none() => resting = Some(conn),
+            ready = ready(&mut resting), if resting.is_some() => {
+                if let Some(conn) = resting.take().filter(|_| ready) {
+                    free(endpoint, conn);
+                }
+            }
+            () = timer.as_mut() => {
+                let next = check(endpoint, id, born);
+                timer.as_mut().reset(next);
+            }
+        }
+    }
+}
+
+/// Whether the connection could take the next request; false once it is closed.
+async fn ready(conn: &mut Option<Conn>) -> bool {
+    match conn {
+        Some(conn) => conn.sender.ready().await.is_ok(),
+        None => false,
+    }
+}
+
+/// A connection is free: to the next request, to the idle ones, or closed.
+fn free(endpoint: &Endpoint, conn: Conn) {
+    let now = Instant::now();
+    let limits = endpoint.limits();
+    if endpoint.is_too_old(conn.born, now) {
+        limits.stats().cx_max_duration.inc();
+        return;
+    }
+    let how = Free {
+        now,
+        max: u64::from(limits.params().max_connections),
+        keep: !endpoint.is_draining(),
+    };
+    let put = limits.book().put(endpoint.lane(), conn.id, conn, how);
+    if let Put::Close(conn) = put {
+        drop(conn);
+    }
+}
+
+/// Closes an idle connection whose time is over, and tells when to look again.
+fn check(endpoint: &Endpoint, id: u64, born: Instant) -> Instant {
+    let now = Instant::now();
+    let limits = endpoint.limits();
+    if endpoint.is_too_old(born, now) {
+        let rest = limits.book().rest(endpoint.lane(), id, None);
+        if let Rest::Close(conn) = rest {
+            limits.stats().cx_max_duration.inc();
+            drop(conn);
+        }
+        return endpoint.next_check(now, born, now);
+    }
+    let Some(limit) = limits
+        .params()
+        .idle_timeout
+        .and_then(|d| now.checked_sub(d))
+    else {
+        return endpoint.next_check(now, born, now);
+    };
+    let rest = limits.book().rest(endpoint.lane(), id, Some(limit));
+    match rest {
+        Rest::Close(conn) => {
+            limits.stats().cx_idle_timeout.inc();
+            drop(conn);
+            endpoint.next_check(now, born, now)
+        }
+        Rest::Since(since) => endpoint.next_check(since, born, now),
+        Rest::Busy => endpoint.next_check(now, born, now),
+    }
+}

@@ -1,0 +1,277 @@
+//! Request and response heads in the form that a connection needs.
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, Version,
+    header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE},
+    uri::{Authority, PathAndQuery, Scheme},
+};
+use http_body::Body as _;
+
+use crate::{
+    base::{Error, Kind},
+    body::Body,
+};
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// Origin form, `host`, HTTP/1.1, no hop-by-hop fields.
+///
+/// A `host` header wins over the URI's authority: whoever rewrote it did so after the request came in.
+///
+/// # Errors
+/// [`Kind::BadRequest`] for `CONNECT`, which has no origin form.
+pub(super) fn for_http1(request: &mut Request<Body>) -> Result<(), Error> {
+    refuse_connect(request)?;
+    drop_hop_by_hop(request.headers_mut());
+    if !request.headers().contains_key(HOST)
+        && let Some(authority) = request.uri().authority()
+    {
+        let host = without_userinfo(authority);
+        let value =
+            HeaderValue::from_str(host).map_err(|e| Error::new(Kind::BadRequest).with_source(e))?;
+        request.headers_mut().insert(HOST, value);
+    }
+    let uri = std::mem::take(request.uri_mut());
+    *request.uri_mut() = Uri::from(path_of(&uri));
+    *request.version_mut() = Version::HTTP_11;
+    // hyper sends no body with GET and HEAD unless it is told how.
+    let body = request.body();
+    if !body.is_end_stream()
+        && body.size_hint().exact().is_none()
+        && !request.headers().contains_key(CONTENT_LENGTH)
+    {
+        request
+            .headers_mut()
+            .insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+    Ok(())
+}
+
+/// `:scheme`, `:authority` and path, HTTP/2, no hop-by-hop fields, no `host`.
+///
+/// # Errors
+/// [`Kind::BadRequest`] for `CONNECT` and for a host that is no authority.
+pub(super) fn for_http2(request: &mut Request<Body>) -> Result<(), Error> {
+    refuse_connect(request)?;
+    drop_hop_by_hop(request.headers_mut());
+    let host = request.headers_mut().remove(HOST);
+    let authority = match (&host, request.uri().authority()) {
+        (Some(host), _) => Authority::try_from(host.as_bytes())
+            .map_err(|e| Error::new(Kind::BadRequest).with_source(e))?,
+        (None, Some(authority)) => authority.clone(),
+        (None, None) => {
+            return Err(Error::new(Kind::BadRequest).with_detail("the request has no host"));
+        }
+    };
+    let uri = std::mem::take(request.uri_mut());
+    let scheme = uri.scheme().cloned().unwrap_or(Scheme::HTTP);
+    *request.uri_mut() = Uri::builder()
+        .scheme(scheme)
+        .authority(authority)
+        .path_and_query(path_of(&uri))
+        .build()
+        .map_err(|e| Error::new(Kind::BadRequest).with_source(e))?;
+    *request.version_mut() = Version::HTTP_2;
+    Ok(())
+}
+
+/// No hop-by-hop fields. `version` is what the caller's connection speaks from, not a promise about the upstream.
+pub(super) fn clean_response<B>(response: &mut Response<B>) {
+    drop_hop_by_hop(response.headers_mut());
+    if response.version() < Version::HTTP_11 {
+        *response.version_mut() = Version::HTTP_11;
+    }
+}
+
+/// Removes what belongs to one connection (RFC 9110 section 7.6.1): `connection` and every field that it names,
+/// `keep-alive`, `proxy-connection`, `te` (but `te: trailers` stays), `transfer-encoding` and `upgrade`.
+fn drop_hop_by_hop(headers: &mut HeaderMap) {
+    let trailers = headers
+        .get_all(TE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|coding| coding.trim().eq_ignore_ascii_case("trailers"));
+    let named: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
+        // What frames or addresses the message is not the peer's to take away.
+        .filter(|name| ![CONTENT_LENGTH, HOST, TRAILER].contains(name))
+        .collect();
+    for name in &named {
+        headers.remove(name);
+    }
+    for name in [
+        CONNECTION,
+        KEEP_ALIVE,
+        PROXY_CONNECTION,
+        TE,
+        TRANSFER_ENCODING,
+        UPGRADE,
+    ] {
+        headers.remove(name);
+    }
+    if trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+}
+
+fn refuse_connect(request: &Request<Body>) -> Result<(), Error> {
+    if request.method() == Method::CONNECT {
+        return Err(Error::new(Kind::BadRequest).with_detail("CONNECT is not forwarded"));
+    }
+    Ok(())
+}
+
+fn path_of(uri: &Uri) -> PathAndQuery {
+    match uri.path_and_query() {
+        Some(path) if !path.as_str().is_empty() => path.clone(),
+        _ => PathAndQuery::from_static("/"),
+    }
+}
+
+fn without_userinfo(authority: &Authority) -> &str {
+    let text = authority.as_str();
+    text.rsplit_once('@').map_or(text, |(_, host)| host)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        pin::Pin,
+        task::{Context, Poll},
+    };
+
+    use super::*;
+
+    /// A body that does not say how long it is.
+    struct Unknown;
+
+    impl http_body::Body for Unknown {
+        type Data = bytes::Bytes;
+        type Error = std::convert::Infallible;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<http_body::Frame<bytes::Bytes>, Self::Error>>> {
+            Poll::Ready(None)
+        }
+    }
+
+    fn request(uri: &str, headers: &[(&'static str, &str)]) -> Request<Body> {
+        let mut request = Request::builder().uri(uri).body(Body::empty()).unwrap();
+        for (name, value) in headers {
+            request
+                .headers_mut()
+                .append(*name, HeaderValue::from_str(value).unwrap());
+        }
+        request
+    }
+
+    #[test]
+    fn http1_gets_origin_form_and_a_host() {
+        for (uri, host, path) in [
+            ("http://user:pw@a.b:81/x?y=1", "a.b:81", "/x?y=1"),
+            ("http://a.b", "a.b", "/"),
+            ("http://a.b?q", "a.b", "/?q"),
+        ] {
+            let mut r = request(uri, &[]);
+            for_http1(&mut r).unwrap();
+            assert_eq!(
+                (r.headers()[HOST].to_str().unwrap(), r.uri().to_string()),
+                (host, path.to_owned())
+            );
+            assert_eq!(r.version(), Version::HTTP_11);
+        }
+        let mut r = request("http://a.b/", &[("host", "rewritten")]);
+        for_http1(&mut r).unwrap();
+        assert_eq!(r.headers()[HOST], "rewritten");
+    }
+
+    #[test]
+    fn http2_gets_an_authority_and_no_host() {
+        let mut r = request("/x?y", &[("host", "a.b:81")]);
+        for_http2(&mut r).unwrap();
+        assert_eq!(r.uri(), "http://a.b:81/x?y");
+        assert!(!r.headers().contains_key(HOST));
+        assert_eq!(
+            for_http2(&mut request("/x", &[])).unwrap_err().kind(),
+            Kind::BadRequest
+        );
+        assert_eq!(
+            for_http2(&mut request("/x", &[("host", "a b")]))
+                .unwrap_err()
+                .kind(),
+            Kind::BadRequest
+        );
+    }
+
+    #[test]
+    fn connect_is_refused() {
+        let mut r = request("a.b:443", &[]);
+        *r.method_mut() = Method::CONNECT;
+        assert_eq!(for_http1(&mut r).unwrap_err().kind(), Kind::BadRequest);
+        assert_eq!(for_http2(&mut r).unwrap_err().kind(), Kind::BadRequest);
+    }
+
+    #[test]
+    fn hop_by_hop_fields_go_and_the_rest_stays() {
+        let mut r = request(
+            "/",
+            &[
+                ("host", "a"),
+                ("connection", "close, X-Secret"),
+                ("connection", "Host, content-length, te"),
+                ("x-secret", "1"),
+                ("keep-alive", "timeout=5"),
+                ("proxy-connection", "keep-alive"),
+                ("te", "gzip, trailers"),
+                ("transfer-encoding", "gzip"),
+                ("upgrade", "h2c"),
+                ("x-kept", "1"),
+                ("content-length", "0"),
+            ],
+        );
+        for_http1(&mut r).unwrap();
+        let mut left: Vec<_> = r.headers().keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["content-length", "host", "te", "x-kept"]);
+        assert_eq!(r.headers()[TE], "trailers");
+    }
+
+    #[test]
+    fn a_get_with_a_body_of_unknown_length_is_told_to_be_chunked() {
+        let mut r = Request::builder()
+            .uri("/")
+            .body(Body::new(Unknown))
+            .unwrap();
+        for_http1(&mut r).unwrap();
+        assert_eq!(r.headers()[TRANSFER_ENCODING], "chunked");
+        let mut r = Request::builder().uri("/").body(Body::from("abc")).unwrap();
+        for_http1(&mut r).unwrap();
+        assert!(!r.headers().contains_key(TRANSFER_ENCODING));
+    }
+
+    #[test]
+    fn responses_lose_their_hop_by_hop_fields_too() {
+        let mut r = Response::new(());
+        *r.version_mut() = Version::HTTP_10;
+        for (name, value) in [
+            ("connection", "x-a"),
+            ("x-a", "1"),
+            ("keep-alive", "5"),
+            ("x-b", "1"),
+        ] {
+            r.headers_mut()
+                .insert(name, HeaderValue::from_static(value));
+        }
+        clean_response(&mut r);
+        assert_eq!(r.headers().keys().collect::<Vec<_>>(), ["x-b"]);
+        assert_eq!(r.version(), Version::HTTP_11);
+    }
+}

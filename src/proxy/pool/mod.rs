@@ -1,0 +1,227 @@
+//! Connections to one endpoint: kept, counted, limited.
+//!
+//! hyper's own client pools have no ceiling on open connections, one HTTP/2 connection per host whatever its stream
+//! limit, and repeat requests unseen. This one follows Istio's `connectionPool`: a [`Pool`] serves one endpoint, and
+//! the [`Limits`] of its cluster are shared by all of the cluster's pools.
+//!
+//! - A request that finds no connection waits ([`max_pending`](crate::model::Pool::max_pending)), as in Envoy also while
+//!   one is being dialled for it. It takes whatever comes first, the new connection or one that comes free.
+//! - While it waits, the clock of the attempt ([`TryClock`]) stands still.
+//! - A request that was handed to a connection found dead before anything was sent goes to another one unseen. Nothing
+//!   else is ever repeated here.
+//! - A connection is used again only after the response was read to its end. Dropping a response body in the middle
+//!   closes an HTTP/1 connection and resets an HTTP/2 stream.
+//! - `max_connections` is a ceiling for HTTP/1. HTTP/2 opens another connection when the streams of those that it has
+//!   are used up.
+
+mod book;
+mod endpoint;
+mod error;
+mod http1;
+mod http2;
+mod limits;
+mod message;
+mod pending;
+mod settle;
+mod socket;
+mod stats;
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    sync::{Arc, OnceLock},
+    task::{Context, Poll},
+};
+
+use ::http::{Request, Response, Version};
+use http_body::Body as _;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tower::Service;
+
+use self::endpoint::Endpoint;
+pub use self::{limits::Limits, stats::PoolStats};
+use super::{BoxFuture, connect::Connect};
+use crate::{
+    base::{
+        BoxError, Error, Kind,
+        error::{Origin, find},
+        ext::TryClock,
+    },
+    body::{Body, End, Observe, Observed},
+    model::Protocol,
+};
+
+/// The connections to one endpoint, as a service. Clones share them; the last one dropped drains them.
+///
+/// # Errors
+/// Futures end in an [`Error`]: [`Kind::Overflow`], [`Kind::Connect`], [`Kind::Reset`],
+/// [`Kind::UpstreamProtocol`], [`Kind::BadRequest`], or what the request body failed with ([`Kind::Canceled`] where
+/// that is not an error of this crate). Response bodies fail likewise.
+///
+/// # Cancel safety
+/// Dropping a future while it waits leaves the queue; after that it closes the HTTP/1 connection or resets the stream.
+///
+/// # Panics
+/// Futures must be polled inside a tokio runtime with time and I/O.
+#[derive(Clone)]
+pub struct Pool(Arc<Handle>);
+
+/// Drains when the last pool is dropped: connections keep the endpoint itself alive.
+struct Handle(Arc<Endpoint>);
+
+/// The body of a request on its way, which notes how it fails.
+type Uploading = Observed<Body, Upload>;
+
+#[derive(Clone)]
+struct Upload(Arc<OnceLock<Kind>>);
+
+/// A request on a connection, until its response is over.
+struct Active {
+    limits: Limits,
+    _stream: Option<http2::Stream>,
+}
+
+// === impl Pool ===
+
+impl Pool {
+    /// A pool for one endpoint of the cluster that `limits` belongs to. Nothing is dialled yet.
+    #[must_use]
+    pub fn new(address: SocketAddr, limits: Limits, connect: Arc<dyn Connect>) -> Self {
+        Self(Arc::new(Handle(Endpoint::new(address, limits, connect))))
+    }
+
+    /// Where it connects to.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.0.0.address()
+    }
+
+    /// The cluster's limits.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        self.0.0.limits()
+    }
+
+    /// Closes idle connections; those in use close when their requests are over. Requests are still served, each on a
+    /// connection that is not kept.
+    pub fn drain(&self) {
+        self.0.0.drain();
+    }
+}
+
+impl Service<Request<Body>> for Pool {
+    type Response = Response<Body>;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Response<Body>, BoxError>>;
+
+    /// Always ready: ceilings are the request's business.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        // The pool itself is kept until the head is in: dropping it drains.
+        let pool = self.clone();
+        Box::pin(async move { send(&pool.0.0, request).await })
+    }
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool")
+            .field("address", &self.address())
+            .field("limits", self.limits())
+            .finish()
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.drain();
+    }
+}
+
+// === impl Upload ===
+
+impl Upload {
+    fn failure(&self) -> Option<Kind> {
+        self.0.get().copied()
+    }
+}
+
+impl Observe<BoxError> for Upload {
+    fn end(self, how: End<'_, BoxError>) {
+        if let End::Failed(error) = how {
+            // What a request body fails with is never this upstream's fault.
+            let kind = find(&**error)
+                .map(Error::kind)
+                .filter(|kind| kind.origin() != Origin::Upstream)
+                .unwrap_or(Kind::Canceled);
+            // Set once: a body fails once.
+            let _ = self.0.set(kind);
+        }
+    }
+}
+
+// === impl Active ===
+
+impl Active {
+    fn new(endpoint: &Endpoint, stream: Option<http2::Stream>) -> Self {
+        endpoint.limits().stats().rq_active.inc();
+        Self {
+            limits: endpoint.limits().clone(),
+            _stream: stream,
+        }
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.limits.stats().rq_active.dec();
+    }
+}
+
+impl<E> Observe<E> for Active {
+    fn end(self, _: End<'_, E>) {}
+}
+
+// === free functions ===
+
+async fn send(
+    endpoint: &Arc<Endpoint>,
+    mut request: Request<Body>,
+) -> Result<Response<Body>, BoxError> {
+    endpoint.enter();
+    let clock = request.extensions_mut().remove::<TryClock>();
+    let http2 = match endpoint.limits().params().protocol {
+        Protocol::Http1 => false,
+        Protocol::Http2 => true,
+        Protocol::AsCaller => request.version() == Version::HTTP_2,
+    };
+    if http2 {
+        message::for_http2(&mut request)?;
+    } else {
+        message::for_http1(&mut request)?;
+    }
+    let upload = Upload(Arc::default());
+    let request = request.map(|body| Observed::new(body, upload.clone()));
+    let (response, active) = if http2 {
+        http2::send(endpoint, request, &upload, clock.as_ref()).await?
+    } else {
+        http1::send(endpoint, request, &upload, clock.as_ref()).await?
+    };
+    Ok(received(response, active, upload))
+}
+
+fn received(response: Response<Incoming>, active: Active, upload: Upload) -> Response<Body> {
+    let mut response = response.map(|body| {
+        if body.is_end_stream() {
+            return Body::empty();
+        }
+        let body = body.map_err(move |e| BoxError::from(error::sent(e, upload.failure())));
+        Body::new(Observed::new(body, active))
+    });
+    message::clean_response(&mut response);
+    response
+}

@@ -1,0 +1,215 @@
+//! Configuration in, snapshot out: at start and again at each change, all or nothing.
+//!
+//! The whole input is read and compiled before anything is touched. On any error the last good configuration keeps
+//! serving, a counter is raised and each problem is logged with its place. An equal model changes nothing.
+
+use std::{fmt, path::PathBuf, sync::Arc};
+
+use arc_swap::ArcSwap;
+use tokio::sync::Mutex;
+
+use super::{registry::Registry, snapshot::Snapshot};
+use crate::{
+    base::{Counter, SharedRng},
+    config::{self, Diagnostic, Severity, Source},
+    model::Model,
+};
+
+/// Where configuration comes from, and how strictly it is read.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Input {
+    /// Files and folders.
+    pub files: Vec<PathBuf>,
+    /// Files and folders that win over [`files`](Self::files) for the same host.
+    pub overlays: Vec<PathBuf>,
+    /// Texts that are no files; read before them.
+    pub inline: Vec<Source>,
+    /// How they are read.
+    pub options: config::Options,
+}
+
+/// Why there is no configuration.
+#[derive(Debug)]
+pub enum LoadError {
+    /// A path could not be read.
+    Read(config::ReadError),
+    /// The resources have errors.
+    Invalid(Vec<Diagnostic>),
+}
+
+/// Counters of reloads.
+#[derive(Debug, Default)]
+pub struct ReloadStats {
+    /// Configurations put in force.
+    pub success: Counter,
+    /// Configurations refused.
+    pub failure: Counter,
+    /// Changes on disk that changed nothing in effect.
+    pub unchanged: Counter,
+}
+
+/// Keeps the snapshot in step with the input.
+#[derive(Debug)]
+pub struct Reloader {
+    /// Held during a reload: one at a time.
+    input: Mutex<Input>,
+    registry: Registry,
+    current: ArcSwap<Snapshot>,
+    rng: SharedRng,
+    /// Counters of reloads.
+    pub stats: ReloadStats,
+}
+
+// === impl Input ===
+
+impl Input {
+    /// These files and folders.
+    #[must_use]
+    pub fn new(files: Vec<PathBuf>) -> Self {
+        Self {
+            files,
+            ..Self::default()
+        }
+    }
+
+    /// These texts.
+    #[must_use]
+    pub fn inline(sources: Vec<Source>) -> Self {
+        Self {
+            inline: sources,
+            ..Self::default()
+        }
+    }
+
+    /// Reads and compiles everything.
+    ///
+    /// # Errors
+    /// If a path cannot be read or a resource has an error.
+    pub fn load(&self) -> Result<(Model, Vec<Diagnostic>), LoadError> {
+        let mut sources = self.inline.clone();
+        sources.extend(config::read_paths(&self.files, &self.overlays).map_err(LoadError::Read)?);
+        let loaded = config::load(&sources, &self.options);
+        match loaded.model {
+            Some(model) => Ok((model, loaded.diagnostics)),
+            None => Err(LoadError::Invalid(loaded.diagnostics)),
+        }
+    }
+}
+
+// === impl Reloader ===
+
+impl Reloader {
+    /// Loads for the first time and logs what there is to say.
+    ///
+    /// # Errors
+    /// As [`Input::load`].
+    pub async fn start(
+        input: Input,
+        registry: Registry,
+        rng: SharedRng,
+    ) -> Result<Arc<Self>, LoadError> {
+        let (model, diagnostics) = input.load()?;
+        log(&diagnostics);
+        let clusters = registry.apply(&model).await;
+        let snapshot = Snapshot::build(Arc::new(model), clusters, &rng);
+        let stats = ReloadStats::default();
+        stats.success.inc();
+        let current = ArcSwap::from_pointee(snapshot);
+        Ok(Arc::new(Self {
+            input: Mutex::new(input),
+            registry,
+            current,
+            rng,
+            stats,
+        }))
+    }
+
+    /// What is in force now. Load it once per request.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.current.load_full()
+    }
+
+    /// Reads everything again and puts it in force if it is good and different. Returns whether it changed anything.
+    pub async fn reload(&self) -> bool {
+        self.put_in_force(&*self.input.lock().await).await
+    }
+
+    /// Replaces the texts that are no files, as [`reload`](Self::reload) does for files. Bad ones are forgotten again.
+    pub async fn replace_inline(&self, sources: Vec<Source>) -> bool {
+        let mut input = self.input.lock().await;
+        let next = Input {
+            inline: sources,
+            ..input.clone()
+        };
+        let changed = self.put_in_force(&next).await;
+        if changed {
+            *input = next;
+        }
+        changed
+    }
+
+    async fn put_in_force(&self, input: &Input) -> bool {
+        let (model, diagnostics) = match input.load() {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                self.stats.failure.inc();
+                tracing::error!(
+                    target: "llmesh::config",
+                    "the changed configuration is refused, the last good one stays in force:\n{error}"
+                );
+                return false;
+            }
+        };
+        if model == *self.snapshot().model {
+            self.stats.unchanged.inc();
+            tracing::info!(target: "llmesh::config", "files changed, nothing in effect did");
+            return false;
+        }
+        log(&diagnostics);
+        let clusters = self.registry.apply(&model).await;
+        let snapshot = Snapshot::build(Arc::new(model), clusters, &self.rng);
+        tracing::info!(
+            target: "llmesh::config",
+            virtual_hosts = snapshot.model.virtual_hosts.len(),
+            clusters = snapshot.model.clusters.len(),
+            "new configuration in force"
+        );
+        self.current.store(Arc::new(snapshot));
+        self.stats.success.inc();
+        true
+    }
+}
+
+fn log(diagnostics: &[Diagnostic]) {
+    for d in diagnostics {
+        match d.severity {
+            Severity::Error => tracing::error!(target: "llmesh::config", "{d}"),
+            Severity::Warning => tracing::warn!(target: "llmesh::config", "{d}"),
+            Severity::Note => tracing::info!(target: "llmesh::config", "{d}"),
+        }
+    }
+}
+
+// === impl LoadError ===
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Read(error) => error.fmt(f),
+            Self::Invalid(diagnostics) => {
+                let errors = diagnostics.iter().filter(|d| d.severity == Severity::Error);
+                for (i, d) in errors.enumerate() {
+                    if i > 0 {
+                        f.write_str("\n")?;
+                    }
+                    write!(f, "{d}")?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}

@@ -1,0 +1,261 @@
+//! A running proxy.
+
+use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio::{net::TcpListener, task::JoinSet};
+
+use super::{
+    Options,
+    admin::Admin,
+    dispatch::Dispatch,
+    drain::{self, Signal},
+    registry::{Registry, Upstream},
+    reload::{LoadError, Reloader},
+    server,
+    state::ServerState,
+    watch::{self, Watch},
+};
+use crate::{
+    base::time::sleep,
+    metrics::{
+        Report, Summary,
+        standard::{DURATION_BUCKETS, Standard},
+    },
+    stack,
+};
+
+/// A running proxy. Dropping it ends everything at once; [`stop`](Self::stop) ends it in order.
+#[derive(Debug)]
+pub struct Proxy {
+    outbound: SocketAddr,
+    admin: Option<SocketAddr>,
+    reloader: Arc<Reloader>,
+    drain: Signal,
+    tasks: JoinSet<()>,
+}
+
+/// Why a proxy did not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// The configuration is not good.
+    Config(LoadError),
+    /// A port could not be bound.
+    Bind {
+        /// What it is for.
+        name: &'static str,
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+// === impl Proxy ===
+
+impl Proxy {
+    /// Loads the configuration, binds the ports and serves on the current tokio runtime.
+    ///
+    /// # Errors
+    /// If the configuration has errors or a port cannot be bound.
+    pub async fn start(options: Options) -> Result<Self, StartError> {
+        let Options {
+            input,
+            outbound,
+            admin,
+            rng,
+            ..
+        } = &options;
+        // Before the files are read, so that no change in between is missed.
+        let watched: Vec<_> = input.files.iter().chain(&input.overlays).cloned().collect();
+        let watch = if options.watch {
+            Some(Watch::new(watched, watch::Params::default()).await)
+        } else {
+            None
+        };
+        let outbound = bind("outbound", *outbound).await?;
+        let admin = match admin {
+            Some(address) => Some(bind("admin", *address).await?),
+            None => None,
+        };
+        let registry = Registry::new(
+            Arc::clone(&options.connect),
+            Arc::clone(&options.resolve),
+            rng.clone(),
+        );
+        let reloader = Reloader::start(input.clone(), registry, rng.clone())
+            .await
+            .map_err(StartError::Config)?;
+        let (drain, draining) = drain::channel();
+        let prometheus = options.standard_metrics.as_ref().and_then(|_| recorder());
+        let state = Arc::new(ServerState::new(prometheus.clone()));
+        let mut proxy = Self {
+            outbound: outbound.1,
+            admin: admin.as_ref().map(|a| a.1),
+            reloader: Arc::clone(&reloader),
+            drain: drain.clone(),
+            tasks: JoinSet::new(),
+        };
+        state.add_listener("outbound", proxy.outbound);
+        if let Some(address) = proxy.admin {
+            state.add_listener("admin", address);
+        }
+        let shell = shell(&options, &reloader, &state);
+        let counted = Arc::clone(&state);
+        let make = move |_: &_| {
+            counted.connections.inc();
+            shell.clone()
+        };
+        proxy
+            .tasks
+            .spawn(server::serve(outbound.0, make, options.server, draining));
+        if let Some((listener, _)) = admin {
+            let pages = Admin::new(Arc::clone(&reloader), state, drain);
+            // Its own drain: health and numbers stay readable while requests finish.
+            let (_, never) = drain::channel();
+            proxy.tasks.spawn(server::serve(
+                listener,
+                move |_| pages.clone(),
+                options.server,
+                never,
+            ));
+        }
+        if let Some(watch) = watch {
+            proxy.tasks.spawn(follow(watch, reloader));
+        }
+        if let Some(prometheus) = prometheus {
+            proxy.tasks.spawn(upkeep(prometheus));
+        }
+        Ok(proxy)
+    }
+
+    /// Where callers send their requests.
+    #[must_use]
+    pub fn outbound(&self) -> SocketAddr {
+        self.outbound
+    }
+
+    /// Where the pages are.
+    #[must_use]
+    pub fn admin(&self) -> Option<SocketAddr> {
+        self.admin
+    }
+
+    /// The configuration in force, and how to change it.
+    #[must_use]
+    pub fn reloader(&self) -> &Arc<Reloader> {
+        &self.reloader
+    }
+
+    /// The clusters in force.
+    #[must_use]
+    pub fn clusters(&self) -> Vec<Arc<Upstream>> {
+        self.reloader
+            .snapshot()
+            .clusters
+            .values()
+            .cloned()
+            .collect()
+    }
+
+    /// Tells when and how to stop.
+    #[must_use]
+    pub fn drain(&self) -> &Signal {
+        &self.drain
+    }
+
+    /// Takes no more connections, lets requests in flight end for at most `limit`, then ends. Returns whether all ended
+    /// by themselves.
+    pub async fn stop(mut self, limit: Duration) -> bool {
+        let all = self.drain.drain_for(limit).await;
+        self.tasks.shutdown().await;
+        all
+    }
+}
+
+fn shell(options: &Options, reloader: &Arc<Reloader>, state: &Arc<ServerState>) -> stack::Outbound {
+    let mut reports: Vec<Arc<dyn Report>> = vec![Arc::new(Answers(Arc::clone(state)))];
+    if let Some(source) = &options.standard_metrics {
+        reports.push(Arc::new(Standard::new(source.clone())));
+    }
+    reports.extend(options.reports.iter().cloned());
+    let dispatch = Dispatch::new(Arc::clone(reloader), Arc::clone(state));
+    stack::outbound(dispatch, reports, options.trace.clone(), &options.rng)
+}
+
+/// Counts the statuses that callers got.
+struct Answers(Arc<ServerState>);
+
+impl Report for Answers {
+    fn report(&self, summary: &Summary) {
+        if let Ok(status) = http::StatusCode::from_u16(summary.status) {
+            self.0.downstream.answer(status);
+        }
+    }
+}
+
+async fn bind(
+    name: &'static str,
+    address: SocketAddr,
+) -> Result<(TcpListener, SocketAddr), StartError> {
+    let error = |source| StartError::Bind {
+        name,
+        address,
+        source,
+    };
+    let listener = TcpListener::bind(address).await.map_err(error)?;
+    let bound = listener.local_addr().map_err(error)?;
+    Ok((listener, bound))
+}
+
+/// Puts each change of the files in force.
+async fn follow(mut watch: Watch, reloader: Arc<Reloader>) {
+    loop {
+        watch.changed().await;
+        reloader.reload().await;
+    }
+}
+
+/// The process's Prometheus recorder; `None` if another is installed already.
+fn recorder() -> Option<PrometheusHandle> {
+    let buckets = Matcher::Suffix("_milliseconds".to_owned());
+    let builder = PrometheusBuilder::new().set_buckets_for_metric(buckets, &DURATION_BUCKETS);
+    let installed = builder
+        .map_err(|e| e.to_string())
+        .and_then(|b| b.install_recorder().map_err(|e| e.to_string()));
+    installed
+        .inspect_err(
+            |error| tracing::warn!(target: "llmesh::metrics", "no standard metrics: {error}"),
+        )
+        .ok()
+}
+
+/// Folds histogram samples, which would pile up otherwise.
+async fn upkeep(handle: PrometheusHandle) {
+    loop {
+        sleep(Duration::from_secs(5)).await;
+        handle.run_upkeep();
+    }
+}
+
+// === impl StartError ===
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(error) => error.fmt(f),
+            Self::Bind {
+                name,
+                address,
+                source,
+            } => {
+                write!(
+                    f,
+                    "cannot listen on {address} for --{name}: {source}; is another process there? --{name} takes another address"
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for StartError {}

@@ -1,0 +1,133 @@
+//! One configuration in force: the route table and the stacks that it leads to.
+//!
+//! A snapshot is built whole and never changes. A request loads it once and keeps what it needs of it, so no answer
+//! mixes two configurations; the old one dies with its last request.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{Request, Response};
+use tower::{Service, ServiceExt, util::Oneshot};
+
+use super::registry::Upstream;
+use crate::{
+    base::{BoxError, Error, Kind, SharedRng, ext::RouteMeta},
+    body::Body,
+    layers::route::{
+        self, Table,
+        params::{Action, Forward},
+    },
+    model::Model,
+    stack::{self, Boxed},
+};
+
+/// One configuration in force.
+pub struct Snapshot {
+    /// What it was built from.
+    pub model: Arc<Model>,
+    /// Its clusters.
+    pub clusters: BTreeMap<Arc<str>, Arc<Upstream>>,
+    router: route::Route<Destinations>,
+}
+
+/// The stacks of all weighted destinations, by route and position.
+#[derive(Clone)]
+struct Destinations(Arc<[Vec<Boxed>]>);
+
+// === impl Snapshot ===
+
+impl Snapshot {
+    /// Builds the table and all stacks over these clusters.
+    #[must_use]
+    pub fn build(
+        model: Arc<Model>,
+        clusters: BTreeMap<Arc<str>, Arc<Upstream>>,
+        rng: &SharedRng,
+    ) -> Self {
+        let mut table = Table::builder();
+        for host in &model.virtual_hosts {
+            table = table.virtual_host(
+                Arc::clone(&host.name),
+                &host.domains,
+                host.ports.clone(),
+                host.routes.iter().cloned(),
+            );
+        }
+        let table = table.build();
+        let stacks = table.routes().map(|(_, route)| match &route.action {
+            Action::Forward(forward) => destinations(forward, &clusters, rng),
+            Action::Redirect(_) | Action::Direct { .. } => Vec::new(),
+        });
+        let destinations = Destinations(stacks.collect());
+        let router = route::Route::new(destinations, Arc::new(table), rng.clone());
+        Self {
+            model,
+            clusters,
+            router,
+        }
+    }
+
+    /// Serves one request.
+    ///
+    /// # Errors
+    /// As the layers' (see [`respond`](crate::layers::respond)).
+    pub async fn serve(&self, request: Request<Body>) -> Result<Response<Body>, BoxError> {
+        let response = self.router.clone().oneshot(request).await?;
+        Ok(response.map(Body::new))
+    }
+}
+
+fn destinations(
+    forward: &Forward,
+    clusters: &BTreeMap<Arc<str>, Arc<Upstream>>,
+    rng: &SharedRng,
+) -> Vec<Boxed> {
+    let stack = |name: &Arc<str>| match clusters.get(name) {
+        Some(cluster) => stack::route(forward, &cluster.state, cluster.service(), rng),
+        None => stack::missing(name),
+    };
+    forward
+        .destinations
+        .iter()
+        .map(|d| stack(&d.cluster))
+        .collect()
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot")
+            .field("clusters", &self.clusters.len())
+            .finish_non_exhaustive()
+    }
+}
+
+// === impl Destinations ===
+
+impl Service<Request<Body>> for Destinations {
+    type Response = Response<Body>;
+    type Error = BoxError;
+    type Future = Oneshot<Boxed, Request<Body>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let meta = request.extensions().get::<RouteMeta>();
+        let stack = meta.and_then(|m| self.0.get(m.id)?.get(m.destination));
+        let stack = stack.cloned().unwrap_or_else(stack_without_route);
+        stack.oneshot(request)
+    }
+}
+
+/// The router always says where to go; a table and stacks of different configurations would be a bug.
+fn stack_without_route() -> Boxed {
+    Boxed::new(tower::service_fn(|_: Request<Body>| {
+        let error = Error::new(Kind::Internal).with_detail("the route has no stack");
+        std::future::ready(Err::<Response<Body>, BoxError>(error.into()))
+    }))
+}

@@ -1,0 +1,42 @@
+//! The shell round everything outbound.
+
+use std::{convert::Infallible, sync::Arc};
+
+use http::{Request, Response};
+use tower::{Service, ServiceBuilder, util::BoxCloneSyncService};
+
+use crate::{
+    base::{BoxError, SharedRng},
+    body::Body,
+    metrics::{MetricsLayer, Report},
+    respond::RespondLayer,
+    trace::{self, TraceLayer},
+};
+
+/// The outbound side, ready for a server.
+pub type Outbound = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
+
+/// Wraps the dispatcher: trace context outermost, then the summary, then errors to responses.
+pub fn outbound<S>(
+    dispatch: S,
+    reports: Vec<Arc<dyn Report>>,
+    trace: trace::Params,
+    rng: &SharedRng,
+) -> Outbound
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = BoxError>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send,
+{
+    let stack = ServiceBuilder::new()
+        .map_response(|response: Response<_>| response.map(Body::new))
+        .layer(TraceLayer::new(trace).with_rng(rng.clone()))
+        .layer(MetricsLayer::new(reports))
+        .layer(RespondLayer::default())
+        .map_request(|request: Request<_>| request.map(Body::new))
+        .service(dispatch);
+    BoxCloneSyncService::new(stack)
+}

@@ -1,0 +1,47 @@
+//! The route stack: what spans all attempts of a request.
+
+use std::sync::Arc;
+
+use http::{Request, Response};
+use tower::{ServiceBuilder, service_fn, util::BoxCloneSyncService};
+
+use super::{Boxed, Cluster, served::ServedLayer};
+use crate::{
+    base::{BoxError, Error, Kind, SharedRng},
+    body::{Body, replay::Replay},
+    deadline::{DeadlineLayer, PropagateLayer},
+    retry::RetryLayer,
+    route::params::Forward,
+    trace::InjectLayer,
+};
+
+/// The stack of one weighted destination of a route, over its cluster's stack.
+#[must_use]
+pub fn route(forward: &Forward, cluster: &Cluster, inner: Boxed, rng: &SharedRng) -> Boxed {
+    let retry = RetryLayer::new(forward.retry.clone())
+        .with_ceiling(cluster.retries.clone())
+        .with_stats(Arc::clone(&cluster.retry_stats))
+        .with_rng(rng.clone());
+    let deadline = DeadlineLayer::new(forward.deadline.clone())
+        .with_stats(Arc::clone(&cluster.deadline_stats));
+    let stack = ServiceBuilder::new()
+        .map_response(|response: Response<_>| response.map(Body::new))
+        .layer(ServedLayer)
+        .layer(deadline)
+        .layer(retry)
+        .layer(InjectLayer::new().with_rng(rng.clone()))
+        .layer(PropagateLayer::new())
+        .map_request(|request: Request<Replay<Body>>| request.map(Body::new))
+        .service(inner);
+    BoxCloneSyncService::new(stack)
+}
+
+/// What answers where a route names a cluster that does not exist: 503 `NC`.
+#[must_use]
+pub fn missing(cluster: &Arc<str>) -> Boxed {
+    let cluster = Arc::clone(cluster);
+    BoxCloneSyncService::new(service_fn(move |_: Request<Body>| {
+        let error = Error::new(Kind::NoCluster).with_detail(cluster.to_string());
+        std::future::ready(Err::<Response<Body>, BoxError>(error.into()))
+    }))
+}

@@ -1,1 +1,0 @@
-//! Test utility: upstream.

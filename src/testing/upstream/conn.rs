@@ -1,0 +1,260 @@
+//! Sockets: accepting, serving, refusing and breaking.
+
+use std::{
+    io,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use hyper::service::service_fn;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
+
+use super::{Shared, serve};
+use crate::base::{Counter, time::sleep};
+
+/// A connection's own state.
+#[derive(Debug)]
+pub(super) struct Conn {
+    /// Counted from 1.
+    pub(super) id: u64,
+    /// Close with RST.
+    pub(super) reset: AtomicBool,
+}
+
+/// What a connection is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    Serve,
+    Finish,
+    Die,
+}
+
+/// The way to tell the accept loop and the connections to end. A sender is `closed()` once all that it told are gone.
+#[derive(Debug)]
+pub(super) struct Doors {
+    listening: Mutex<watch::Sender<()>>,
+    connections: Mutex<watch::Sender<Order>>,
+}
+
+/// A socket that resets the connection on drop if its [`Conn`] says so.
+struct Socket {
+    stream: TcpStream,
+    conn: Arc<Conn>,
+}
+
+/// Holds the count of open connections.
+struct Open<'a>(&'a Counter);
+
+// === impl Doors ===
+
+impl Doors {
+    pub(super) fn new() -> Self {
+        Self {
+            listening: Mutex::new(watch::Sender::new(())),
+            connections: Mutex::new(watch::Sender::new(Order::Serve)),
+        }
+    }
+
+    /// Closes the listening socket, and returns once it is closed.
+    pub(super) async fn refuse(&self) {
+        let told = swap(&self.listening, ());
+        told.send_replace(());
+        told.closed().await;
+    }
+
+    /// Closes all connections at once, and returns once they are.
+    pub(super) async fn kill(&self) {
+        let told = swap(&self.connections, Order::Serve);
+        told.send_replace(Order::Die);
+        told.closed().await;
+    }
+
+    /// Lets all connections finish their requests, and returns once they have.
+    pub(super) async fn finish(&self) {
+        let told = swap(&self.connections, Order::Serve);
+        told.send_replace(Order::Finish);
+        told.closed().await;
+    }
+
+    /// Tells all to end, without waiting.
+    pub(super) fn shut(&self) {
+        swap(&self.listening, ()).send_replace(());
+        swap(&self.connections, Order::Serve).send_replace(Order::Die);
+    }
+}
+
+/// Puts a fresh sender in place, for those that come later.
+fn swap<T>(cell: &Mutex<watch::Sender<T>>, fresh: T) -> watch::Sender<T> {
+    let mut current = cell.lock().unwrap_or_else(PoisonError::into_inner);
+    std::mem::replace(&mut *current, watch::Sender::new(fresh))
+}
+
+fn subscribe<T>(cell: &Mutex<watch::Sender<T>>) -> watch::Receiver<T> {
+    let current = cell.lock().unwrap_or_else(PoisonError::into_inner);
+    current.subscribe()
+}
+
+/// Starts to accept on `listener`.
+pub(super) fn spawn(shared: &Arc<Shared>, listener: TcpListener) {
+    // Subscribed before this returns, so that an order given right after it is heard.
+    let closing = subscribe(&shared.doors.listening);
+    tokio::spawn(accept(Arc::clone(shared), listener, closing));
+}
+
+async fn accept(shared: Arc<Shared>, listener: TcpListener, mut closing: watch::Receiver<()>) {
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            _ = closing.changed() => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => open(&shared, stream),
+            // Out of descriptors, or the peer was gone before it was accepted: the next may succeed.
+            Err(_) => sleep(Duration::from_millis(5)).await,
+        }
+    }
+    // The socket is closed before the order is reported as obeyed.
+    drop(listener);
+    drop(closing);
+}
+
+fn open(shared: &Arc<Shared>, stream: TcpStream) {
+    shared.stats.accepted.inc();
+    shared.stats.open.inc();
+    // Only latency suffers if this fails.
+    let _ = stream.set_nodelay(true);
+    let conn = Arc::new(Conn {
+        id: shared.stats.accepted.get(),
+        reset: AtomicBool::new(false),
+    });
+    let orders = subscribe(&shared.doors.connections);
+    tokio::spawn(run(Arc::clone(shared), stream, conn, orders));
+}
+
+async fn run(
+    shared: Arc<Shared>,
+    stream: TcpStream,
+    conn: Arc<Conn>,
+    mut orders: watch::Receiver<Order>,
+) {
+    let _open = Open(&shared.stats.open);
+    {
+        let socket = Socket {
+            stream,
+            conn: Arc::clone(&conn),
+        };
+        let service = service_fn(|request| {
+            let (shared, conn) = (Arc::clone(&shared), Arc::clone(&conn));
+            async move { serve::serve(&shared, &conn, request).await }
+        });
+        let mut serving = pin!(shared.http.serve_connection(TokioIo::new(socket), service));
+        loop {
+            tokio::select! {
+                // How it ended is for the client to see.
+                _ = serving.as_mut() => break,
+                told = orders.changed() => {
+                    let order = *orders.borrow_and_update();
+                    if told.is_err() || order == Order::Die {
+                        break;
+                    }
+                    serving.as_mut().graceful_shutdown();
+                }
+            }
+        }
+    }
+    drop(orders);
+}
+
+/// HTTP/1.1 and HTTP/2 on one port.
+pub(super) fn http() -> auto::Builder<TokioExecutor> {
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    http.http1()
+        .timer(TokioTimer::new())
+        // Idle connections of a client's pool are kept.
+        .header_read_timeout(None);
+    http.http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(1000);
+    http
+}
+
+/// Listens on `address`.
+pub(super) async fn bind(address: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+    let listener = TcpListener::bind(address).await?;
+    let address = listener.local_addr()?;
+    Ok((listener, address))
+}
+
+// === impl Socket ===
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if self.conn.reset.load(Ordering::Relaxed) {
+            // Where it cannot be set the connection closes with FIN: broken all the same.
+            let _ = self.stream.set_zero_linger();
+        }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+// === impl Open ===
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}

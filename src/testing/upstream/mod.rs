@@ -1,0 +1,278 @@
+//! A scripted LLM upstream on a real socket, for integration tests, demos, benches and chaos tests.
+//!
+//! It answers in the dialect of the path (OpenAI chat and responses, Anthropic, Gemini, Ollama; OpenAI chat elsewhere),
+//! whole or as a stream, over HTTP/1.1 and HTTP/2 with prior knowledge on one port. What it answers is told by, in this
+//! order: the request's own `x-mock-*` headers (which pass through proxies), the listener's [`Script`], or nothing: then
+//! it is a provider on a good day. Answers are deterministic. `llmesh mock` is this type behind a command line.
+//!
+//! | header | example |
+//! |---|---|
+//! | `x-mock-status` | `503` |
+//! | `x-mock-error` | `rate_limit`, `insufficient_quota`, `overloaded`, `context_length`, `invalid_request`, `auth`, … |
+//! | `x-mock-retry-after-ms` | `300` |
+//! | `x-mock-delay-ms` | `250`, before the response head |
+//! | `x-mock-fault` | `hang`, `close`, `reset`, `cut:2`, `stall:2`, `end:2`, `error:2` (see [`Fault`]) |
+//! | `x-mock-tokens`, `x-mock-token-delay-ms`, `x-mock-first-token-delay-ms` | `20` |
+//! | `x-mock-body-bytes` | `1024` |
+//! | `x-mock-sequence` with `x-mock-key` | `503,429;retry-after-ms=300,200`: one item a request of that key |
+//!
+//! Beside the dialects it serves `GET /healthz`, `POST` and `DELETE /mock/script`, and `GET /mock/stats`. Responses carry
+//! `x-mock-listener: ADDRESS` and, if the listener has a label, `x-mock-version: LABEL`.
+//!
+//! ```
+//! use llmesh::testing::upstream::{Answer, ErrorKind, Script, Upstream};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> std::io::Result<()> {
+//! let upstream = Upstream::builder()
+//!     .label("v1")
+//!     .script(Script::sequence([Answer::error(ErrorKind::Overloaded)]))
+//!     .start()
+//!     .await?;
+//! println!("http://{}/v1/chat/completions fails once, then works", upstream.addr());
+//! # Ok(())
+//! # }
+//! ```
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use arc_swap::ArcSwap;
+use http::HeaderValue;
+use hyper_util::{rt::TokioExecutor, server::conn::auto};
+
+mod admin;
+mod answer;
+mod body;
+mod conn;
+mod dialect;
+mod directive;
+mod errors;
+mod reply;
+mod script;
+mod seen;
+mod serve;
+mod stream;
+
+pub use self::{
+    answer::{Answer, ErrorKind, Fault},
+    directive::BadDirective,
+    script::{Script, Sequences},
+    seen::SeenRequest,
+};
+
+/// A running upstream. Dropping it closes its listener and connections.
+#[derive(Debug)]
+pub struct Upstream {
+    shared: Arc<Shared>,
+}
+
+/// Settings of an [`Upstream`].
+#[derive(Debug)]
+#[must_use = "nothing listens before start()"]
+pub struct Builder {
+    address: SocketAddr,
+    label: Option<String>,
+    script: Script,
+    sequences: Sequences,
+    record: bool,
+}
+
+/// What the listener, its connections and the handle share.
+struct Shared {
+    address: SocketAddr,
+    listener: HeaderValue,
+    label: Option<HeaderValue>,
+    script: ArcSwap<Script>,
+    initial: Arc<Script>,
+    sequences: Sequences,
+    record: bool,
+    recorder: seen::Recorder,
+    stats: seen::Stats,
+    doors: conn::Doors,
+    http: auto::Builder<TokioExecutor>,
+}
+
+// === impl Upstream ===
+
+impl Upstream {
+    /// An upstream on a free loopback port that answers well and records requests.
+    pub fn builder() -> Builder {
+        Builder {
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            label: None,
+            script: Script::default(),
+            sequences: Sequences::new(),
+            record: true,
+        }
+    }
+
+    /// Starts an upstream with all defaults.
+    ///
+    /// # Errors
+    ///
+    /// If no port can be bound.
+    pub async fn start() -> io::Result<Self> {
+        Self::builder().start().await
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.shared.address
+    }
+
+    /// How many requests came, without those about the mock itself.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.shared.stats.requests.get()
+    }
+
+    /// The last 10,000 requests, oldest first; none if recording is off.
+    #[must_use]
+    pub fn seen(&self) -> Vec<SeenRequest> {
+        self.shared.recorder.all()
+    }
+
+    /// How many connections were accepted since the start.
+    #[must_use]
+    pub fn accepted(&self) -> u64 {
+        self.shared.stats.accepted.get()
+    }
+
+    /// How many connections are open.
+    #[must_use]
+    pub fn open(&self) -> u64 {
+        self.shared.stats.open.get()
+    }
+
+    /// Replaces the script, from the next request on.
+    pub fn set_script(&self, script: impl Into<Script>) {
+        self.shared.script.store(Arc::new(script.into()));
+    }
+
+    /// Stops listening, so that new connections are refused; open ones go on. Returns once the port is closed.
+    pub async fn refuse(&self) {
+        self.shared.doors.refuse().await;
+    }
+
+    /// Closes all open connections at once, as a restarting process or a dead path would; new ones are accepted.
+    pub async fn drop_connections(&self) {
+        self.shared.doors.kill().await;
+    }
+
+    /// Refuses new connections and closes all open ones at once, as when the process dies.
+    pub async fn kill(&self) {
+        self.refuse().await;
+        self.drop_connections().await;
+    }
+
+    /// Refuses new connections and lets open ones finish the requests they carry; waits for that without limit.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes the connections that are left.
+    pub async fn stop(&self) {
+        self.refuse().await;
+        self.shared.doors.finish().await;
+    }
+
+    /// Listens again on the same address, after [`refuse`](Self::refuse), [`kill`](Self::kill) or [`stop`](Self::stop).
+    ///
+    /// # Errors
+    ///
+    /// If the port cannot be bound: another took it, or this upstream still listens.
+    pub async fn revive(&self) -> io::Result<()> {
+        let (listener, _) = conn::bind(self.shared.address).await?;
+        conn::spawn(&self.shared, listener);
+        Ok(())
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.shared.doors.shut();
+    }
+}
+
+// === impl Builder ===
+
+impl Builder {
+    /// Where to listen. Port 0 is a free one.
+    pub fn bind(mut self, address: SocketAddr) -> Self {
+        self.address = address;
+        self
+    }
+
+    /// The version that `x-mock-version` and the text of answers name. Must be visible ASCII.
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = Some(label.into());
+        self
+    }
+
+    /// What to answer to requests without `x-mock-*` headers; `DELETE /mock/script` returns to it.
+    pub fn script(mut self, script: impl Into<Script>) -> Self {
+        self.script = script.into();
+        self
+    }
+
+    /// Shares the positions of keyed sequences with other listeners.
+    pub fn sequences(mut self, sequences: &Sequences) -> Self {
+        self.sequences = sequences.clone();
+        self
+    }
+
+    /// Whether [`Upstream::seen`] is kept. Turn it off under load.
+    pub fn record(mut self, record: bool) -> Self {
+        self.record = record;
+        self
+    }
+
+    /// Binds and serves on the current tokio runtime.
+    ///
+    /// # Errors
+    ///
+    /// If the address cannot be bound, or the label is no header value.
+    pub async fn start(self) -> io::Result<Upstream> {
+        let label = self.label.map(HeaderValue::try_from).transpose();
+        let label = label.map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))?;
+        let (listener, address) = conn::bind(self.address).await?;
+        let listener_name = HeaderValue::try_from(address.to_string()).map_err(io::Error::other)?;
+        let initial = Arc::new(self.script);
+        let shared = Arc::new(Shared {
+            address,
+            listener: listener_name,
+            label,
+            script: ArcSwap::new(Arc::clone(&initial)),
+            initial,
+            sequences: self.sequences,
+            record: self.record,
+            recorder: seen::Recorder::default(),
+            stats: seen::Stats::new(),
+            doors: conn::Doors::new(),
+            http: conn::http(),
+        });
+        conn::spawn(&shared, listener);
+        Ok(Upstream { shared })
+    }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    fn records(&self) -> bool {
+        self.record
+    }
+
+    fn label_text(&self) -> Option<&str> {
+        self.label.as_ref().and_then(|l| l.to_str().ok())
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared")
+            .field("address", &self.address)
+            .field("label", &self.label)
+            .finish_non_exhaustive()
+    }
+}
