@@ -445,6 +445,12 @@ fn virtual_services() {
             "spec.http[0].retries.retryOn",
         ),
         (
+            rule("    fault: {abort: {grpcStatus: UNAVAILIBLE, percentage: {value: 1}}}\n"),
+            "unknown-value",
+            8,
+            "spec.http[0].fault.abort.grpcStatus",
+        ),
+        (
             rule("    fault: {}\n"),
             "empty-fault",
             8,

@@ -278,3 +278,17 @@ fn thousands_of_findings_are_counted_rather_than_kept() {
     assert_eq!(last.rule, "too-many");
     assert!(loaded.model.is_none());
 }
+
+#[test]
+fn misplaced_text_is_not_repeated() {
+    let text = format!(
+        "{HEAD}  - route: [{{destination: {{host: a}}}}]\n    headers: {{request: {{set: Bearer sk-secret}}}}\n    weight: \"100\"\n"
+    );
+    let loaded = load_text(&text);
+    let shown: String = loaded.diagnostics.iter().map(ToString::to_string).collect();
+    assert!(
+        shown.contains("expected a mapping, found a string"),
+        "{shown}"
+    );
+    assert!(!shown.contains("sk-secret"), "{shown}");
+}

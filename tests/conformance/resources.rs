@@ -669,3 +669,29 @@ fn an_overlay_takes_over_hosts_and_names() {
         ("10.0.0.2".to_owned(), overlaid)
     );
 }
+
+#[test]
+fn a_host_for_one_destination() {
+    let text = |weights: &str| {
+        vs(&format!(
+            "  - route: [{{destination: {{host: a}}, headers: {{request: {{set: {{host: x.y}}}}}}}}{weights}]\n"
+        ))
+    };
+    let alone = load_text(&text(""));
+    assert!(alone.diagnostics.iter().all(|d| d.rule != "not-in-force"));
+    let model = alone.model.expect("it loads");
+    let rewrite = forward(&model.virtual_hosts[0].routes[0])
+        .rewrite
+        .clone()
+        .expect("a rewrite");
+    assert_eq!(rewrite.authority.as_deref(), Some("x.y"));
+    let weighted = load_text(&text(", {destination: {host: a}, weight: 1}"));
+    assert!(
+        weighted
+            .diagnostics
+            .iter()
+            .any(|d| d.rule == "not-in-force")
+    );
+    let model = weighted.model.expect("it loads");
+    assert_eq!(forward(&model.virtual_hosts[0].routes[0]).rewrite, None);
+}

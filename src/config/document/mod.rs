@@ -7,6 +7,8 @@ mod builder;
 
 use builder::Builder;
 
+use super::scalar;
+
 /// The largest file that is read, in bytes.
 pub(super) const MAX_BYTES: usize = 16 << 20;
 /// A value and where it begins.
@@ -72,7 +74,10 @@ impl Value {
             Self::Bool(b) => format!("the boolean {b}"),
             Self::Int(i) => format!("the integer {i}"),
             Self::Float(f) => format!("the number {f}"),
-            Self::Str(s) if s.chars().count() <= 40 => format!("the string {s:?}"),
+            // Free text may be a secret in the wrong place; what looks like a number or boolean helps to see the quotes.
+            Self::Str(s) if s.len() <= 20 && !matches!(scalar::resolve(s), Self::Str(_)) => {
+                format!("the string {s:?}")
+            }
             Self::Str(_) => "a string".to_owned(),
             Self::Seq(_) => "a list".to_owned(),
             Self::Map(_) => "a mapping".to_owned(),
