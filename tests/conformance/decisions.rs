@@ -220,14 +220,7 @@ fn llm_service_clusters() {
         assert_eq!(cluster.outlier.as_ref(), Some(&expected), "{subset}");
         assert_eq!(cluster.balance.policy, Policy::Random, "{subset}");
         assert_eq!(cluster.balance.panic_threshold, 30, "{subset}");
-        assert_eq!(
-            cluster.origin,
-            if subset.is_empty() {
-                "ServiceEntry/ai-services/llm-service"
-            } else {
-                "DestinationRule/ai-services/llm-service-dr"
-            }
-        );
+        assert_eq!(cluster.origin, "DestinationRule/ai-services/llm-service-dr");
     }
     let Discovery::Static(endpoints) = &v1.discovery else {
         panic!("static");
