@@ -63,6 +63,7 @@
 //! | `metrics` | standard metrics over the `metrics` facade |
 //! | `otel` | trace formats as `opentelemetry` propagators |
 //! | `config` | Istio and Kubernetes YAML to parameters, with diagnostics |
+//! | `mesh` | a mesh at work inside a process: pools, discovery, hot reload |
 //! | `proxy` | the proxy and the command line |
 //! | `test-util` | a scripted LLM upstream, scripted bodies, a probe for the tower contract |
 //!
@@ -78,6 +79,8 @@ pub mod config;
 pub mod layers;
 #[cfg(feature = "llm")]
 pub mod llm;
+#[cfg(feature = "mesh")]
+pub mod mesh;
 pub mod model;
 #[cfg(feature = "proxy")]
 pub mod proxy;

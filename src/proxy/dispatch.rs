@@ -8,8 +8,8 @@ use std::{
 use http::{Request, Response};
 use tower::Service;
 
-use super::{BoxFuture, reload::Reloader, sanitize, state::ServerState};
-use crate::{base::BoxError, body::Body};
+use super::{BoxFuture, reload::Reloader, state::ServerState};
+use crate::{base::BoxError, body::Body, mesh::sanitize_outbound};
 
 /// Serves each request from the snapshot that is in force when it comes.
 #[derive(Clone, Debug)]
@@ -40,7 +40,7 @@ impl Service<Request<Body>> for Dispatch {
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         self.state.downstream.total.inc();
         let (mut head, body) = request.into_parts();
-        sanitize::outbound(&mut head);
+        sanitize_outbound(&mut head);
         let request = Request::from_parts(head, body);
         let snapshot = self.reloader.snapshot();
         Box::pin(async move { snapshot.serve(request).await })
