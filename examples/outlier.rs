@@ -9,7 +9,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use llmesh::{
     base::{
-        BoxError, Error, error,
+        BoxError, Error, Kind, error,
         time::{Instant, sleep},
     },
     outlier::{Group, Params},
