@@ -153,12 +153,19 @@ where
             // Polled again after completion, which the contract of `Future` forbids.
             return Poll::Pending;
         };
-        Poll::Ready(outcome.map(|response| {
-            if let Some(summary) = &mut pending.summary {
-                summary.status = response.status().as_u16();
+        Poll::Ready(match outcome {
+            Ok(response) => {
+                if let Some(summary) = &mut pending.summary {
+                    summary.status = response.status().as_u16();
+                }
+                Ok(response.map(|body| Observed::new(body, pending)))
             }
-            response.map(|body| Observed::new(body, pending))
-        }))
+            Err(error) => {
+                // Told here, because a drop would count as the caller's leaving.
+                pending.tell();
+                Err(error)
+            }
+        })
     }
 }
 
@@ -224,4 +231,41 @@ impl<E> Observe<E> for CountBytes {
     }
 
     fn end(self, _: End<'_, E>) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use http_body_util::Empty;
+    use tower::{Layer, ServiceExt, service_fn};
+
+    use super::*;
+    use crate::{base::BoxError, layers::metrics::MetricsLayer};
+
+    #[derive(Default)]
+    struct Kept(Mutex<Vec<Summary>>);
+
+    impl Report for Kept {
+        fn report(&self, summary: &Summary) {
+            self.0.lock().unwrap().push(summary.clone());
+        }
+    }
+
+    /// An inner error is not the caller's leaving.
+    #[tokio::test]
+    async fn an_error_is_reported_once_and_not_as_a_disconnect() {
+        let kept = Arc::new(Kept::default());
+        let reports: Arc<dyn Report> = kept.clone();
+        let inner = service_fn(async |_: Request<_>| {
+            Err::<Response<Empty<Bytes>>, BoxError>("refused".into())
+        });
+        let service = MetricsLayer::new(vec![reports]).layer(inner);
+        let request = Request::new(Empty::<Bytes>::new());
+        assert!(service.oneshot(request).await.is_err());
+        let kept = kept.0.lock().unwrap();
+        assert_eq!(kept.len(), 1);
+        assert_eq!(kept[0].status, 0);
+        assert_eq!(kept[0].notes.flags, []);
+    }
 }
