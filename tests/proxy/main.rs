@@ -7,9 +7,13 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod discovery;
+mod kit;
 mod mock;
+mod outlier;
 mod pool;
+mod routing;
 mod server;
+mod story;
 mod support;
 mod upstream;
 mod watch;

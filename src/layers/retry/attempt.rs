@@ -120,9 +120,6 @@ where
             head.extensions.insert(deadline);
         }
         stamp(&mut head, self.number, may_retry, params.attempt_header);
-        if let Some(record) = &self.record {
-            record.note(|n| n.attempts = self.number);
-        }
         Ok((Request::from_parts(head, self.body.clone()), limit))
     }
 
@@ -247,9 +244,12 @@ where
     }
 }
 
-/// Marks a request's head as this attempt.
+/// Marks a request's head as this attempt, and notes it.
 pub(super) fn stamp(head: &mut Parts, number: u32, may_retry: bool, header: bool) {
     head.extensions.insert(Attempt { number, may_retry });
+    if let Some(record) = head.extensions.get::<Record>() {
+        record.note(|n| n.attempts = number);
+    }
     if header {
         let count = match number {
             1 => HeaderValue::from_static("1"),
