@@ -23,6 +23,7 @@ mod cluster;
 mod count;
 mod outbound;
 mod route;
+mod timed;
 
 use http::{Request, Response};
 use tower::util::BoxCloneSyncService;

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use http::{HeaderValue, Request, Response};
+use http::{Request, Response};
 use tower::{ServiceBuilder, service_fn, util::BoxCloneSyncService};
 
-use super::{Boxed, Cluster};
+use super::{Boxed, Cluster, timed::TimedLayer};
 use crate::{
-    base::{BoxError, Error, Kind, SharedRng, time::Instant},
+    base::{BoxError, Error, Kind, SharedRng},
     body::{Body, replay::Replay},
     deadline::{DeadlineLayer, PropagateLayer},
     retry::RetryLayer,
@@ -25,7 +25,7 @@ pub fn route(forward: &Forward, cluster: &Cluster, inner: Boxed, rng: &SharedRng
     let deadline = DeadlineLayer::new(forward.deadline.clone())
         .with_stats(Arc::clone(&cluster.deadline_stats));
     let stack = ServiceBuilder::new()
-        .map_future(timed)
+        .layer(TimedLayer)
         .map_response(|response: Response<_>| response.map(Body::new))
         .layer(deadline)
         .layer(retry)
@@ -44,18 +44,4 @@ pub fn missing(cluster: &Arc<str>) -> Boxed {
         let error = Error::new(Kind::NoCluster).with_detail(cluster.to_string());
         std::future::ready(Err::<Response<Body>, BoxError>(error.into()))
     }))
-}
-
-/// Adds `x-envoy-upstream-service-time`: milliseconds from the first send to the response head.
-async fn timed<F>(call: F) -> Result<Response<Body>, BoxError>
-where
-    F: Future<Output = Result<Response<Body>, BoxError>>,
-{
-    let begin = Instant::now();
-    let mut response = call.await?;
-    let millis = u64::try_from(begin.elapsed().as_millis()).unwrap_or(u64::MAX);
-    response
-        .headers_mut()
-        .insert("x-envoy-upstream-service-time", HeaderValue::from(millis));
-    Ok(response)
 }

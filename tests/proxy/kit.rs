@@ -102,7 +102,6 @@ pub struct Reply {
     pub headers: HeaderMap,
     /// Up to where it broke, if it did.
     pub body: String,
-    pub trailers: Option<HeaderMap>,
     pub broken: bool,
     pub took: Duration,
 }
@@ -315,11 +314,10 @@ impl Caller {
         let begin = Instant::now();
         let response = self.open(request).await.unwrap();
         let (head, mut body) = response.into_parts();
-        let (mut bytes, mut trailers, mut broken) = (Vec::new(), None, false);
+        let (mut bytes, mut broken) = (Vec::new(), false);
         while let Some(frame) = soon(body.frame()).await {
-            match frame.map(http_body::Frame::into_data) {
-                Ok(Ok(data)) => bytes.extend_from_slice(&data),
-                Ok(Err(frame)) => trailers = frame.into_trailers().ok(),
+            match frame {
+                Ok(frame) => bytes.extend_from_slice(&frame.into_data().unwrap_or_default()),
                 Err(_) => {
                     broken = true;
                     break;
@@ -330,7 +328,6 @@ impl Caller {
             status: head.status.as_u16(),
             headers: head.headers,
             body: String::from_utf8_lossy(&bytes).into_owned(),
-            trailers,
             broken,
             took: begin.elapsed(),
         }
@@ -379,8 +376,7 @@ impl Drop for Folder {
 
 // === requests ===
 
-const PROMPT: &str =
-    r#"{"model":"gpt-4o","messages":[{"role":"user","content":"How are you?"}]}"#;
+const PROMPT: &str = r#"{"model":"gpt-4o","messages":[{"role":"user","content":"How are you?"}]}"#;
 
 /// A request for the LLM service.
 pub fn to(path: &str) -> Builder {

@@ -6,11 +6,14 @@
 )]
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod admin;
 mod discovery;
+mod faults;
 mod kit;
 mod mock;
 mod outlier;
 mod pool;
+mod reload;
 mod routing;
 mod server;
 mod story;

@@ -18,7 +18,10 @@ fn quick_rules() -> String {
 }
 
 async fn start() -> Mesh {
-    Plan::rules(&quick_rules()).and("routes.yaml", ROUTES).start().await
+    Plan::rules(&quick_rules())
+        .and("routes.yaml", ROUTES)
+        .start()
+        .await
 }
 
 fn counts(mesh: &Mesh) -> Vec<u64> {
@@ -54,7 +57,9 @@ async fn five_errors_eject_and_time_lets_back_in() {
     let flags = |upstream: &Upstream| {
         let line = format!("{V1}::{}::health_flags::", upstream.addr());
         let found = page.lines().find_map(|l| l.strip_prefix(&line));
-        found.unwrap_or_else(|| panic!("no {line} in {page}")).to_owned()
+        found
+            .unwrap_or_else(|| panic!("no {line} in {page}"))
+            .to_owned()
     };
     assert_eq!(flags(bad), "/failed_outlier_check");
     assert_eq!(flags(&mesh.v1[0]), "healthy");
@@ -67,11 +72,19 @@ async fn five_errors_eject_and_time_lets_back_in() {
         .unwrap()
         .iter()
         .filter(|h| h["health_status"]["failed_outlier_check"] == true)
-        .map(|h| h["address"]["socket_address"]["port_value"].as_u64().unwrap())
+        .map(|h| {
+            h["address"]["socket_address"]["port_value"]
+                .as_u64()
+                .unwrap()
+        })
         .collect();
     assert_eq!(health, [u64::from(bad.addr().port())]);
     assert_eq!(mesh.of(V1, "outlier_detection.ejections_active").await, 1);
-    assert_eq!(mesh.of(V1, "outlier_detection.ejections_enforced_total").await, 1);
+    assert_eq!(
+        mesh.of(V1, "outlier_detection.ejections_enforced_total")
+            .await,
+        1
+    );
     assert_eq!(mesh.of(V1, "membership_healthy").await, 2);
     assert_eq!(send(&mesh, 60).await, 0);
     assert_eq!(bad.requests(), 5);
@@ -100,9 +113,20 @@ async fn half_is_half_one_of_three() {
         assert!(mesh.of(V1, "outlier_detection.ejections_overflow").await >= 1);
         assert_eq!(before.iter().filter(|n| **n == 5).count(), 1, "{before:?}");
         let failed = send(&mesh, 60).await;
-        let moved = before.iter().zip(counts(&mesh)).filter(|(a, b)| *a != b).count();
+        let moved = before
+            .iter()
+            .zip(counts(&mesh))
+            .filter(|(a, b)| *a != b)
+            .count();
         assert_eq!(moved, 2, "{failing}");
-        assert!(if failing == 3 { failed == 60 } else { (10..50).contains(&failed) }, "{failed}");
+        assert!(
+            if failing == 3 {
+                failed == 60
+            } else {
+                (10..50).contains(&failed)
+            },
+            "{failed}"
+        );
     }
 }
 
@@ -110,9 +134,15 @@ async fn half_is_half_one_of_three() {
 async fn hanging_endpoints_are_ejected_and_a_callers_own_hurry_ejects_nothing() {
     let routes = with(
         ROUTES,
-        &[("timeout: 60s", "timeout: 2s"), ("perTryTimeout: 20s", "perTryTimeout: 40ms")],
+        &[
+            ("timeout: 60s", "timeout: 2s"),
+            ("perTryTimeout: 20s", "perTryTimeout: 40ms"),
+        ],
     );
-    let mesh = Plan::rules(&quick_rules()).and("routes.yaml", &routes).start().await;
+    let mesh = Plan::rules(&quick_rules())
+        .and("routes.yaml", &routes)
+        .start()
+        .await;
     mesh.v1[0].set_script(Answer::fault(llmesh::testing::upstream::Fault::Hang));
     for upstream in &mesh.v1[1..] {
         upstream.set_script(Answer::ok().with_delay(ms(15)));
@@ -120,13 +150,23 @@ async fn hanging_endpoints_are_ejected_and_a_callers_own_hurry_ejects_nothing() 
     let mut caller = Caller::http1(mesh.addr()).await;
     // All of them hang for callers that wait for 5 ms.
     for _ in 0..30 {
-        let reply = caller.send(ask("/x", &[("x-envoy-expected-rq-timeout-ms", "5")])).await;
+        let reply = caller
+            .send(ask("/x", &[("x-envoy-expected-rq-timeout-ms", "5")]))
+            .await;
         assert_eq!(reply.status, 504);
     }
-    assert_eq!(mesh.of(V1, "outlier_detection.ejections_enforced_total").await, 0);
+    assert_eq!(
+        mesh.of(V1, "outlier_detection.ejections_enforced_total")
+            .await,
+        0
+    );
     for _ in 0..25 {
         assert!(caller.send(ask("/x", &[])).await.is_ok());
     }
-    assert_eq!(mesh.of(V1, "outlier_detection.ejections_enforced_total").await, 1);
+    assert_eq!(
+        mesh.of(V1, "outlier_detection.ejections_enforced_total")
+            .await,
+        1
+    );
     assert_eq!(mesh.of(V1, "upstream_rq_per_try_timeout").await, 5);
 }

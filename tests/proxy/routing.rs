@@ -9,8 +9,10 @@ use http::Version;
 use llmesh::testing::upstream::{Answer, Fault};
 
 use crate::{
-    kit::{CANARY, Caller, Folder, Plan, ROUTES, RULES, V2, ask, ms, play, quick_routes, with},
-    support::{Raw, bind, soon, until},
+    kit::{
+        CANARY, Caller, Folder, Plan, ROUTES, RULES, V1, V2, ask, ms, quick_routes, stream, with,
+    },
+    support::{Raw, soon, until},
 };
 
 #[tokio::test]
@@ -36,10 +38,16 @@ async fn weights_split_requests_and_a_header_pins_them() {
         let reply = caller.send(ask("/x", &[("x-canary-user", "True")])).await;
         versions.push(reply.header("x-mock-version").to_owned());
     }
-    assert!(versions.iter().filter(|v| *v == "v1").count() > 25, "{versions:?}");
+    assert!(
+        versions.iter().filter(|v| *v == "v1").count() > 25,
+        "{versions:?}"
+    );
     let route = |n: usize| mesh.log.all()[n].notes.route.clone().unwrap();
     assert_eq!(&*route(2000).route, "internal-testing");
-    assert_eq!((&*route(2050).route, &*route(2000).cluster), ("weighted-split", V2));
+    assert_eq!(
+        (&*route(2050).route, &*route(2000).cluster),
+        ("weighted-split", V2)
+    );
 }
 
 #[tokio::test]
@@ -65,11 +73,17 @@ async fn weights_changed_on_disk_take_effect_and_no_request_fails() {
     });
     let settled = || sent.load(Ordering::Relaxed) > 20;
     until(settled).await;
-    let changes = [("weight: 95", "weight: 0"), ("weight: 5\n", "weight: 100\n")];
-    for (changed, cluster) in [(with(CANARY, &changes), V2), (CANARY.to_owned(), crate::kit::V1)] {
+    let changes = [
+        ("weight: 95", "weight: 0"),
+        ("weight: 5\n", "weight: 100\n"),
+    ];
+    for (changed, cluster) in [(with(CANARY, &changes), V2), (CANARY.to_owned(), V1)] {
         folder.write("canary.yaml", &changed);
         let wanted = |s: &llmesh::metrics::Summary| {
-            s.notes.route.as_ref().is_some_and(|r| &*r.cluster == cluster)
+            s.notes
+                .route
+                .as_ref()
+                .is_some_and(|r| &*r.cluster == cluster)
         };
         // Ten in a row, of which by the old weights at most one in a million would be.
         let took = tokio::time::timeout(ms(1000), async {
@@ -88,7 +102,10 @@ async fn weights_changed_on_disk_take_effect_and_no_request_fails() {
     assert_eq!(mesh.stat("server.config_reload_success").await, 3);
     // What did not change kept its connections.
     let accepted: u64 = mesh.v1.iter().map(|u| u.accepted()).sum();
-    assert!(accepted <= 3 + sent.load(Ordering::Relaxed) / 50, "{accepted}");
+    assert!(
+        accepted <= 3 + sent.load(Ordering::Relaxed) / 50,
+        "{accepted}"
+    );
 }
 
 #[tokio::test]
@@ -112,11 +129,16 @@ async fn both_protocols_on_both_sides() {
     }
     // Many streams on one connection downstream, and one upstream.
     let caller = Caller::http2(mesh.addr()).await;
-    let Caller::Http2(sender) = caller else { unreachable!() };
+    let Caller::Http2(sender) = caller else {
+        unreachable!()
+    };
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..50 {
         let mut caller = Caller::Http2(sender.clone());
-        let mut request = ask("/x", &[("x-canary-user", "true"), ("x-mock-delay-ms", "20")]);
+        let mut request = ask(
+            "/x",
+            &[("x-canary-user", "true"), ("x-mock-delay-ms", "20")],
+        );
         *request.uri_mut() = "http://llm-service/x".parse().unwrap();
         tasks.spawn(async move { caller.send(request).await.is_ok() });
     }
@@ -132,7 +154,10 @@ async fn both_protocols_on_both_sides() {
         assert!(caller.send(again).await.is_ok());
     }
     let seen = mesh.seen("x-v1", "1").pop().unwrap().1;
-    assert_eq!((seen.version, seen.headers["host"].to_str().unwrap()), (Version::HTTP_11, "llm-service"));
+    assert_eq!(
+        (seen.version, seen.headers["host"].to_str().unwrap()),
+        (Version::HTTP_11, "llm-service")
+    );
 }
 
 #[tokio::test]
@@ -149,26 +174,45 @@ async fn hosts_by_any_name_and_in_absolute_form() {
     ];
     for name in names {
         let mut raw = Raw::connect(mesh.addr()).await;
-        raw.write(&format!("GET /x HTTP/1.1\r\nhost: {name}\r\nconnection: close\r\n\r\n")).await;
+        raw.write(&format!(
+            "GET /x HTTP/1.1\r\nhost: {name}\r\nconnection: close\r\n\r\n"
+        ))
+        .await;
         let answer = raw.rest().await;
         assert!(answer.starts_with("HTTP/1.1 200 "), "{name}: {answer}");
         // As a forward proxy gets it; the target counts, not the Host field.
         let mut raw = Raw::connect(mesh.addr()).await;
-        raw.write(&format!("GET http://{name}/y?q=1 HTTP/1.1\r\nhost: elsewhere\r\nconnection: close\r\n\r\n")).await;
+        raw.write(&format!(
+            "GET http://{name}/y?q=1 HTTP/1.1\r\nhost: elsewhere\r\nconnection: close\r\n\r\n"
+        ))
+        .await;
         let answer = raw.rest().await;
         assert!(answer.starts_with("HTTP/1.1 200 "), "{name}: {answer}");
     }
-    let paths: Vec<_> = mesh.v1.iter().flat_map(|u| u.seen()).map(|s| s.path).collect();
+    let paths: Vec<_> = mesh
+        .v1
+        .iter()
+        .flat_map(|u| u.seen())
+        .map(|s| s.path)
+        .collect();
     assert_eq!(paths.iter().filter(|p| *p == "/x").count(), names.len());
     assert_eq!(paths.iter().filter(|p| *p == "/y?q=1").count(), names.len());
-    let hosts = mesh.v1.iter().flat_map(|u| u.seen()).map(|s| s.headers["host"].clone());
+    let hosts = mesh
+        .v1
+        .iter()
+        .flat_map(|u| u.seen())
+        .map(|s| s.headers["host"].clone());
     assert!(hosts.into_iter().all(|h| h != "elsewhere"));
 }
 
 #[tokio::test]
 async fn a_grpc_call_gets_its_failure_in_grpc() {
     let mesh = Plan::routes(&quick_routes()).start().await;
-    let headers = [("x-mock-fault", "hang"), ("te", "trailers"), ("grpc-timeout", "80m")];
+    let headers = [
+        ("x-mock-fault", "hang"),
+        ("te", "trailers"),
+        ("grpc-timeout", "80m"),
+    ];
     let mut caller = Caller::http2(mesh.addr()).await;
     let mut request = ask("http://llm-service/api/llm/chat", &headers);
     request.headers_mut().remove("host");
@@ -177,21 +221,38 @@ async fn a_grpc_call_gets_its_failure_in_grpc() {
     let reply = caller.send(request).await;
     assert_eq!((reply.status, reply.header("grpc-status")), (200, "14"));
     assert_eq!(reply.header("grpc-message"), "upstream request timeout");
-    assert_eq!((reply.header("content-type"), &*reply.body), ("application/grpc", ""));
-    assert!(reply.took >= ms(75) && reply.took < ms(300), "{:?}", reply.took);
+    assert_eq!(
+        (reply.header("content-type"), &*reply.body),
+        ("application/grpc", "")
+    );
+    assert!(
+        reply.took >= ms(75) && reply.took < ms(300),
+        "{:?}",
+        reply.took
+    );
     let summary = mesh.log.nth(0).await;
-    assert_eq!((summary.notes.flags(), summary.grpc), ("UT".to_owned(), true));
+    assert_eq!(
+        (summary.notes.flags(), summary.grpc),
+        ("UT".to_owned(), true)
+    );
 }
 
 #[tokio::test]
 async fn large_bodies_pass_and_are_not_sent_twice() {
     let mesh = Plan::routes(ROUTES).start().await;
-    for (size, status, attempts) in [(3 << 20, "503", 1), (3 << 20, "200", 1), (1 << 10, "503", 4)] {
+    for (size, status, attempts) in [
+        (3 << 20, "503", 1),
+        (3 << 20, "200", 1),
+        (1 << 10, "503", 4),
+    ] {
         let mut request = ask("/api/llm/chat", &[("x-mock-status", status)]);
         *request.body_mut() = "x".repeat(size).into();
         let before: usize = mesh.v1.iter().map(|u| u.seen().len()).sum();
         let (reply, summary) = mesh.tell(request).await;
-        assert_eq!((reply.status.to_string().as_str(), summary.notes.attempts), (status, attempts));
+        assert_eq!(
+            (reply.status.to_string().as_str(), summary.notes.attempts),
+            (status, attempts)
+        );
         assert_eq!(summary.bytes_received, size as u64);
         let mut seen: Vec<_> = mesh.v1.iter().flat_map(|u| u.seen()).collect();
         seen.sort_by_key(|s| s.at);
@@ -199,7 +260,9 @@ async fn large_bodies_pass_and_are_not_sent_twice() {
         assert!(seen[before..].iter().all(|s| s.body_len == size as u64));
     }
     // A large answer comes whole, and as it comes.
-    let (reply, summary) = mesh.tell(ask("/x", &[("x-mock-body-bytes", "5000000")])).await;
+    let (reply, summary) = mesh
+        .tell(ask("/x", &[("x-mock-body-bytes", "5000000")]))
+        .await;
     assert_eq!((reply.status, reply.body.len()), (200, 5_000_000));
     assert_eq!(summary.bytes_sent, 5_000_000);
 }
@@ -207,8 +270,6 @@ async fn large_bodies_pass_and_are_not_sent_twice() {
 #[tokio::test]
 async fn hop_by_hop_fields_stay_on_their_hop() {
     let mesh = Plan::routes(ROUTES).start().await;
-    let (listener, _) = bind().await;
-    drop(listener);
     let mut raw = Raw::connect(mesh.addr()).await;
     raw.write("GET /x HTTP/1.1\r\nhost: llm-service\r\nconnection: x-hop, close\r\nx-hop: 1\r\nx-end: 1\r\nkeep-alive: 5\r\n\r\n").await;
     assert!(raw.rest().await.starts_with("HTTP/1.1 200 "));
@@ -221,17 +282,18 @@ async fn hop_by_hop_fields_stay_on_their_hop() {
 #[tokio::test]
 async fn a_cut_stream_is_shown_as_cut() {
     let mesh = Plan::routes(ROUTES).start().await;
-    mesh.v1.iter().for_each(|u| u.set_script(Answer::fault(Fault::Cut(3))));
-    let (reply, summary) = mesh.tell(crate::kit::stream(&[])).await;
+    mesh.v1
+        .iter()
+        .for_each(|u| u.set_script(Answer::fault(Fault::Cut(3))));
+    let (reply, summary) = mesh.tell(stream(&[])).await;
     assert_eq!((reply.status, reply.broken), (200, true));
     assert!(reply.body.starts_with("data: "), "{}", reply.body);
     assert_eq!(summary.notes.attempts, 1);
     // HTTP/2 callers get a reset, not an end.
     let mut caller = Caller::http2(mesh.addr()).await;
-    let mut request = crate::kit::stream(&[]);
+    let mut request = stream(&[]);
     request.headers_mut().remove("host");
     *request.uri_mut() = "http://llm-service/api/llm/stream".parse().unwrap();
     let reply = soon(caller.send(request)).await;
     assert_eq!((reply.status, reply.broken), (200, true));
-    let _ = play;
 }

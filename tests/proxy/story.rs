@@ -44,13 +44,23 @@ async fn a_chat_is_retried_where_that_helps_and_nowhere_else() {
     for c in cases {
         let (reply, summary) = mesh.tell(play(CHAT, c.sequence, c.sequence)).await;
         let got = (reply.status, summary.notes.attempts, summary.notes.flags());
-        assert_eq!(got, (c.status, c.attempts, c.flags.to_owned()), "{}", c.sequence);
+        assert_eq!(
+            got,
+            (c.status, c.attempts, c.flags.to_owned()),
+            "{}",
+            c.sequence
+        );
         let route = summary.notes.route.unwrap();
         assert_eq!(&*route.route, "chat-route");
         let seen = mesh.seen("x-mock-key", c.sequence);
         let counts: Vec<_> = seen
             .iter()
-            .map(|(_, s)| s.headers["x-envoy-attempt-count"].to_str().unwrap().to_owned())
+            .map(|(_, s)| {
+                s.headers["x-envoy-attempt-count"]
+                    .to_str()
+                    .unwrap()
+                    .to_owned()
+            })
             .collect();
         let expected: Vec<_> = (1..=c.attempts).map(|n| n.to_string()).collect();
         assert_eq!(counts, expected, "{}", c.sequence);
@@ -65,10 +75,22 @@ async fn a_chat_is_retried_where_that_helps_and_nowhere_else() {
 #[tokio::test]
 async fn a_providers_wait_is_waited_for() {
     let mesh = Plan::routes(ROUTES).start().await;
-    let (reply, summary) = mesh.tell(play(CHAT, "429;retry-after-ms=300,200", "k")).await;
+    let (reply, summary) = mesh
+        .tell(play(CHAT, "429;retry-after-ms=300,200", "k"))
+        .await;
     assert_eq!((reply.status, summary.notes.attempts), (200, 2));
-    assert!(reply.took >= ms(300) && reply.took < ms(600), "{:?}", reply.took);
+    assert!(
+        reply.took >= ms(300) && reply.took < ms(600),
+        "{:?}",
+        reply.took
+    );
     assert_eq!(summary.notes.hints_honoured, 1);
+    let took = summary.notes.upstream_time.unwrap();
+    assert!(took >= ms(300) && took <= reply.took, "{took:?}");
+    assert_eq!(
+        reply.header("x-envoy-upstream-service-time"),
+        took.as_millis().to_string()
+    );
     let seen = mesh.seen("x-mock-key", "k");
     assert!(seen[1].1.at - seen[0].1.at >= ms(300));
 }
@@ -83,8 +105,15 @@ async fn an_attempt_that_hangs_is_replaced_and_the_route_timeout_ends_it_all() {
     assert!(after >= ms(290) && after < ms(500), "{after:?}");
 
     let (reply, summary) = mesh.tell(ask(CHAT, &[("x-mock-fault", "hang")])).await;
-    assert_eq!((reply.status, &*reply.body), (504, "upstream request timeout"));
-    assert!(reply.took >= ms(890) && reply.took < ms(1200), "{:?}", reply.took);
+    assert_eq!(
+        (reply.status, &*reply.body),
+        (504, "upstream request timeout")
+    );
+    assert!(
+        reply.took >= ms(890) && reply.took < ms(1200),
+        "{:?}",
+        reply.took
+    );
     assert_eq!(summary.notes.flags(), "UT");
     assert_eq!(summary.notes.details.as_deref(), Some("response_timeout"));
     assert_eq!(summary.notes.attempts, 3);
@@ -117,12 +146,20 @@ async fn a_stream_is_never_retried() {
     let route = |s: &llmesh::metrics::Summary| s.notes.route.clone().unwrap().route.to_string();
     let (reply, summary) = mesh.tell(stream(&[("x-mock-status", "503")])).await;
     assert_eq!((reply.status, summary.notes.attempts), (503, 1));
-    assert_eq!((&*route(&summary), &*summary.notes.flags()), ("streaming-route", "-"));
+    assert_eq!(
+        (&*route(&summary), &*summary.notes.flags()),
+        ("streaming-route", "-")
+    );
     assert_eq!(mesh.requests_v1(), 1);
     // Without the header that names a stream it is no stream: two retries.
-    let (reply, summary) = mesh.tell(ask("/api/llm/stream", &[("x-mock-status", "503")])).await;
+    let (reply, summary) = mesh
+        .tell(ask("/api/llm/stream", &[("x-mock-status", "503")]))
+        .await;
     assert_eq!((reply.status, summary.notes.attempts), (503, 3));
-    assert_eq!((&*route(&summary), &*summary.notes.flags()), ("default-route", "URX"));
+    assert_eq!(
+        (&*route(&summary), &*summary.notes.flags()),
+        ("default-route", "URX")
+    );
     for upstream in &mesh.v1 {
         upstream.kill().await;
     }
@@ -154,7 +191,10 @@ async fn events_come_one_by_one(mesh: &Mesh, request: http::Request<llmesh::body
     }
     assert!(chunk(&mut body).await.is_none());
     for (i, at) in (1..).zip(&times) {
-        assert!(*at >= ms(25) * i && *at < ms(25) * i + ms(120), "{i}: {times:?}");
+        assert!(
+            *at >= ms(25) * i && *at < ms(25) * i + ms(120),
+            "{i}: {times:?}"
+        );
     }
     assert!(times[5] - times[0] >= ms(100), "{times:?}");
 }
@@ -192,26 +232,48 @@ async fn attempts_are_spans_of_the_callers_trace() {
     let parents: Vec<_> = seen.iter().map(|(_, s)| header(s, "traceparent")).collect();
     let parts: Vec<Vec<_>> = parents.iter().map(|p| p.split('-').collect()).collect();
     assert_eq!(parts.len(), 2);
-    assert!(parts.iter().all(|p| p[1] == trace && p[3] == "01"), "{parents:?}");
+    assert!(
+        parts.iter().all(|p| p[1] == trace && p[3] == "01"),
+        "{parents:?}"
+    );
     let spans = [parts[0][2], parts[1][2]];
-    assert!(spans[0] != spans[1] && !spans.contains(&span), "{parents:?}");
+    assert!(
+        spans[0] != spans[1] && !spans.contains(&span),
+        "{parents:?}"
+    );
     assert!(seen.iter().all(|(_, s)| header(s, "x-request-id") == "r-1"));
     // B3, several headers.
-    let b3 = [("x-b3-traceid", trace), ("x-b3-spanid", span), ("x-b3-sampled", "1")];
+    let b3 = [
+        ("x-b3-traceid", trace),
+        ("x-b3-spanid", span),
+        ("x-b3-sampled", "1"),
+    ];
     assert!(mesh.send(with("b3", &b3)).await.is_ok());
     let seen = mesh.seen("x-mock-key", "b3");
     assert!(seen.iter().all(|(_, s)| header(s, "x-b3-traceid") == trace));
     assert!(seen.iter().all(|(_, s)| header(s, "x-b3-sampled") == "1"));
     let spans: Vec<_> = seen.iter().map(|(_, s)| header(s, "x-b3-spanid")).collect();
-    assert!(spans[0] != spans[1] && !spans.contains(&span.to_owned()), "{spans:?}");
+    assert!(
+        spans[0] != spans[1] && !spans.contains(&span.to_owned()),
+        "{spans:?}"
+    );
     // None: one is begun, the same for both attempts.
     assert!(mesh.send(with("none", &[])).await.is_ok());
     let seen = mesh.seen("x-mock-key", "none");
-    let ids: Vec<_> = seen.iter().map(|(_, s)| header(s, "x-request-id")).collect();
+    let ids: Vec<_> = seen
+        .iter()
+        .map(|(_, s)| header(s, "x-request-id"))
+        .collect();
     assert_eq!((ids[0].len(), &ids[0]), (36, &ids[1]));
     let traces: Vec<_> = seen
         .iter()
-        .map(|(_, s)| header(s, "traceparent").split('-').nth(1).unwrap_or_default().to_owned())
+        .map(|(_, s)| {
+            header(s, "traceparent")
+                .split('-')
+                .nth(1)
+                .unwrap_or_default()
+                .to_owned()
+        })
         .collect();
     assert_eq!((traces[0].len(), &traces[0]), (32, &traces[1]));
 }
@@ -221,13 +283,17 @@ async fn upstreams_are_told_what_is_left_and_callers_may_only_shorten_it() {
     let mesh = Plan::routes(&quick_routes()).start().await;
     let left = |key: &str| -> Vec<u64> {
         let seen = mesh.seen("x-mock-key", key);
-        let left = seen.iter().map(|(_, s)| &s.headers["x-envoy-expected-rq-timeout-ms"]);
+        let left = seen
+            .iter()
+            .map(|(_, s)| &s.headers["x-envoy-expected-rq-timeout-ms"]);
         left.map(|v| v.to_str().unwrap().parse().unwrap()).collect()
     };
     let with = |key, value: &'static str| {
         let mut request = play(CHAT, "503,200", key);
         let value = http::HeaderValue::from_static(value);
-        request.headers_mut().insert("x-envoy-expected-rq-timeout-ms", value);
+        request
+            .headers_mut()
+            .insert("x-envoy-expected-rq-timeout-ms", value);
         request
     };
     for (key, request) in [
@@ -238,14 +304,27 @@ async fn upstreams_are_told_what_is_left_and_callers_may_only_shorten_it() {
         assert!(mesh.send(request).await.is_ok());
         let left = left(key);
         assert_eq!(left.len(), 2);
-        assert!(left.iter().all(|l| (250..=300).contains(l)), "{key}: {left:?}");
+        assert!(
+            left.iter().all(|l| (250..=300).contains(l)),
+            "{key}: {left:?}"
+        );
     }
     assert!(mesh.send(with("shorter", "120")).await.is_ok());
     let left = left("shorter");
-    assert!(left.len() == 2 && left[0] <= 120 && left[1] <= left[0], "{left:?}");
+    assert!(
+        left.len() == 2 && left[0] <= 120 && left[1] <= left[0],
+        "{left:?}"
+    );
     // And it is kept: nobody waits for longer than the caller.
-    let headers = [("x-mock-fault", "hang"), ("x-envoy-expected-rq-timeout-ms", "60")];
+    let headers = [
+        ("x-mock-fault", "hang"),
+        ("x-envoy-expected-rq-timeout-ms", "60"),
+    ];
     let (reply, summary) = mesh.tell(ask(CHAT, &headers)).await;
     assert_eq!((reply.status, summary.notes.attempts), (504, 1));
-    assert!(reply.took >= ms(55) && reply.took < ms(250), "{:?}", reply.took);
+    assert!(
+        reply.took >= ms(55) && reply.took < ms(250),
+        "{:?}",
+        reply.took
+    );
 }
