@@ -3,10 +3,13 @@
 use http::StatusCode;
 use llmesh::{
     base::time::Instant,
-    testing::upstream::{Answer, Upstream},
+    testing::upstream::{Answer, Fault, Upstream},
 };
 
-use crate::kit::{Caller, Mesh, Plan, ROUTES, RULES, V1, ask, ms, with};
+use crate::{
+    kit::{Caller, Mesh, Plan, ROUTES, RULES, V1, ask, ms, with},
+    support::Raw,
+};
 
 /// File 03 with a sweep every 200 ms and ejections of 600 ms.
 fn quick_rules() -> String {
@@ -143,7 +146,7 @@ async fn hanging_endpoints_are_ejected_and_a_callers_own_hurry_ejects_nothing() 
         .and("routes.yaml", &routes)
         .start()
         .await;
-    mesh.v1[0].set_script(Answer::fault(llmesh::testing::upstream::Fault::Hang));
+    mesh.v1[0].set_script(Answer::fault(Fault::Hang));
     for upstream in &mesh.v1[1..] {
         upstream.set_script(Answer::ok().with_delay(ms(15)));
     }
@@ -169,4 +172,45 @@ async fn hanging_endpoints_are_ejected_and_a_callers_own_hurry_ejects_nothing() 
         1
     );
     assert_eq!(mesh.of(V1, "upstream_rq_per_try_timeout").await, 5);
+}
+
+#[tokio::test]
+async fn a_callers_slow_upload_ejects_nothing_and_costs_no_attempt() {
+    let routes = with(
+        ROUTES,
+        &[
+            ("timeout: 60s", "timeout: 200ms"),
+            ("perTryTimeout: 20s", "perTryTimeout: 40ms"),
+        ],
+    );
+    let mesh = Plan::rules(&quick_rules()).and("routes.yaml", &routes).start().await;
+    let upload = async |mut raw: Raw, stall: Option<u64>| {
+        raw.write("POST /x HTTP/1.1\r\nhost: llm-service\r\nconnection: close\r\ncontent-length: 4\r\n\r\nab").await;
+        if let Some(stall) = stall {
+            tokio::time::sleep(ms(stall)).await;
+            raw.write("cd").await;
+        }
+        raw.rest().await
+    };
+    // Twice the per-try timeout: the clock of the attempt runs from the end of the upload.
+    let answer = upload(Raw::connect(mesh.addr()).await, Some(80)).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert_eq!(mesh.log.nth(0).await.notes.attempts, 1);
+    // Never: the route's timeout ends it, and it was not the upstream.
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..40 {
+        tasks.spawn(upload(Raw::connect(mesh.addr()).await, None));
+    }
+    for answer in tasks.join_all().await {
+        assert!(answer.starts_with("HTTP/1.1 504 "), "{answer}");
+    }
+    assert_eq!(mesh.of(V1, "outlier_detection.ejections_enforced_total").await, 0);
+    assert_eq!(mesh.of(V1, "upstream_rq_per_try_timeout").await, 0);
+    let clusters = mesh.page("/clusters").await.body;
+    let bad = |l: &&str| l.contains("::rq_error::") && !l.ends_with("::0");
+    assert_eq!(clusters.lines().find(bad), None);
+    // An upstream that hangs with the upload done is to blame as ever.
+    mesh.v1.iter().for_each(|u| u.set_script(Answer::fault(Fault::Hang)));
+    send(&mesh, 3).await;
+    assert!(mesh.of(V1, "upstream_rq_per_try_timeout").await >= 6);
 }

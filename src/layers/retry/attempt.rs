@@ -19,7 +19,7 @@ use crate::{
         ext::{Attempt, Deadline, Flag, GivenUp, Record, Tried, TryClock},
         time::{Instant, sleep},
     },
-    body::replay::Replay,
+    body::replay::{Lag, Replay},
     classify::Class,
 };
 
@@ -134,6 +134,8 @@ where
             given_up.set(None);
         }
         let Some(limit) = limit else {
+            let lag = Lag::of(request.extensions());
+            let request = request.map(|body| body.with_lag(lag));
             return self.inner.call(request).await.map_err(Into::into);
         };
         let clock = TryClock::start();
@@ -142,6 +144,8 @@ where
             .extensions_mut()
             .get_or_insert_default::<GivenUp>()
             .clone();
+        let lag = Lag::of(request.extensions());
+        let request = request.map(|body| body.with_lag(lag));
         // Set before the attempt is dropped: whoever watches it must know why.
         let expired = async {
             clock.expired(limit).await;
