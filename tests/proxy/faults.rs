@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 
 use crate::{
     kit::{CANARY, Caller, Mesh, Plan, ROUTES, RULES, V1, V2, ask, chunk, ms, play, stream, with},
-    support::{Raw, bind, until},
+    support::{Raw, bind, channel_body, until},
 };
 
 /// A service with one endpoint and no rules of its own.
@@ -232,8 +232,29 @@ async fn a_callers_mistake_never_counts_against_an_upstream() {
             }
         }
     }
-    let all = 3 * 3 * 8;
-    until(|| mesh.log.all().len() == all).await;
+    // And streams of HTTP/2 that are reset within their body.
+    let mut caller = Caller::http2(mesh.addr()).await;
+    for _ in 0..8 {
+        let (sender, body) = channel_body();
+        sender.send(Ok("ab".into())).await.unwrap();
+        sender.send(Err("changed my mind".into())).await.unwrap();
+        let request = Request::post("http://llm-service/x").body(body).unwrap();
+        assert!(caller.open(request).await.is_err());
+    }
+    until(|| mesh.log.len() == 3 * 3 * 8 + 8).await;
+    let mut kinds: Vec<_> = mesh
+        .log
+        .all()
+        .iter()
+        .map(|s| (s.status, s.notes.flags()))
+        .collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    let kinds: Vec<_> = kinds
+        .iter()
+        .map(|(status, flags)| (*status, &**flags))
+        .collect();
+    assert_eq!(kinds, [(0, "DC"), (400, "DPE"), (499, "DC")]);
     assert_eq!(mesh.requests_v1(), 0);
     let clusters = mesh.page("/clusters").await.body;
     assert!(

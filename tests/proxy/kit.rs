@@ -206,7 +206,7 @@ impl Mesh {
 
     /// Sends, and gives the summary too. Only for callers that are alone.
     pub async fn tell(&self, request: Request<Body>) -> (Reply, Summary) {
-        let before = self.log.all().len();
+        let before = self.log.len();
         let reply = self.send(request).await;
         (reply, self.log.nth(before).await)
     }
@@ -265,9 +265,19 @@ impl Log {
         self.0.lock().unwrap().clone()
     }
 
+    pub fn len(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+
+    /// The last summaries, at most this many.
+    pub fn last(&self, n: usize) -> Vec<Summary> {
+        let all = self.0.lock().unwrap();
+        all[all.len().saturating_sub(n)..].to_vec()
+    }
+
     /// The summary at this place, once it is there: it comes after the caller has the last byte.
     pub async fn nth(&self, n: usize) -> Summary {
-        until(|| self.0.lock().unwrap().len() > n).await;
+        until(|| self.len() > n).await;
         self.0.lock().unwrap()[n].clone()
     }
 }

@@ -20,13 +20,6 @@ fn quick_rules() -> String {
     with(RULES, &changes)
 }
 
-async fn start() -> Mesh {
-    Plan::rules(&quick_rules())
-        .and("routes.yaml", ROUTES)
-        .start()
-        .await
-}
-
 fn counts(mesh: &Mesh) -> Vec<u64> {
     mesh.v1.iter().map(Upstream::requests).collect()
 }
@@ -43,16 +36,19 @@ async fn send(mesh: &Mesh, n: usize) -> usize {
 
 #[tokio::test]
 async fn five_errors_eject_and_time_lets_back_in() {
-    let mesh = start().await;
+    let mesh = Plan::rules(&quick_rules())
+        .and("routes.yaml", ROUTES)
+        .start()
+        .await;
     let bad = &mesh.v1[1];
     bad.set_script(Answer::status(StatusCode::INTERNAL_SERVER_ERROR));
     let mut caller = Caller::http1(mesh.addr()).await;
-    let mut failed = 0;
+    let (mut failed, mut begin) = (0, Instant::now());
     while failed < 5 {
+        begin = Instant::now();
         let reply = caller.send(ask("/x", &[])).await;
         failed += usize::from(reply.status == 500);
     }
-    let ejected = Instant::now();
     assert_eq!(bad.requests(), 5);
     bad.set_script(Answer::ok());
     // Seen by all who look, and gone from the next pick on.
@@ -89,23 +85,23 @@ async fn five_errors_eject_and_time_lets_back_in() {
         1
     );
     assert_eq!(mesh.of(V1, "membership_healthy").await, 2);
-    assert_eq!(send(&mesh, 60).await, 0);
-    assert_eq!(bad.requests(), 5);
-    while bad.requests() == 5 {
+    // It gets nothing until the sweep after 600 ms.
+    while mesh.of(V1, "outlier_detection.ejections_active").await == 1 {
+        assert!(begin.elapsed() < ms(2500));
         assert!(caller.send(ask("/x", &[])).await.is_ok());
-        assert!(ejected.elapsed() < ms(2000));
-        tokio::time::sleep(ms(2)).await;
+        assert!(bad.requests() == 5 || begin.elapsed() >= ms(600));
     }
-    // At the sweep after 600 ms, and a few picks until it is drawn.
-    let out = ejected.elapsed();
-    assert!(out >= ms(595) && out < ms(900), "{out:?}");
-    assert_eq!(mesh.of(V1, "outlier_detection.ejections_active").await, 0);
+    assert!(begin.elapsed() >= ms(600), "{:?}", begin.elapsed());
+    while bad.requests() == 5 {
+        assert!(begin.elapsed() < ms(2500));
+        assert!(caller.send(ask("/x", &[])).await.is_ok());
+    }
 }
 
 #[tokio::test]
 async fn half_is_half_one_of_three() {
     for failing in [2, 3] {
-        let mesh = start().await;
+        let mesh = Plan::routes(ROUTES).start().await;
         let error = Answer::status(StatusCode::INTERNAL_SERVER_ERROR);
         for upstream in mesh.v1.iter().take(failing) {
             upstream.set_script(error.clone());
@@ -138,14 +134,11 @@ async fn hanging_endpoints_are_ejected_and_a_callers_own_hurry_ejects_nothing() 
     let routes = with(
         ROUTES,
         &[
-            ("timeout: 60s", "timeout: 2s"),
-            ("perTryTimeout: 20s", "perTryTimeout: 40ms"),
+            ("timeout: 60s", "timeout: 5s"),
+            ("perTryTimeout: 20s", "perTryTimeout: 120ms"),
         ],
     );
-    let mesh = Plan::rules(&quick_rules())
-        .and("routes.yaml", &routes)
-        .start()
-        .await;
+    let mesh = Plan::routes(&routes).start().await;
     mesh.v1[0].set_script(Answer::fault(Fault::Hang));
     for upstream in &mesh.v1[1..] {
         upstream.set_script(Answer::ok().with_delay(ms(15)));
@@ -171,7 +164,13 @@ async fn hanging_endpoints_are_ejected_and_a_callers_own_hurry_ejects_nothing() 
             .await,
         1
     );
-    assert_eq!(mesh.of(V1, "upstream_rq_per_try_timeout").await, 5);
+    // On a busy machine a good one may be late too, but not five times in a row.
+    assert!(mesh.of(V1, "upstream_rq_per_try_timeout").await >= 5);
+    let hung = mesh.v1[0].requests();
+    for _ in 0..10 {
+        assert!(caller.send(ask("/x", &[])).await.is_ok());
+    }
+    assert_eq!(mesh.v1[0].requests(), hung);
 }
 
 #[tokio::test]
@@ -179,11 +178,11 @@ async fn a_callers_slow_upload_ejects_nothing_and_costs_no_attempt() {
     let routes = with(
         ROUTES,
         &[
-            ("timeout: 60s", "timeout: 200ms"),
-            ("perTryTimeout: 20s", "perTryTimeout: 40ms"),
+            ("timeout: 60s", "timeout: 400ms"),
+            ("perTryTimeout: 20s", "perTryTimeout: 100ms"),
         ],
     );
-    let mesh = Plan::rules(&quick_rules()).and("routes.yaml", &routes).start().await;
+    let mesh = Plan::routes(&routes).start().await;
     let upload = async |mut raw: Raw, stall: Option<u64>| {
         raw.write("POST /x HTTP/1.1\r\nhost: llm-service\r\nconnection: close\r\ncontent-length: 4\r\n\r\nab").await;
         if let Some(stall) = stall {
@@ -193,7 +192,7 @@ async fn a_callers_slow_upload_ejects_nothing_and_costs_no_attempt() {
         raw.rest().await
     };
     // Twice the per-try timeout: the clock of the attempt runs from the end of the upload.
-    let answer = upload(Raw::connect(mesh.addr()).await, Some(80)).await;
+    let answer = upload(Raw::connect(mesh.addr()).await, Some(250)).await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     assert_eq!(mesh.log.nth(0).await.notes.attempts, 1);
     // Never: the route's timeout ends it, and it was not the upstream.
@@ -204,13 +203,19 @@ async fn a_callers_slow_upload_ejects_nothing_and_costs_no_attempt() {
     for answer in tasks.join_all().await {
         assert!(answer.starts_with("HTTP/1.1 504 "), "{answer}");
     }
-    assert_eq!(mesh.of(V1, "outlier_detection.ejections_enforced_total").await, 0);
+    assert_eq!(
+        mesh.of(V1, "outlier_detection.ejections_enforced_total")
+            .await,
+        0
+    );
     assert_eq!(mesh.of(V1, "upstream_rq_per_try_timeout").await, 0);
     let clusters = mesh.page("/clusters").await.body;
     let bad = |l: &&str| l.contains("::rq_error::") && !l.ends_with("::0");
     assert_eq!(clusters.lines().find(bad), None);
     // An upstream that hangs with the upload done is to blame as ever.
-    mesh.v1.iter().for_each(|u| u.set_script(Answer::fault(Fault::Hang)));
+    mesh.v1
+        .iter()
+        .for_each(|u| u.set_script(Answer::fault(Fault::Hang)));
     send(&mesh, 3).await;
     assert!(mesh.of(V1, "upstream_rq_per_try_timeout").await >= 6);
 }

@@ -15,7 +15,10 @@ use super::{
     Params, ResponseFuture,
     attempt::{Call, Shared, stamp},
 };
-use crate::{base::BoxError, body::replay::{Lag, Replay}};
+use crate::{
+    base::BoxError,
+    body::replay::{Lag, Replay},
+};
 
 /// Sends requests again as its [`Params`] say. See the [module](super).
 #[derive(Clone, Debug)]
