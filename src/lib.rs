@@ -1,4 +1,73 @@
-//! llmesh: the service mesh for AI traffic as a library.
+//! The service mesh for AI traffic as a library: composable tower layers, the Istio resources a team already has, and one
+//! proxy made of the same parts.
+//!
+//! A generic mesh does not know that a 429 may be pacing or an empty account, that a 200 may carry an error, or that a
+//! retry costs money. These layers do, and are exact about the rest: one deadline over all attempts, permits that last
+//! as long as the stream, outcomes decided when the body ends.
+//!
+//! # One layer
+//!
+//! Every mechanism has the same four names (`Params`, the layer, the service, its future) and wraps any
+//! `Service<http::Request<B>>`:
+//!
+//! ```
+//! use std::{convert::Infallible, time::Duration};
+//!
+//! use bytes::Bytes;
+//! use http::{Request, Response};
+//! use http_body_util::Full;
+//! use llmesh::{
+//!     deadline::{self, DeadlineLayer},
+//!     retry::{self, RetryLayer},
+//! };
+//! use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), llmesh::base::BoxError> {
+//! let upstream = service_fn(|_| async { Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("hello"))) });
+//! let mut service = ServiceBuilder::new()
+//!     .layer(DeadlineLayer::new(deadline::Params::default().with_timeout(Duration::from_secs(30))))
+//!     .layer(RetryLayer::new(retry::Params::default().with_retries(3)))
+//!     .service(upstream);
+//! let response = service.ready().await?.call(Request::new(Full::<Bytes>::from("{}"))).await?;
+//! assert_eq!(response.status(), 200);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | room | what |
+//! |---|---|
+//! | [`deadline`] | one limit over all attempts and the whole body; told to the upstream, shortened by the caller |
+//! | [`retry`] | Envoy's conditions and LLM verdicts, hints, back-off, budgets, replayable bodies |
+//! | [`breaker`] | a circuit breaker: consecutive failures or a failure rate |
+//! | [`outlier`] | Istio's `outlierDetection` |
+//! | [`balance`] | an endpoint per attempt: random, round robin, least request, peak EWMA, consistent hash |
+//! | [`route`] | Istio's HTTP matches, weighted destinations, rewrites, redirects |
+//! | [`trace`] | W3C and B3 context in and out, a span id per attempt |
+//! | [`limit`] | ceilings whose permits last to the body's end |
+//! | [`respond`] | errors to responses, with Envoy's statuses, bodies and flags |
+//! | [`metrics`] | one summary per request at its real end: access log, standard metrics |
+//! | [`classify`] | what an attempt came to, decided once |
+//!
+//! # All of them
+//!
+//! [`stack`] has the canonical order and what depends on it. With feature `config`, `config::load` reads
+//! VirtualServices, DestinationRules, ServiceEntries and their kin into a [`model`]; with feature `proxy`,
+//! `proxy::Proxy` serves one, and the `llmesh` binary is its command line.
+//!
+//! # Features
+//!
+//! | feature | buys |
+//! |---|---|
+//! | `llm` (default) | classification of LLM provider answers, and the composed stacks |
+//! | `metrics` | standard metrics over the `metrics` facade |
+//! | `otel` | trace formats as `opentelemetry` propagators |
+//! | `config` | Istio and Kubernetes YAML to parameters, with diagnostics |
+//! | `mesh` | a mesh at work inside a process: pools, discovery, hot reload |
+//! | `proxy` | the proxy and the command line |
+//! | `test-util` | a scripted LLM upstream, scripted bodies, a probe for the tower contract |
+//!
+//! A feature adds to what there is; it never changes what another does.
 
 pub mod base;
 pub mod body;
@@ -10,9 +79,12 @@ pub mod config;
 pub mod layers;
 #[cfg(feature = "llm")]
 pub mod llm;
+#[cfg(feature = "mesh")]
+pub mod mesh;
 pub mod model;
 #[cfg(feature = "proxy")]
 pub mod proxy;
+#[cfg(feature = "llm")]
 pub mod stack;
 #[cfg(feature = "test-util")]
 pub mod testing;

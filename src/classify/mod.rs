@@ -55,7 +55,7 @@ pub struct Class {
     pub status_only: bool,
 }
 
-/// The verdict on one attempt: the classes of `spec` section 1 of the provider error taxonomy.
+/// The verdict on one attempt, in words that hold for every provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Outcome {

@@ -17,8 +17,7 @@ pub fn run(args: &CheckArgs) -> ExitCode {
         Ok(sources) => sources,
         Err(error) => return cannot_run(format_args!("llmesh: {error}")),
     };
-    let mut options = config::Options::default();
-    options.strict = args.strict;
+    let options = config::Options::default().with_strict(args.strict);
     let loaded = config::load(&sources, &options);
     let tally = Tally::of(&loaded.diagnostics, sources.len());
     match args.output {

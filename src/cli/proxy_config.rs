@@ -128,7 +128,10 @@ fn routes(dump: &Value) -> String {
 }
 
 fn origin(of: &Value) -> String {
-    text(&of["metadata"]["filter_metadata"]["istio"]["config"])
+    match text(&of["metadata"]["filter_metadata"]["istio"]["config"]) {
+        none if none.is_empty() => "-".to_owned(),
+        some => some,
+    }
 }
 
 fn domains(host: &Value) -> String {

@@ -1,6 +1,9 @@
 //! What kind of resource a document is, and which reader takes it.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use super::{
     decode::{Cx, Field, Object, nearest},
@@ -27,7 +30,9 @@ pub(super) struct Resources {
     pub(super) templates: Vec<k8s::PodTemplate>,
     pub(super) slices: Vec<k8s::Slice>,
     /// Namespaces that resources name.
-    pub(super) namespaces: std::collections::BTreeSet<String>,
+    pub(super) namespaces: BTreeSet<String>,
+    /// Where each resource was first given, by `Kind/namespace/name`.
+    seen: HashMap<String, Place>,
     /// Whether some document could not be read at all, so that others may miss what it defines.
     pub(super) incomplete: bool,
 }
@@ -155,6 +160,9 @@ impl Reader<'_> {
                 .to_owned(),
         });
         let field = field.with_origin(origin);
+        if self.repeated(&field, out) {
+            return;
+        }
         let (group, version) = version.rsplit_once('/').unwrap_or(("", version));
         if let Some((_, kinds)) = ISTIO.iter().find(|(name, _)| *name == group) {
             self.istio(&field, kinds, version, out);
@@ -164,6 +172,33 @@ impl Reader<'_> {
         if let Some(namespace) = namespace {
             out.namespaces.insert(namespace.to_owned());
         }
+    }
+
+    /// Whether a resource of this kind and name was read before: the first one wins, an overlay's before all others.
+    fn repeated(&self, field: &Field<'_>, out: &mut Resources) -> bool {
+        let origin = field.origin();
+        if origin.name.is_empty() {
+            return false;
+        }
+        let Some(first) = out.seen.get(&origin.id()) else {
+            out.seen.insert(origin.id(), field.place());
+            return false;
+        };
+        let message = format!("already given as {first}: this one has no effect");
+        if first.origin.overlay && !origin.overlay {
+            field.note(
+                "resource-overlaid",
+                message,
+                "it comes back when the overlay is removed",
+            );
+        } else {
+            field.warn(
+                "duplicate-resource",
+                message,
+                "keep one of the two, or rename one",
+            );
+        }
+        true
     }
 
     /// A document without `apiVersion` or `kind`.

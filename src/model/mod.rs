@@ -70,7 +70,7 @@ pub struct Cluster {
     pub outlier: Option<outlier::Params>,
     /// Connections and ceilings.
     pub pool: Pool,
-    /// Where it was defined, for people.
+    /// The DestinationRule that shapes it (`kind/namespace/name`), for people; empty where there is none.
     pub origin: String,
 }
 

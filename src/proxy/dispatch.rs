@@ -5,11 +5,11 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{HeaderValue, Request, Response, header::HOST};
+use http::{Request, Response};
 use tower::Service;
 
 use super::{BoxFuture, reload::Reloader, state::ServerState};
-use crate::{base::BoxError, body::Body};
+use crate::{base::BoxError, body::Body, mesh::sanitize_outbound};
 
 /// Serves each request from the snapshot that is in force when it comes.
 #[derive(Clone, Debug)]
@@ -37,25 +37,13 @@ impl Service<Request<Body>> for Dispatch {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
         self.state.downstream.total.inc();
         self.state.active.inc();
-        take_host_from_target(&mut request);
+        let (mut head, body) = request.into_parts();
+        sanitize_outbound(&mut head);
+        let request = Request::from_parts(head, body);
         let snapshot = self.reloader.snapshot();
         Box::pin(async move { snapshot.serve(request).await })
-    }
-}
-
-/// Makes the target's host, if it names one, the `Host` (RFC 9112 section 3.2.2, RFC 9113 section 8.3.1): a request must
-/// not be routed by one name and arrive under another.
-fn take_host_from_target(request: &mut Request<Body>) {
-    let Some(authority) = request.uri().authority() else {
-        return;
-    };
-    let text = authority.as_str();
-    let host = text.rsplit_once('@').map_or(text, |(_, host)| host);
-    // An authority has no character that a field value must not have.
-    if let Ok(host) = HeaderValue::from_str(host) {
-        request.headers_mut().insert(HOST, host);
     }
 }

@@ -1,9 +1,9 @@
 //! Floor 3: the layers in their canonical order.
 //!
 //! ```text
-//! shell      METRICS ▸ RESPOND ▸ TRACE             one summary a request; errors become responses; context in
+//! shell      TRACE ▸ METRICS ▸ RESPOND             context in; one summary a request; errors become responses
 //! dispatch   ROUTE                                 virtual host, route, weighted cluster drawn once
-//! route      DEADLINE ▸ RETRY                      per weighted destination [seam]
+//! route      SERVED ▸ DEADLINE ▸ RETRY             per weighted destination [seam]
 //!  attempt     TRACE inject ▸ DEADLINE propagate   own span id, what is left of the time
 //! cluster    CONCURRENCY ▸ BALANCE                 ceilings, then an endpoint, avoiding those tried [seam]
 //! endpoint   COUNT ▸ CLASSIFY ▸ pool               one class an attempt, read by all above
@@ -11,6 +11,7 @@
 //!
 //! Order matters:
 //!
+//! - TRACE stands outermost, so that the access log has the request id that it made.
 //! - METRICS stands outside RESPOND, so that the summary has the status that the caller got.
 //! - One DEADLINE spans all attempts, waits and the response body; RETRY therefore stands inside it.
 //! - The cluster is drawn before RETRY, so attempts change the endpoint and never the version.
@@ -23,7 +24,7 @@ mod cluster;
 mod count;
 mod outbound;
 mod route;
-mod timed;
+mod served;
 
 use http::{Request, Response};
 use tower::util::BoxCloneSyncService;
@@ -35,6 +36,7 @@ pub use self::{
     count::{Count, CountLayer, Counters},
     outbound::{Outbound, outbound},
     route::{missing, route},
+    served::{Served, ServedLayer},
 };
 
 /// A stack behind a seam.

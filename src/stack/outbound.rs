@@ -16,7 +16,7 @@ use crate::{
 /// The outbound side, ready for a server.
 pub type Outbound = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
 
-/// Wraps the dispatcher: summary and metrics outermost, then errors to responses, then trace context.
+/// Wraps the dispatcher: trace context outermost, then the summary, then errors to responses.
 pub fn outbound<S>(
     dispatch: S,
     reports: Vec<Arc<dyn Report>>,
@@ -33,9 +33,9 @@ where
 {
     let stack = ServiceBuilder::new()
         .map_response(|response: Response<_>| response.map(Body::new))
+        .layer(TraceLayer::new(trace).with_rng(rng.clone()))
         .layer(MetricsLayer::new(reports))
         .layer(RespondLayer::default())
-        .layer(TraceLayer::new(trace).with_rng(rng.clone()))
         .map_request(|request: Request<_>| request.map(Body::new))
         .service(dispatch);
     BoxCloneSyncService::new(stack)

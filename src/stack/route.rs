@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{Request, Response};
 use tower::{ServiceBuilder, service_fn, util::BoxCloneSyncService};
 
-use super::{Boxed, Cluster, timed::TimedLayer};
+use super::{Boxed, Cluster, served::ServedLayer};
 use crate::{
     base::{BoxError, Error, Kind, SharedRng},
     body::{Body, replay::Replay},
@@ -25,8 +25,8 @@ pub fn route(forward: &Forward, cluster: &Cluster, inner: Boxed, rng: &SharedRng
     let deadline = DeadlineLayer::new(forward.deadline.clone())
         .with_stats(Arc::clone(&cluster.deadline_stats));
     let stack = ServiceBuilder::new()
-        .layer(TimedLayer)
         .map_response(|response: Response<_>| response.map(Body::new))
+        .layer(ServedLayer)
         .layer(deadline)
         .layer(retry)
         .layer(InjectLayer::new().with_rng(rng.clone()))

@@ -4,7 +4,6 @@
     unreachable_pub,
     reason = "in helpers of tests too, a panic is how a test fails"
 )]
-#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod admin;
 mod discovery;

@@ -20,8 +20,9 @@ fn floor(room: &str) -> Option<u8> {
         "layers" => 2,
         "model" | "stack" => 3,
         "config" | "client" => 4,
-        "proxy" => 5,
-        "cli" => 6,
+        "mesh" => 5,
+        "proxy" => 6,
+        "cli" => 7,
         _ => return None,
     })
 }

@@ -55,7 +55,7 @@ impl<'a> Object<'a> {
     pub(in crate::config) fn raw(&self, name: &'static str) -> Option<Field<'a>> {
         self.asked.borrow_mut().push(name);
         let (key, node) = self.entries.iter().find(|(key, _)| key.text == name)?;
-        Some(self.field.child(Name::Key(&key.text), node))
+        Some(self.field.entry(key, node))
     }
 
     /// A field; null is reported and counts as absent.
@@ -92,7 +92,7 @@ impl<'a> Object<'a> {
         self.get(name)?.bool()
     }
 
-    pub(in crate::config) fn object(&self, name: &'static str) -> Option<Object<'a>> {
+    pub(in crate::config) fn object(&self, name: &'static str) -> Option<Self> {
         self.get(name)?.object()
     }
 

@@ -8,7 +8,7 @@ use super::{Document, Key, Node, Problem, Value};
 use crate::config::scalar;
 
 /// The most values of one file.
-const MAX_NODES: usize = 2_000_000;
+const MAX_NODES: usize = 1_000_000;
 /// The most values that aliases may add to one document.
 const MAX_ALIASED: usize = 200_000;
 const TOO_DEEP: &str = "no Istio or Kubernetes resource is nested that deep";

@@ -7,6 +7,8 @@ mod builder;
 
 use builder::Builder;
 
+use super::scalar;
+
 /// The largest file that is read, in bytes.
 pub(super) const MAX_BYTES: usize = 16 << 20;
 /// A value and where it begins.
@@ -72,7 +74,10 @@ impl Value {
             Self::Bool(b) => format!("the boolean {b}"),
             Self::Int(i) => format!("the integer {i}"),
             Self::Float(f) => format!("the number {f}"),
-            Self::Str(s) if s.chars().count() <= 40 => format!("the string {s:?}"),
+            // Free text may be a secret in the wrong place; what looks like a number or boolean helps to see the quotes.
+            Self::Str(s) if s.len() <= 20 && !matches!(scalar::resolve(s), Self::Str(_)) => {
+                format!("the string {s:?}")
+            }
             Self::Str(_) => "a string".to_owned(),
             Self::Seq(_) => "a list".to_owned(),
             Self::Map(_) => "a mapping".to_owned(),
@@ -106,17 +111,18 @@ pub(super) fn parse(text: &str) -> Vec<Document> {
 /// Cuts at lines that begin with `---`, which YAML forbids anywhere but between documents.
 fn chunks(text: &str) -> Vec<Chunk<'_>> {
     let mut chunks = Vec::new();
-    let (mut start, mut first_line, mut at) = (0, 0, 0);
+    let (mut start, mut first_line, mut at, mut content) = (0, 0, 0, false);
     for (number, line) in (0..).zip(text.split_inclusive('\n')) {
         let marker = line
             .strip_prefix("---")
             .is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']));
         // Directives (`%YAML 1.2`) belong to the document that the marker begins.
-        if marker && has_content(&text[start..at]) {
+        if marker && content {
             let text = &text[start..at];
             chunks.push(Chunk { text, first_line });
-            (start, first_line) = (at, number);
+            (start, first_line, content) = (at, number, false);
         }
+        content |= has_content(line);
         at += line.len();
     }
     let text = &text[start..];
@@ -124,12 +130,10 @@ fn chunks(text: &str) -> Vec<Chunk<'_>> {
     chunks
 }
 
-/// Whether there is more than blanks, comments, directives and markers.
-fn has_content(text: &str) -> bool {
-    text.lines().any(|line| {
-        let line = line.trim();
-        !(line.is_empty() || line.starts_with(['#', '%']) || line == "---" || line == "...")
-    })
+/// Whether a line is more than blanks, a comment, a directive or a marker.
+fn has_content(line: &str) -> bool {
+    let line = line.trim();
+    !(line.is_empty() || line.starts_with(['#', '%']) || line == "---" || line == "...")
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! `http[]` of a VirtualService: one rule.
 
+use std::time::Duration;
+
 use super::{
     headers,
     http_match::{self, MatchRule},
@@ -16,6 +18,27 @@ use crate::{
 };
 
 type Default<'a> = &'a retry::params::Params;
+
+/// The names of gRPC status codes, from 0.
+const GRPC_STATUS: [&str; 17] = [
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+];
 
 /// Reads one rule.
 pub(super) fn read(field: &Field<'_>, default_retry: Default<'_>) -> Option<Rule> {
@@ -142,8 +165,8 @@ fn check_fault(fault: &Object<'_>) {
         } else if part.one_of(&["httpStatus", "grpcStatus"]) == Some("httpStatus") {
             part.get("httpStatus")
                 .and_then(|status| status.int(200, 600));
-        } else {
-            part.str("grpcStatus");
+        } else if let Some(status) = part.get("grpcStatus") {
+            status.word(&GRPC_STATUS.map(|name| (name, ())));
         }
     }
 }
@@ -152,56 +175,64 @@ fn forward(object: &Object<'_>, default_retry: Default<'_>) -> Option<RuleAction
     let list = object.get("route")?;
     let items = list.list();
     let mut destinations: Vec<_> = items.iter().filter_map(destination).collect();
+    let complete = !items.is_empty() && destinations.len() == items.len();
     if items.is_empty() {
         list.error("no-destination", "`route` has no destination", "");
-    } else if items.len() > 1 && destinations.iter().all(|(d, _)| d.weight == 0) {
+    } else if complete && items.len() > 1 && destinations.iter().all(|(d, _)| d.weight == 0) {
+        let message = "the weights of all destinations are 0";
         let hint = "give each its share; the shares need not sum to 100";
-        list.error(
-            "zero-weights",
-            "the weights of all destinations are 0",
-            hint,
-        );
-    }
-    let complete = !items.is_empty() && destinations.len() == items.len();
-    if let [(only, _)] = destinations.as_mut_slice() {
-        // Its weight does not matter, absent or 0 included.
-        only.weight = only.weight.max(1);
+        list.error("zero-weights", message, hint);
     }
     let timeout = timeout(object);
-    let mut retry = match object.get("retries") {
-        Some(field) => retries::read(&field, default_retry)?,
-        None => default_retry.clone(),
-    };
-    if let (Some(total), Some(per_try)) = (timeout, retry.per_try_timeout)
-        && per_try >= total
-    {
-        if let Some(field) = object.get("retries").and_then(|r| r.step("perTryTimeout")) {
-            field.warn(
-                "try-timeout-without-effect",
-                "it is not shorter than the rule's `timeout` and is ignored, as by Envoy",
-                "make it shorter than `timeout`",
-            );
-        }
-        retry.per_try_timeout = None;
-    }
+    let retry = retry(object, timeout, default_retry);
     let mut rewrite = rewrite::rewrite(object);
-    let (headers, authority) = headers::read(object);
-    let authority = authority.or_else(|| destinations.iter_mut().find_map(|(_, a)| a.take()));
+    let (headers, mut authority) = headers::read(object);
+    if let [(only, own)] = destinations.as_mut_slice() {
+        // Its weight does not matter, absent or 0 included.
+        only.weight = only.weight.max(1);
+        authority = authority.or_else(|| own.take());
+    } else if destinations.iter().any(|(_, own)| own.is_some()) {
+        let message = "a new `host` for one of several destinations is valid but not in force in llmesh: the caller's is kept";
+        let hint = "use `rewrite.authority`, for all of them";
+        list.warn("not-in-force", message, hint);
+    }
     if let Some(authority) = authority {
         rewrite.get_or_insert_default().authority = Some(authority);
     }
-    complete.then(|| {
-        RuleAction::Forward(Box::new(ForwardRule {
-            destinations: destinations.into_iter().map(|(d, _)| d).collect(),
-            timeout,
-            retry,
-            rewrite,
-            headers,
-        }))
-    })
+    let rule = ForwardRule {
+        destinations: destinations.into_iter().map(|(d, _)| d).collect(),
+        timeout,
+        retry: retry?,
+        rewrite,
+        headers,
+    };
+    complete.then(|| RuleAction::Forward(Box::new(rule)))
 }
 
-fn timeout(object: &Object<'_>) -> Option<std::time::Duration> {
+/// The retry policy. A per-try timeout that is no shorter than the whole one is dropped, as by Envoy.
+fn retry(
+    object: &Object<'_>,
+    timeout: Option<Duration>,
+    default: Default<'_>,
+) -> Option<retry::params::Params> {
+    let Some(field) = object.get("retries") else {
+        return Some(default.clone());
+    };
+    let mut retry = retries::read(&field, default)?;
+    if let (Some(total), Some(per_try)) = (timeout, retry.per_try_timeout)
+        && per_try >= total
+    {
+        retry.per_try_timeout = None;
+        field.step("perTryTimeout").unwrap_or(field).warn(
+            "try-timeout-without-effect",
+            "it is not shorter than the rule's `timeout` and is ignored, as by Envoy",
+            "make it shorter than `timeout`",
+        );
+    }
+    Some(retry)
+}
+
+fn timeout(object: &Object<'_>) -> Option<Duration> {
     let field = object.get("timeout")?;
     let timeout = field.duration(Least::Zero)?;
     if timeout.is_zero() {

@@ -23,7 +23,7 @@ pub(in crate::config) struct TrafficPolicy {
     pub(in crate::config) balance: Option<Balance>,
     pub(in crate::config) pool: Option<PoolBlock>,
     pub(in crate::config) outlier: Option<OutlierBlock>,
-    pub(in crate::config) ports: Vec<(u16, TrafficPolicy)>,
+    pub(in crate::config) ports: Vec<(u16, Self)>,
 }
 
 /// How an endpoint is chosen.

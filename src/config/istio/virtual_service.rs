@@ -139,17 +139,16 @@ fn hosts(spec: &Object<'_>) -> Vec<(String, Place)> {
         }
         hosts.push((host, field.place()));
     }
-    if hosts.is_empty() && spec.raw("hosts").is_none() {
-        spec.field().error(
+    match spec.raw("hosts") {
+        None => spec.field().error(
             "no-hosts",
             "`hosts` is missing",
             "name the hosts whose traffic it routes; one without hosts is a delegate, and delegates are not in force in llmesh",
-        );
-    } else if spec
-        .raw("hosts")
-        .is_some_and(|h| h.is_null() || h.list().is_empty())
-    {
-        spec.field().error("no-hosts", "`hosts` is empty", "");
+        ),
+        Some(field) if field.is_null() || field.is_empty_list() => {
+            field.error("no-hosts", "`hosts` is empty", "");
+        }
+        Some(_) => {}
     }
     hosts
 }

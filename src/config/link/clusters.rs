@@ -37,7 +37,10 @@ impl Linker<'_> {
                     .flatten();
                 for subset in std::iter::once(None).chain(subsets.map(Some)) {
                     let effective = effective(merged, subset, port.number);
-                    let cluster = cluster(host, service, port, subset, &effective);
+                    let mut cluster = cluster(host, service, port, subset, &effective);
+                    if let (None, Some(merged)) = (subset, merged) {
+                        cluster.origin = merged.first.place.origin.id();
+                    }
                     if index == 0 {
                         self.check_ejection(&cluster, &effective);
                         self.check_endpoints(&cluster, service, subset);
@@ -171,9 +174,7 @@ fn cluster(
         PortProtocol::Other => Protocol::Http1,
     };
     cluster.pool.protocol = effective.pool.and_then(|p| p.protocol).unwrap_or(of_port);
-    cluster.origin = subset.map_or_else(
-        || service.place.origin.id(),
-        |subset| subset.place.origin.id(),
-    );
+    // The DestinationRule that shapes it, where there is one.
+    cluster.origin = subset.map_or_else(String::new, |subset| subset.place.origin.id());
     cluster
 }

@@ -112,18 +112,24 @@ impl Registry {
         self.services.insert(host, known);
     }
 
-    fn add_entry(
+    fn add_entry<'r>(
         &mut self,
         host: &str,
         place: &Place,
-        entry: &ServiceEntry,
-        sources: &Sources<'_>,
+        entry: &'r ServiceEntry,
+        sources: &Sources<'r>,
         report: &Report,
     ) {
         let known = self
             .services
             .entry(host.to_owned())
             .or_insert_with(|| Known::new(&entry.origin.namespace, place.clone()));
+        if known.place.origin.overlay && !entry.origin.overlay {
+            let message = format!("{host} is taken over by {}", known.place);
+            let hint = "it comes back when the overlay is removed";
+            report.note(place, "resource-overlaid", message, hint);
+            return;
+        }
         if known
             .resolution
             .is_some_and(|other| other != entry.resolution)
@@ -146,32 +152,18 @@ impl Registry {
             if !known.ports.iter().any(|p| p.number == port.number) {
                 known.ports.push(port.clone());
             }
-            let found: Vec<_> = match &entry.selector {
-                Some(selector) => sources
-                    .selected(&entry.origin.namespace, selector)
-                    .map(|workload| endpoint(workload, port))
-                    .collect(),
-                None => entry.endpoints.iter().map(|w| endpoint(w, port)).collect(),
-            };
-            let dns = matches!(
-                entry.resolution,
-                Resolution::Dns | Resolution::DnsRoundRobin
-            );
-            let known = known.endpoints.entry(port.number).or_default();
-            if found.is_empty() && dns && entry.selector.is_none() {
-                if host.starts_with('*') {
-                    let message = "a wildcard cannot be resolved";
-                    report.error(
-                        place,
-                        "wildcard-dns",
-                        message,
-                        "give `endpoints`, or resolution NONE",
-                    );
-                } else {
-                    known.push(Endpoint::new(host, port.target.unwrap_or(port.number)));
-                }
-            }
-            known.extend(found);
+            let found = sources.of_entry(host, entry, port);
+            let all = known.endpoints.entry(port.number).or_default();
+            all.extend(found);
+        }
+        let dns = matches!(
+            entry.resolution,
+            Resolution::Dns | Resolution::DnsRoundRobin
+        );
+        if dns && host.starts_with('*') && entry.endpoints.is_empty() && entry.selector.is_none() {
+            let message = "a wildcard cannot be resolved";
+            let hint = "give `endpoints`, or resolution NONE";
+            report.error(place, "wildcard-dns", message, hint);
         }
     }
 }
@@ -227,6 +219,21 @@ impl<'r> Sources<'r> {
         let all = self.workloads.get(namespace).cloned().unwrap_or_default();
         all.into_iter()
             .filter(move |workload| contains(&workload.labels, selector))
+    }
+
+    /// The endpoints of a ServiceEntry's port; under DNS without any, the host itself.
+    fn of_entry(&self, host: &str, entry: &'r ServiceEntry, port: &ServicePort) -> Vec<Endpoint> {
+        let namespace = entry.origin.namespace.as_str();
+        match (&entry.selector, entry.resolution) {
+            (Some(selector), _) => self
+                .selected(namespace, selector)
+                .map(|workload| endpoint(workload, port))
+                .collect(),
+            (None, Resolution::Dns | Resolution::DnsRoundRobin) if entry.endpoints.is_empty() => {
+                vec![Endpoint::new(host, port.target.unwrap_or(port.number))]
+            }
+            _ => entry.endpoints.iter().map(|w| endpoint(w, port)).collect(),
+        }
     }
 
     fn of_service(&self, service: &'r Service, port: &ServicePort) -> Vec<Endpoint> {

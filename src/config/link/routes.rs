@@ -102,8 +102,10 @@ impl Linker<'_> {
             weight: destination.weight,
             headers: destination.headers.clone(),
         });
-        let mut deadline = deadline::params::Params::default();
-        deadline.timeout = rule.timeout;
+        let deadline = deadline::params::Params {
+            timeout: rule.timeout,
+            ..deadline::params::Params::default()
+        };
         Forward {
             destinations: destinations.collect(),
             deadline,

@@ -96,7 +96,7 @@ impl Admin {
         }
     }
 
-    fn collect(&self, query: &str) -> Result<Vec<stats::Stat>, Response<Body>> {
+    fn collect(&self, query: &str) -> Result<Vec<stats::Stat>, String> {
         let mut all = collect::all(&self.reloader, &self.state);
         if has(query, "usedonly") {
             all.retain(|s| s.value() > 0);
@@ -106,12 +106,7 @@ impl Admin {
             let regex = regex::RegexBuilder::new(&filter)
                 .size_limit(1 << 20)
                 .build()
-                .map_err(|e| {
-                    text(
-                        StatusCode::BAD_REQUEST,
-                        format!("filter is no regular expression: {e}\n"),
-                    )
-                })?;
+                .map_err(|e| format!("filter is no regular expression: {e}\n"))?;
             all.retain(|s| regex.is_match(&s.path()));
         }
         Ok(all)
@@ -122,10 +117,10 @@ impl Admin {
             Some("prometheus") => self.prometheus(query),
             Some("json") => self
                 .collect(query)
-                .map_or_else(|e| e, |all| json(&stats::to_json(&all))),
+                .map_or_else(bad, |all| json(&stats::to_json(&all))),
             None | Some("text") => self
                 .collect(query)
-                .map_or_else(|e| e, |all| text(StatusCode::OK, stats::text(&all))),
+                .map_or_else(bad, |all| text(StatusCode::OK, stats::text(&all))),
             Some(_) => text(
                 StatusCode::BAD_REQUEST,
                 "format is text, json or prometheus\n",
@@ -143,7 +138,7 @@ impl Admin {
                 response.headers_mut().insert(header::CONTENT_TYPE, kind);
                 response
             }
-            Err(response) => response,
+            Err(why) => bad(why),
         }
     }
 }
@@ -183,6 +178,10 @@ fn text(status: StatusCode, body: impl Into<String>) -> Response<Body> {
         HeaderValue::from_static("no-cache, max-age=0"),
     );
     response
+}
+
+fn bad(why: String) -> Response<Body> {
+    text(StatusCode::BAD_REQUEST, why)
 }
 
 fn json(value: &serde_json::Value) -> Response<Body> {

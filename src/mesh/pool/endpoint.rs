@@ -14,7 +14,7 @@ use tokio::runtime::Handle;
 use super::{Limits, error::DialFailure, http1, http2};
 use crate::{
     base::{Kind, error::ConnectFailure, time::Instant},
-    proxy::connect::{BoxIo, Connect, Dial},
+    mesh::connect::{BoxIo, Connect, Dial},
 };
 
 pub(super) struct Endpoint {

@@ -10,7 +10,7 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::endpoint::Endpoint;
-use crate::proxy::connect::BoxIo;
+use crate::mesh::connect::BoxIo;
 
 /// A connection's place under the ceiling: taken before the dial, given back when the socket is closed.
 pub(super) struct Place {

@@ -1,0 +1,78 @@
+//! What a caller may not decide: taken off before anything reads the request.
+//!
+//! As on a default Istio sidecar no caller counts as internal: timeouts and retries come from the mesh's resources, not
+//! from `x-envoy-*` request headers. `x-envoy-expected-rq-timeout-ms` and `grpc-timeout` stay: they may only shorten.
+
+use http::{HeaderName, HeaderValue, header::HOST, request::Parts};
+
+const NOT_FROM_CALLERS: [HeaderName; 15] = [
+    HeaderName::from_static("x-envoy-force-trace"),
+    HeaderName::from_static("x-envoy-hedge-on-per-try-timeout"),
+    HeaderName::from_static("x-envoy-internal"),
+    HeaderName::from_static("x-envoy-ip-tags"),
+    HeaderName::from_static("x-envoy-max-retries"),
+    HeaderName::from_static("x-envoy-original-path"),
+    HeaderName::from_static("x-envoy-retriable-header-names"),
+    HeaderName::from_static("x-envoy-retriable-status-codes"),
+    HeaderName::from_static("x-envoy-retry-grpc-on"),
+    HeaderName::from_static("x-envoy-retry-on"),
+    HeaderName::from_static("x-envoy-upstream-alt-stat-name"),
+    HeaderName::from_static("x-envoy-upstream-rq-per-try-timeout-ms"),
+    HeaderName::from_static("x-envoy-upstream-rq-timeout-alt-response"),
+    HeaderName::from_static("x-envoy-upstream-rq-timeout-ms"),
+    HeaderName::from_static("x-forwarded-client-cert"),
+];
+
+/// Cleans a request that came in on the outbound side.
+///
+/// An absolute-form target decides over `Host` (RFC 9112 section 3.2.2), so that routing and the upstream see the same
+/// one.
+pub fn outbound(head: &mut Parts) {
+    for name in &NOT_FROM_CALLERS {
+        head.headers.remove(name);
+    }
+    let host = head.uri.authority().map(|authority| {
+        let text = authority.as_str();
+        // A user and password in the target are not part of the host.
+        let host = text.rsplit_once('@').map_or(text, |(_, host)| host);
+        HeaderValue::from_str(host)
+    });
+    if let Some(Ok(host)) = host {
+        head.headers.insert(HOST, host);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    #[test]
+    fn overrides_are_taken_off_and_the_target_decides_over_host() {
+        let request = Request::get("http://user:secret@llm-service/chat")
+            .header("host", "elsewhere")
+            .header("X-Envoy-Max-Retries", "9")
+            .header("x-envoy-retry-on", "5xx")
+            .header("x-envoy-upstream-rq-timeout-ms", "1")
+            .header("x-envoy-expected-rq-timeout-ms", "5")
+            .header("accept", "*/*");
+        let (mut head, ()) = request.body(()).unwrap().into_parts();
+        outbound(&mut head);
+        let mut names: Vec<_> = head.headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["accept", "host", "x-envoy-expected-rq-timeout-ms"]);
+        assert_eq!(head.headers[HOST], "llm-service");
+    }
+
+    #[test]
+    fn origin_form_keeps_its_host() {
+        let (mut head, ()) = Request::get("/chat")
+            .header("host", "a")
+            .body(())
+            .unwrap()
+            .into_parts();
+        outbound(&mut head);
+        assert_eq!(head.headers[HOST], "a");
+    }
+}
