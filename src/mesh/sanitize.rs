@@ -31,12 +31,14 @@ pub fn outbound(head: &mut Parts) {
     for name in &NOT_FROM_CALLERS {
         head.headers.remove(name);
     }
-    let authority = head
-        .uri
-        .authority()
-        .map(|a| HeaderValue::from_str(a.as_str()));
-    if let Some(Ok(authority)) = authority {
-        head.headers.insert(HOST, authority);
+    let host = head.uri.authority().map(|authority| {
+        let text = authority.as_str();
+        // A user and password in the target are not part of the host.
+        let host = text.rsplit_once('@').map_or(text, |(_, host)| host);
+        HeaderValue::from_str(host)
+    });
+    if let Some(Ok(host)) = host {
+        head.headers.insert(HOST, host);
     }
 }
 
@@ -48,7 +50,7 @@ mod tests {
 
     #[test]
     fn overrides_are_taken_off_and_the_target_decides_over_host() {
-        let request = Request::get("http://llm-service/chat")
+        let request = Request::get("http://user:secret@llm-service/chat")
             .header("host", "elsewhere")
             .header("X-Envoy-Max-Retries", "9")
             .header("x-envoy-retry-on", "5xx")

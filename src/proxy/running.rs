@@ -183,11 +183,13 @@ fn shell(options: &Options, reloader: &Arc<Reloader>, state: &Arc<ServerState>) 
     stack::outbound(dispatch, reports, options.trace.clone(), &options.rng)
 }
 
-/// Counts the statuses that callers got.
+/// Counts the statuses that callers got, and requests that are over.
 struct Answers(Arc<ServerState>);
 
 impl Report for Answers {
     fn report(&self, summary: &Summary) {
+        // The dispatcher counted it in. Every request that passed it is reported exactly once.
+        self.0.active.dec();
         if let Ok(status) = http::StatusCode::from_u16(summary.status) {
             self.0.downstream.answer(status);
         }

@@ -5,10 +5,17 @@
     reason = "in helpers of tests too, a panic is how a test fails"
 )]
 
+mod admin;
 mod discovery;
+mod faults;
+mod kit;
 mod mock;
+mod outlier;
 mod pool;
+mod reload;
+mod routing;
 mod server;
+mod story;
 mod support;
 mod upstream;
 mod watch;

@@ -19,7 +19,7 @@ use crate::{
         ext::{Attempt, Deadline, Flag, GivenUp, Record, Tried, TryClock},
         time::{Instant, sleep},
     },
-    body::replay::Replay,
+    body::replay::{Lag, Replay},
     classify::Class,
 };
 
@@ -120,9 +120,6 @@ where
             head.extensions.insert(deadline);
         }
         stamp(&mut head, self.number, may_retry, params.attempt_header);
-        if let Some(record) = &self.record {
-            record.note(|n| n.attempts = self.number);
-        }
         Ok((Request::from_parts(head, self.body.clone()), limit))
     }
 
@@ -137,6 +134,8 @@ where
             given_up.set(None);
         }
         let Some(limit) = limit else {
+            let lag = Lag::of(request.extensions());
+            let request = request.map(|body| body.with_lag(lag));
             return self.inner.call(request).await.map_err(Into::into);
         };
         let clock = TryClock::start();
@@ -145,6 +144,8 @@ where
             .extensions_mut()
             .get_or_insert_default::<GivenUp>()
             .clone();
+        let lag = Lag::of(request.extensions());
+        let request = request.map(|body| body.with_lag(lag));
         // Set before the attempt is dropped: whoever watches it must know why.
         let expired = async {
             clock.expired(limit).await;
@@ -247,9 +248,12 @@ where
     }
 }
 
-/// Marks a request's head as this attempt.
+/// Marks a request's head as this attempt, and notes it.
 pub(super) fn stamp(head: &mut Parts, number: u32, may_retry: bool, header: bool) {
     head.extensions.insert(Attempt { number, may_retry });
+    if let Some(record) = head.extensions.get::<Record>() {
+        record.note(|n| n.attempts = number);
+    }
     if header {
         let count = match number {
             1 => HeaderValue::from_static("1"),
