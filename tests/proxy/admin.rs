@@ -2,8 +2,11 @@
 
 use crate::kit::{Caller, Plan, ROUTES, V1, V2, ask, number, play, with};
 
+/// Name, labels and value.
+type Sample<'a> = (&'a str, Vec<(&'a str, String)>, f64);
+
 /// One sample of the Prometheus text format: `name{label="value",…} number`.
-fn sample(line: &str) -> Option<(&str, Vec<(&str, String)>, f64)> {
+fn sample(line: &str) -> Option<Sample<'_>> {
     let name_end = line.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == ':'))?;
     let (name, mut rest) = line.split_at(name_end);
     let mut labels = Vec::new();

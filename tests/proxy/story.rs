@@ -70,6 +70,17 @@ async fn a_chat_is_retried_where_that_helps_and_nowhere_else() {
         endpoints.dedup();
         assert_eq!(endpoints.len(), seen.len().min(3), "{}", c.sequence);
     }
+    // The mesh decides, not the caller.
+    let wishes = [
+        ("x-mock-status", "500"),
+        ("x-envoy-retry-on", "5xx"),
+        ("x-envoy-max-retries", "9"),
+        ("x-envoy-attempt-count", "7"),
+    ];
+    let (reply, summary) = mesh.tell(ask(CHAT, &wishes)).await;
+    assert_eq!((reply.status, summary.notes.attempts), (500, 1));
+    let seen = mesh.seen("x-mock-status", "500");
+    assert_eq!(seen[0].1.headers["x-envoy-attempt-count"], "1");
 }
 
 #[tokio::test]
