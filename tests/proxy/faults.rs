@@ -41,6 +41,36 @@ fn answer_all(listener: TcpListener, text: &'static str) {
     });
 }
 
+/// Istio takes a VirtualService without its DestinationRule, and so does this: nothing defines the subset then.
+#[tokio::test]
+async fn a_subset_that_nothing_defines_is_no_cluster() {
+    let routes = "
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: vs, namespace: ai-services}
+spec:
+  hosts: [lone.example.com]
+  http:
+  - {route: [{destination: {host: lone.example.com, subset: v9}}]}
+";
+    let input = Input::inline(vec![
+        Source::new("service.yaml", service("lone", 9)),
+        Source::new("routes.yaml", routes),
+    ]);
+    let log = std::sync::Arc::new(crate::kit::Log::default());
+    let mut options = Options::new(input);
+    options.outbound = ([127, 0, 0, 1], 0).into();
+    options.admin = None;
+    options.reports = vec![log.clone()];
+    let proxy = Proxy::start(options).await.unwrap();
+    let mut caller = Caller::http1(proxy.outbound()).await;
+    let reply = caller.send(get("lone.example.com", "/x")).await;
+    assert_eq!((reply.status, reply.body.as_str()), (503, ""));
+    let summary = log.nth(0).await;
+    assert_eq!(summary.notes.flags(), "NC");
+    assert_eq!(summary.notes.details.as_deref(), Some("cluster_not_found"));
+}
+
 const RESET: &str = "upstream connect error or disconnect/reset before headers. reset reason: ";
 
 #[tokio::test]
