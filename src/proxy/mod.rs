@@ -19,7 +19,7 @@ pub mod pool;
 pub mod registry;
 pub mod reload;
 mod running;
-mod sanitize;
+pub(crate) mod sanitize;
 pub mod server;
 pub mod snapshot;
 pub mod state;

@@ -3,7 +3,7 @@
 //! As on a default Istio sidecar no caller counts as internal: timeouts and retries come from the mesh's resources, not
 //! from `x-envoy-*` request headers. `x-envoy-expected-rq-timeout-ms` and `grpc-timeout` stay: they may only shorten.
 
-use http::{HeaderName, HeaderValue, header::HOST, request::Parts};
+use http::{HeaderName, HeaderValue, Uri, header::HOST, request::Parts, uri::Authority};
 
 const NOT_FROM_CALLERS: [HeaderName; 15] = [
     HeaderName::from_static("x-envoy-force-trace"),
@@ -26,10 +26,14 @@ const NOT_FROM_CALLERS: [HeaderName; 15] = [
 /// Cleans a request that came in on the outbound side.
 ///
 /// An absolute-form target decides over `Host` (RFC 9112 section 3.2.2), so that routing and the upstream see the same
-/// one.
-pub(super) fn outbound(head: &mut Parts) {
+/// one. User information in it (`user:password@host`) is no part of the host (RFC 9110 section 4.2.4) and a secret: it is
+/// taken off.
+pub(crate) fn outbound(head: &mut Parts) {
     for name in &NOT_FROM_CALLERS {
         head.headers.remove(name);
+    }
+    if let Some(uri) = without_user_info(&head.uri) {
+        head.uri = uri;
     }
     let authority = head
         .uri
@@ -38,6 +42,18 @@ pub(super) fn outbound(head: &mut Parts) {
     if let Some(Ok(authority)) = authority {
         head.headers.insert(HOST, authority);
     }
+}
+
+/// The target without user information; `None` if it has none.
+fn without_user_info(uri: &Uri) -> Option<Uri> {
+    let (_, host) = uri.authority()?.as_str().rsplit_once('@')?;
+    let mut parts = uri.clone().into_parts();
+    parts.authority = Authority::try_from(host).ok();
+    if parts.authority.is_none() {
+        // A target without a host is none of anybody's: it is left to its path.
+        parts.scheme = None;
+    }
+    Uri::from_parts(parts).ok()
 }
 
 #[cfg(test)]
@@ -61,6 +77,28 @@ mod tests {
         names.sort_unstable();
         assert_eq!(names, ["accept", "host", "x-envoy-expected-rq-timeout-ms"]);
         assert_eq!(head.headers[HOST], "llm-service");
+    }
+
+    #[test]
+    fn user_information_is_taken_off() {
+        for (target, cleaned, host) in [
+            (
+                "http://user:secret@llm:80/a?b",
+                "http://llm:80/a?b",
+                "llm:80",
+            ),
+            (
+                "http://good.example@evil.example/",
+                "http://evil.example/",
+                "evil.example",
+            ),
+            ("u@llm:443", "llm:443", "llm:443"),
+        ] {
+            let (mut head, ()) = Request::get(target).body(()).unwrap().into_parts();
+            outbound(&mut head);
+            assert_eq!(head.uri, cleaned, "{target}");
+            assert_eq!(head.headers[HOST], host, "{target}");
+        }
     }
 
     #[test]
