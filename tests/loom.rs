@@ -313,6 +313,28 @@ fn breaker_gate_agrees_with_the_state() {
     });
 }
 
+/// A probe that closes it beside a call that fails at once: the word must not say closed of an open circuit.
+#[test]
+fn breaker_gate_never_lets_calls_into_an_open_circuit() {
+    explore(|| {
+        let handle = tripped(probing(1));
+        let probe = handle.try_acquire().expect("one probe");
+        let hour = Duration::from_secs(3600);
+        handle.set_params(probing(1).with_open_for(hour, hour));
+        let failing = handle.clone();
+        both(
+            move || probe.finish(Outcome::Success),
+            move || {
+                if let Ok(call) = failing.try_acquire() {
+                    call.finish(Outcome::Failure);
+                }
+            },
+        );
+        let admitted = handle.try_acquire().is_ok();
+        assert_eq!(admitted, handle.state() == State::Closed);
+    });
+}
+
 /// A success that finds the circuit clean takes no lock; one that does not must end the row of failures.
 #[test]
 fn breaker_counts_a_row_of_failures_exactly() {
@@ -412,5 +434,32 @@ fn outlier_lets_a_host_back_once() {
         let (a, b) = both(sweep.clone(), sweep);
         assert_eq!(a + b, 1);
         assert!(!hosts[0].is_ejected());
+    });
+}
+
+#[test]
+fn outlier_applies_a_sweep_once() {
+    explore(|| {
+        let start = Instant::now();
+        let at = move |seconds| start + Duration::from_secs(seconds);
+        let params = outliers(100).with_consecutive_5xx(1);
+        let detector = Arc::new(Detector::new(&params, start));
+        let hosts = hosts(1);
+        let eject = |now| {
+            let seen = Seen::Status(500);
+            let ejected = detector.record(&params, &hosts, hosts[0].host(), seen, now);
+            ejected.expect("one is enough").lasts
+        };
+        assert_eq!(eject(start), Duration::from_secs(30));
+        assert_eq!(detector.tick(&params, &hosts, at(30)), [0]);
+        assert_eq!(eject(at(31)), Duration::from_secs(60));
+        assert_eq!(detector.tick(&params, &hosts, at(100)), [0]);
+        let sweep = {
+            let (detector, hosts, params) = (Arc::clone(&detector), hosts.clone(), params.clone());
+            move || detector.tick(&params, &hosts, at(110)).len()
+        };
+        both(sweep.clone(), sweep);
+        // One healthy sweep took one off the multiplier, and this ejection put it back.
+        assert_eq!(eject(at(111)), Duration::from_secs(60));
     });
 }

@@ -57,6 +57,8 @@ fn text_that_is_not_yaml() {
     for (text, rule, line) in [
         ("a: b: c\n", "yaml", 1),
         ("apiVersion: v1\nkind: [Service\n", "yaml", 3),
+        ("apiVersion: v1\nkind: [Service,", "yaml", 2),
+        ("a: 1\n---\nkind: [Service,", "yaml", 3),
         ("a: 'open\n", "yaml", 1),
         ("a: \"\\q\"\n", "yaml", 1),
         ("a:\n  {}\n  b: 1\n", "yaml", 3),
