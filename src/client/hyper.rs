@@ -176,7 +176,5 @@ pub(super) fn unmade(error: impl std::error::Error + Send + Sync + 'static) -> B
         Kind::Connect(failure) => failure,
         _ => ConnectFailure::Local,
     };
-    Error::new(Kind::Connect(failure))
-        .with_source(error)
-        .into()
+    Error::new(Kind::Connect(failure)).with_source(error).into()
 }

@@ -87,8 +87,8 @@ impl ServerLayer {
 
     fn read<B>(&self, request: &mut Request<B>) -> Context {
         let known = request.extensions().get::<trace::Context>().cloned();
-        let trace = known
-            .unwrap_or_else(|| trace::begin(request.headers_mut(), &self.params, &self.rng));
+        let trace =
+            known.unwrap_or_else(|| trace::begin(request.headers_mut(), &self.params, &self.rng));
         let now = Instant::now();
         let stated = headers::read(request.headers())
             .and_then(|limit| now.checked_add(limit))

@@ -153,12 +153,19 @@ where
             // Polled again after completion, which the contract of `Future` forbids.
             return Poll::Pending;
         };
-        Poll::Ready(outcome.map(|response| {
-            if let Some(summary) = &mut pending.summary {
-                summary.status = response.status().as_u16();
+        Poll::Ready(match outcome {
+            Ok(response) => {
+                if let Some(summary) = &mut pending.summary {
+                    summary.status = response.status().as_u16();
+                }
+                Ok(response.map(|body| Observed::new(body, pending)))
             }
-            response.map(|body| Observed::new(body, pending))
-        }))
+            // Over, and not because the caller went away.
+            Err(error) => {
+                pending.tell();
+                Err(error)
+            }
+        })
     }
 }
 
