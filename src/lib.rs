@@ -74,6 +74,8 @@ pub mod body;
 pub mod classify;
 #[cfg(feature = "proxy")]
 pub mod cli;
+#[cfg(feature = "hyper")]
+pub mod client;
 #[cfg(feature = "config")]
 pub mod config;
 pub mod layers;
@@ -90,5 +92,5 @@ pub mod stack;
 pub mod testing;
 
 pub use crate::layers::{
-    balance, breaker, deadline, limit, metrics, outlier, respond, retry, route, trace,
+    balance, breaker, context, deadline, limit, metrics, outlier, respond, retry, route, trace,
 };

@@ -30,7 +30,7 @@ enum Level {
     Perhaps(Kind),
     /// The caller's request body failed; the cause is below.
     #[cfg_attr(
-        not(any(feature = "mesh", feature = "test-util")),
+        not(feature = "hyper"),
         expect(dead_code, reason = "only hyper tells request bodies apart")
     )]
     RequestBody,
@@ -175,12 +175,12 @@ fn request_body(error: &(dyn StdError + 'static)) -> Kind {
         .unwrap_or(Kind::Canceled)
 }
 
-#[cfg(not(any(feature = "mesh", feature = "test-util")))]
+#[cfg(not(feature = "hyper"))]
 fn hyper_level(_: &(dyn StdError + 'static)) -> Level {
     Level::Unknown
 }
 
-#[cfg(any(feature = "mesh", feature = "test-util"))]
+#[cfg(feature = "hyper")]
 fn hyper_level(error: &(dyn StdError + 'static)) -> Level {
     let terminated = |sent| Kind::Reset {
         reason: ResetReason::Terminated,
@@ -206,7 +206,7 @@ fn hyper_level(error: &(dyn StdError + 'static)) -> Level {
 
 /// RFC 9113 sections 7 and 8.7: `REFUSED_STREAM`, and streams above the last one that a graceful `GOAWAY` names, were
 /// not processed.
-#[cfg(any(feature = "mesh", feature = "test-util"))]
+#[cfg(feature = "hyper")]
 fn h2_level(error: &h2::Error) -> Level {
     use h2::Reason;
     let reset = |reason, sent| Level::Is(Kind::Reset { reason, sent });

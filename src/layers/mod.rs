@@ -5,6 +5,7 @@
 
 pub mod balance;
 pub mod breaker;
+pub mod context;
 pub mod deadline;
 pub mod limit;
 pub mod metrics;

@@ -4,19 +4,30 @@
 //! and an answered request that is the same for a proxy and for a client inside a process. Connections are made at the
 //! seam [`Connect`](connect::Connect) and names resolved at [`Resolve`](discovery::Resolve), so that all of it can run over
 //! a simulated network.
+//!
+//! [`Mesh`] is the whole of it for a Rust service, [`MeshClient`] what its code calls.
 
 use std::pin::Pin;
 
+mod client;
 pub mod connect;
 pub mod discovery;
+mod handle;
+mod passthrough;
 pub mod pool;
 pub mod registry;
 pub mod reload;
+#[cfg(feature = "reqwest")]
+mod reqwest;
 mod sanitize;
 pub mod snapshot;
 pub mod watch;
 
+#[cfg(feature = "reqwest")]
+pub use self::reqwest::MeshReqwest;
 pub use self::{
+    client::{MeshClient, Responding},
+    handle::{Builder, Mesh, UnknownHosts},
     reload::{Input, LoadError, Reloader},
     sanitize::outbound as sanitize_outbound,
 };

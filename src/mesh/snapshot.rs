@@ -31,6 +31,7 @@ pub struct Snapshot {
     pub model: Arc<Model>,
     /// Its clusters.
     pub clusters: BTreeMap<Arc<str>, Arc<Upstream>>,
+    table: Arc<Table>,
     router: route::Route<Destinations>,
 }
 
@@ -57,18 +58,25 @@ impl Snapshot {
                 host.routes.iter().cloned(),
             );
         }
-        let table = table.build();
+        let table = Arc::new(table.build());
         let stacks = table.routes().map(|(_, route)| match &route.action {
             Action::Forward(forward) => destinations(forward, &clusters, rng),
             Action::Redirect(_) | Action::Direct { .. } => Vec::new(),
         });
         let destinations = Destinations(stacks.collect());
-        let router = route::Route::new(destinations, Arc::new(table), rng.clone());
+        let router = route::Route::new(destinations, Arc::clone(&table), rng.clone());
         Self {
             model,
             clusters,
+            table,
             router,
         }
+    }
+
+    /// Whether a host name, without port, is one of the mesh.
+    #[must_use]
+    pub fn knows(&self, host: &str) -> bool {
+        self.table.knows(host)
     }
 
     /// Serves one request.

@@ -19,8 +19,12 @@
 //! - CONCURRENCY is per attempt and inside RETRY: a refusal there is final (`UO`), never retried.
 //! - CLASSIFY stands at the endpoint, below everything that reads its class.
 //!
+//! A client inside a service has CONTEXT outermost and, unless asked otherwise, no RESPOND: see [`inside`] and, for those
+//! without configuration, [`client`].
+//!
 //! Stacks are static inside and boxed at the two seams, so types stay nameable and builds short.
 
+mod client;
 mod cluster;
 mod count;
 mod outbound;
@@ -33,9 +37,10 @@ use tower::util::BoxCloneSyncService;
 use crate::{base::BoxError, body::Body};
 
 pub use self::{
+    client::{ClientLayer, ClientParams, client},
     cluster::{Cluster, EndpointService, endpoint},
     count::{Count, CountLayer, Counters},
-    outbound::{Outbound, outbound},
+    outbound::{Outbound, inside, outbound},
     route::{missing, route},
     served::{Served, ServedLayer},
 };

@@ -5,9 +5,11 @@ use std::{convert::Infallible, sync::Arc};
 use http::{Request, Response};
 use tower::{Service, ServiceBuilder, util::BoxCloneSyncService};
 
+use super::Boxed;
 use crate::{
     base::{BoxError, SharedRng},
     body::Body,
+    context,
     metrics::{MetricsLayer, Report},
     respond::RespondLayer,
     trace::{self, TraceLayer},
@@ -36,6 +38,32 @@ where
         .layer(TraceLayer::new(trace).with_rng(rng.clone()))
         .layer(MetricsLayer::new(reports))
         .layer(RespondLayer::default())
+        .map_request(|request: Request<_>| request.map(Body::new))
+        .service(dispatch);
+    BoxCloneSyncService::new(stack)
+}
+
+/// Wraps the dispatcher of a client inside a service: the inbound request's context outermost, then as [`outbound`], but
+/// errors stay errors. A request that ends in one is reported with status 0.
+pub fn inside<S>(
+    dispatch: S,
+    reports: Vec<Arc<dyn Report>>,
+    trace: trace::Params,
+    rng: &SharedRng,
+) -> Boxed
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = BoxError>
+        + Clone
+        + Send
+        + Sync
+        + 'static,
+    S::Future: Send,
+{
+    let stack = ServiceBuilder::new()
+        .map_response(|response: Response<_>| response.map(Body::new))
+        .layer(context::ClientLayer::new())
+        .layer(TraceLayer::new(trace).with_rng(rng.clone()))
+        .layer(MetricsLayer::new(reports))
         .map_request(|request: Request<_>| request.map(Body::new))
         .service(dispatch);
     BoxCloneSyncService::new(stack)

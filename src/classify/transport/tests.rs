@@ -149,7 +149,7 @@ fn classes_follow_from_kinds() {
     assert_eq!(stalled.outcome, Outcome::StreamStalled);
 }
 
-#[cfg(any(feature = "mesh", feature = "test-util"))]
+#[cfg(feature = "hyper")]
 mod hyper_errors {
     use std::{
         pin::Pin,

@@ -99,6 +99,12 @@ impl Table {
 
     /// The virtual host for a host name without port: exact, else the longest wildcard, else `*`. Case does not count; a
     /// trailing dot does.
+    /// Whether a virtual host serves this host name (without port).
+    #[must_use]
+    pub fn knows(&self, host: &str) -> bool {
+        self.position(host).is_some()
+    }
+
     fn position(&self, host: &str) -> Option<usize> {
         let lowered;
         let host = if host.bytes().any(|b| b.is_ascii_uppercase()) {

@@ -1,0 +1,182 @@
+//! Inbound: the request's context into the task-local.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context as TaskContext, Poll, ready},
+};
+
+use http::{HeaderName, Request, Response};
+use pin_project::pin_project;
+use tower::{Layer, Service};
+
+use super::{
+    body::ContextBody,
+    current::{Context, Scope, pick, scope, within},
+};
+use crate::{
+    base::{SharedRng, ext::Deadline, time::Instant},
+    layers::{deadline::headers, trace},
+};
+
+const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
+
+/// Applies [`Server`].
+#[derive(Clone, Debug)]
+#[must_use = "a layer does nothing until it is applied to a service"]
+pub struct ServerLayer {
+    params: trace::Params,
+    names: Arc<[HeaderName]>,
+    rng: SharedRng,
+}
+
+/// Serves each request in its [`Context`], and leaves the trace and the deadline in the request's extensions too.
+///
+/// A request without a trace or request id gets one, so that all outbound calls made for it belong together.
+///
+/// # Errors
+/// The inner service's.
+///
+/// # Cancel safety
+/// That of the inner service.
+#[derive(Clone, Debug)]
+pub struct Server<S> {
+    inner: S,
+    layer: ServerLayer,
+}
+
+/// Future of [`Server`].
+#[pin_project]
+#[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
+pub struct ResponseFuture<F> {
+    #[pin]
+    inner: Scope<F>,
+    context: Context,
+}
+
+// === impl ServerLayer ===
+
+impl ServerLayer {
+    /// Trace context by default parameters, deadline and `baggage`.
+    pub fn new() -> Self {
+        Self {
+            params: trace::Params::default(),
+            names: Arc::new([BAGGAGE]),
+            rng: SharedRng::from_entropy(),
+        }
+    }
+
+    /// Sets which new traces are sampled, and their formats.
+    pub fn with_trace(mut self, params: trace::Params) -> Self {
+        self.params = params;
+        self
+    }
+
+    /// Passes this header on too. Outbound calls may go anywhere: think before you pass credentials.
+    pub fn with_header(mut self, name: HeaderName) -> Self {
+        self.names = self.names.iter().cloned().chain([name]).collect();
+        self
+    }
+
+    /// Sets the generator that ids come from.
+    pub fn with_rng(mut self, rng: SharedRng) -> Self {
+        self.rng = rng;
+        self
+    }
+
+    fn read<B>(&self, request: &mut Request<B>) -> Context {
+        let known = request.extensions().get::<trace::Context>().cloned();
+        let trace =
+            known.unwrap_or_else(|| trace::begin(request.headers_mut(), &self.params, &self.rng));
+        let now = Instant::now();
+        let stated = headers::read(request.headers())
+            .and_then(|limit| now.checked_add(limit))
+            .map(Deadline);
+        let known = request.extensions().get::<Deadline>().copied();
+        let deadline = Deadline::sooner(known, stated);
+        request.extensions_mut().insert(trace.clone());
+        if let Some(deadline) = deadline {
+            request.extensions_mut().insert(deadline);
+        }
+        Context::new(trace)
+            .with_deadline(deadline)
+            .with_headers(pick(request.headers(), &self.names))
+    }
+}
+
+impl Default for ServerLayer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<S> Layer<S> for ServerLayer {
+    type Service = Server<S>;
+
+    fn layer(&self, inner: S) -> Server<S> {
+        Server {
+            inner,
+            layer: self.clone(),
+        }
+    }
+}
+
+// === impl Server ===
+
+impl<S> Server<S> {
+    /// The inner service.
+    #[must_use]
+    pub const fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The inner service.
+    pub const fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// The inner service.
+    #[must_use]
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for Server<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+{
+    type Response = Response<ContextBody<R>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let context = self.layer.read(&mut request);
+        let future = within(&context, || self.inner.call(request));
+        ResponseFuture {
+            inner: scope(context.clone(), future),
+            context,
+        }
+    }
+}
+
+// === impl ResponseFuture ===
+
+impl<F, R, E> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+{
+    type Output = Result<Response<ContextBody<R>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let response = ready!(this.inner.poll(cx))?;
+        let context = this.context.clone();
+        Poll::Ready(Ok(response.map(|body| ContextBody::new(body, context))))
+    }
+}

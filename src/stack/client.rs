@@ -1,0 +1,229 @@
+//! The layers round one client, for those who have no configuration files.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body as HttpBody;
+use tower::{Layer, Service, ServiceBuilder, util::BoxCloneSyncService};
+
+use super::Boxed;
+use crate::{
+    base::{BoxError, Ceiling, SharedRng},
+    body::{Body, replay::Replay},
+    breaker::{self, BreakerLayer},
+    classify::ClassifyLayer,
+    context,
+    deadline::{self, DeadlineLayer, PropagateLayer},
+    limit::concurrency::ConcurrencyLayer,
+    llm::{LlmClassifier, Setting},
+    retry::{self, RetryLayer},
+    trace::{self, InjectLayer, TraceLayer},
+};
+
+/// Parameters of [`client`].
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct ClientParams {
+    /// The limit over all attempts and the response body.
+    pub deadline: deadline::Params,
+    /// When and how often to repeat.
+    pub retry: retry::Params,
+    /// When to stop asking.
+    pub breaker: breaker::Params,
+    /// Attempts in flight, their response bodies included; `None` is no ceiling.
+    pub max_in_flight: Option<u64>,
+    /// New traces.
+    pub trace: trace::Params,
+    /// Whose answers are read, and whether they are.
+    pub dialect: Setting,
+}
+
+/// Puts the stack of [`client`] round a service. All services that one layer makes share its circuit, ceiling and
+/// budget: make one layer for each target.
+#[derive(Clone, Debug)]
+#[must_use = "a layer does nothing until it is applied to a service"]
+pub struct ClientLayer {
+    params: ClientParams,
+    retry: RetryLayer,
+    stats: Arc<retry::Stats>,
+    breaker: breaker::Handle,
+    ceiling: Ceiling,
+    rng: SharedRng,
+}
+
+/// Everything that a client of one target should have, in the order in which it works:
+///
+/// ```text
+/// CONTEXT ▸ TRACE ▸ DEADLINE ▸ RETRY ▸ per attempt: TRACE inject ▸ DEADLINE propagate ▸ CONCURRENCY ▸ BREAKER ▸ CLASSIFY ▸ yours
+/// ```
+///
+/// | what if … | then |
+/// |---|---|
+/// | CONTEXT stood inside TRACE | each call would begin a trace of its own instead of joining the inbound one |
+/// | DEADLINE stood inside RETRY | each attempt would get the whole time again, and waits would not count |
+/// | TRACE inject stood outside RETRY | all attempts would be one span |
+/// | DEADLINE propagate stood outside RETRY | a late attempt would promise its upstream time that is gone |
+/// | BREAKER stood outside RETRY | a request that fails twice and then succeeds would hide two failures, and retries would go on against an open circuit |
+/// | CONCURRENCY stood outside RETRY | waits between attempts would hold permits, and one slow target would refuse requests that are not even being sent |
+/// | CONCURRENCY stood inside BREAKER | a request refused at the ceiling would use up a half-open circuit's probe |
+/// | CLASSIFY stood outside BREAKER or RETRY | they would judge by status alone: an empty account is a 429 like any other, an error inside a 200 a success |
+///
+/// Errors are [`base::Error`](crate::base::Error)s in a [`BoxError`], or the service's own. `yours` is any
+/// `Service<http::Request<Body>>` that clones, such as `client::hyper::HyperClient` or `client::reqwest::ReqwestClient`.
+///
+/// # Examples
+/// ```
+/// use std::time::Duration;
+///
+/// use http::{Request, Response};
+/// use llmesh::{base::BoxError, body::Body, deadline, stack::{self, ClientParams}};
+/// use tower::{Layer, ServiceExt, service_fn};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), BoxError> {
+/// let params = ClientParams::default()
+///     .with_deadline(deadline::Params::default().with_timeout(Duration::from_secs(30)))
+///     .with_max_in_flight(Some(100));
+/// let upstream = service_fn(|_: Request<Body>| async { Ok::<_, BoxError>(Response::new(Body::from("hello"))) });
+/// let client = stack::client(params).layer(upstream);
+/// let response = client.oneshot(Request::new(Body::empty())).await?;
+/// assert_eq!(response.status(), 200);
+/// # Ok(())
+/// # }
+/// ```
+pub fn client(params: ClientParams) -> ClientLayer {
+    let stats = Arc::<retry::Stats>::default();
+    ClientLayer {
+        retry: RetryLayer::new(params.retry.clone()).with_stats(Arc::clone(&stats)),
+        stats,
+        breaker: breaker::Handle::new(params.breaker.clone()),
+        ceiling: params
+            .max_in_flight
+            .map_or_else(Ceiling::unlimited, Ceiling::new),
+        rng: SharedRng::from_entropy(),
+        params,
+    }
+}
+
+// === impl ClientParams ===
+
+impl Default for ClientParams {
+    /// No timeout; retries of what never reached the target and of what the provider says is worth one
+    /// ([`RetryOn::llm`](retry::RetryOn::llm)), with the [standard budget](retry::params::Budget::standard); the
+    /// breaker's defaults; no ceiling; 1 % of new traces sampled; the dialect seen from the request.
+    fn default() -> Self {
+        let mut retry = retry::Params::default().with_budget(retry::params::Budget::standard());
+        retry.retry_on.reset_before_request = true;
+        retry.retry_on.llm = true;
+        Self {
+            deadline: deadline::Params::default(),
+            retry,
+            breaker: breaker::Params::default(),
+            max_in_flight: None,
+            trace: trace::Params::default(),
+            dialect: Setting::Auto,
+        }
+    }
+}
+
+impl ClientParams {
+    /// Sets the limit over all attempts and the response body.
+    #[must_use]
+    pub fn with_deadline(mut self, deadline: deadline::Params) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// Sets when and how often to repeat.
+    #[must_use]
+    pub fn with_retry(mut self, retry: retry::Params) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// Sets when to stop asking.
+    #[must_use]
+    pub fn with_breaker(mut self, breaker: breaker::Params) -> Self {
+        self.breaker = breaker;
+        self
+    }
+
+    /// Sets the ceiling of attempts in flight.
+    #[must_use]
+    pub fn with_max_in_flight(mut self, max: Option<u64>) -> Self {
+        self.max_in_flight = max;
+        self
+    }
+
+    /// Sets how new traces begin.
+    #[must_use]
+    pub fn with_trace(mut self, trace: trace::Params) -> Self {
+        self.trace = trace;
+        self
+    }
+
+    /// Sets whose answers are read.
+    #[must_use]
+    pub fn with_dialect(mut self, dialect: Setting) -> Self {
+        self.dialect = dialect;
+        self
+    }
+}
+
+// === impl ClientLayer ===
+
+impl ClientLayer {
+    /// Sets the generator of every random draw.
+    pub fn with_rng(mut self, rng: SharedRng) -> Self {
+        self.retry = self.retry.with_rng(rng.clone());
+        self.rng = rng;
+        self
+    }
+
+    /// The circuit.
+    #[must_use]
+    pub const fn breaker(&self) -> &breaker::Handle {
+        &self.breaker
+    }
+
+    /// The ceiling.
+    #[must_use]
+    pub const fn ceiling(&self) -> &Ceiling {
+        &self.ceiling
+    }
+
+    /// What retries did.
+    #[must_use]
+    pub const fn retry_stats(&self) -> &Arc<retry::Stats> {
+        &self.stats
+    }
+}
+
+impl<S, R> Layer<S> for ClientLayer
+where
+    S: Service<Request<Body>, Response = Response<R>> + Clone + Send + Sync + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    R: HttpBody<Data = Bytes> + Send + 'static,
+    R::Error: Into<BoxError> + 'static,
+{
+    type Service = Boxed;
+
+    fn layer(&self, inner: S) -> Boxed {
+        let stack = ServiceBuilder::new()
+            .map_response(|response: Response<_>| response.map(Body::new))
+            .layer(context::ClientLayer::new())
+            .layer(TraceLayer::new(self.params.trace.clone()).with_rng(self.rng.clone()))
+            .layer(DeadlineLayer::new(self.params.deadline.clone()))
+            .layer(self.retry.clone())
+            .layer(InjectLayer::new().with_rng(self.rng.clone()))
+            .layer(PropagateLayer::new())
+            .layer(ConcurrencyLayer::new(self.ceiling.clone()))
+            .layer(BreakerLayer::shared(self.breaker.clone()))
+            .layer(ClassifyLayer::new(LlmClassifier::new(self.params.dialect)))
+            .map_request(|request: Request<Replay<Body>>| request.map(Body::new))
+            .service(inner);
+        BoxCloneSyncService::new(stack)
+    }
+}
