@@ -56,7 +56,7 @@ pub use self::{
 use crate::model::Model;
 
 /// A text to be read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Source {
     /// What diagnostics call it: a path.
