@@ -8,7 +8,7 @@ use http_body::Body;
 use tower::Service;
 
 use super::{
-    Params, RetryBudget, Stats,
+    Params, RetryBudget, RetryOn, Stats,
     budget::{Paid, Price},
     class,
     policy::{self, Decision, Reason},
@@ -16,7 +16,7 @@ use super::{
 use crate::{
     base::{
         BoxError, Ceiling, Error, Kind, Permit, SharedRng,
-        ext::{Attempt, Deadline, Flag, GivenUp, Record, Tried, TryClock},
+        ext::{Attempt, Deadline, Flag, GivenUp, Record, RetriesAnswers, Tried, TryClock},
         time::{Instant, sleep},
     },
     body::replay::{Lag, Replay},
@@ -120,6 +120,11 @@ where
             head.extensions.insert(deadline);
         }
         stamp(&mut head, self.number, may_retry, params.attempt_header);
+        if may_retry && retries_answers(&params.retry_on) {
+            head.extensions.insert(RetriesAnswers);
+        } else {
+            head.extensions.remove::<RetriesAnswers>();
+        }
         Ok((Request::from_parts(head, self.body.clone()), limit))
     }
 
@@ -246,6 +251,11 @@ where
             },
         }
     }
+}
+
+/// Whether anything could be done about an answer below 400 whose body shows an error.
+fn retries_answers(on: &RetryOn) -> bool {
+    on.llm || on.statuses.first().is_some_and(|status| *status < 400)
 }
 
 /// Marks a request's head as this attempt, and notes it.
