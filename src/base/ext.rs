@@ -10,17 +10,20 @@
 //! | [`RouteMeta`] | route | cluster dispatch, logs | label `-` |
 //! | [`Deadline`] | deadline, retry (per attempt) | deadline, retry, respond | no limit |
 //! | [`Attempt`] | retry | classify, trace, balance | the only attempt |
+//! | [`RetriesAnswers`] | retry | classify | an answer is never sent again |
 //! | [`Tried`] | retry creates, balance fills | balance | nothing tried |
 //! | [`TryClock`] | retry creates, the pool and the body hold | retry | runs from the start |
 //! | [`GivenUp`] | deadline or retry creates, sets | breaker, outlier, balance | a drop means that the caller went away |
 //! | [`EndpointRef`] | balance (request and response) | pool, logs | `-` |
 
 use std::{
+    fmt,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use http::HeaderMap;
 use tokio::sync::watch;
 
 use crate::base::{error::Kind, time::Instant};
@@ -68,6 +71,11 @@ pub struct Attempt {
     /// back so that it stays possible.
     pub may_retry: bool,
 }
+
+/// Whether a 2xx answer is sent again too if its body shows an error. Without it only the beginnings of error responses
+/// are held back: nobody would do anything about an answer, so it must not wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetriesAnswers;
 
 /// The endpoints this request was already sent to, in order, over all attempts.
 #[derive(Clone, Debug, Default)]
@@ -200,6 +208,28 @@ impl GivenUp {
     }
 }
 
+/// What a route does to the headers of every response of its, those that this process makes included.
+#[derive(Clone)]
+pub struct Finish(Arc<dyn Fn(&mut HeaderMap) + Send + Sync>);
+
+impl Finish {
+    /// To be applied to the headers of a response.
+    pub fn new(finish: impl Fn(&mut HeaderMap) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(finish))
+    }
+
+    /// Applies it.
+    pub fn apply(&self, headers: &mut HeaderMap) {
+        (self.0)(headers);
+    }
+}
+
+impl fmt::Debug for Finish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Finish")
+    }
+}
+
 /// What the router decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteMeta {
@@ -289,6 +319,8 @@ pub struct Notes {
     pub details: Option<String>,
     /// What the router decided.
     pub route: Option<RouteMeta>,
+    /// What the route does to the headers of a response that is made from an error.
+    pub finish: Option<Finish>,
     /// The endpoint of the last attempt.
     pub endpoint: Option<SocketAddr>,
     /// The `version` label of the workload behind it.

@@ -6,6 +6,7 @@
 )]
 
 mod admin;
+mod attack;
 mod discovery;
 mod faults;
 mod kit;

@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body::Body;
 use pin_project::pin_project;
 use tower::Service;
@@ -50,6 +50,8 @@ pub struct Pending {
     record: Record,
     at: Instant,
     received: Arc<AtomicU64>,
+    /// A server drops the body of an answer to `HEAD` unread.
+    bodiless: bool,
     summary: Option<Summary>,
 }
 
@@ -98,6 +100,7 @@ impl<S> Metrics<S> {
             record,
             at,
             received,
+            bodiless: request.method() == Method::HEAD,
             summary: Some(summary),
         }
     }
@@ -199,7 +202,7 @@ impl<E> Observe<E> for Pending {
     }
 
     fn end(mut self, how: End<'_, E>) {
-        if matches!(how, End::Dropped) {
+        if matches!(how, End::Dropped) && !self.bodiless {
             self.record.flag(Flag::DC);
         }
         self.tell();
