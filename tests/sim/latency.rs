@@ -44,8 +44,8 @@ async fn one_is_slow(sim: Sim) {
             s.took
         );
     }
-    // A third of the requests came to it first; retries take a turn too.
-    assert!((20..50).contains(&waited), "{waited}");
+    // A third of the requests came to it first, or up to a half: retries take a turn too.
+    assert!((20..=60).contains(&waited), "{waited}");
 }
 
 /// All are silent, and the route's deadline is the only limit, or comes sooner than the attempts allow.

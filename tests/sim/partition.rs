@@ -18,7 +18,7 @@ use crate::{
     upstream::{Behaviour, Upstream},
 };
 
-const RATE: u32 = 60;
+const RATE: u32 = 40;
 const DEADLINE: Duration = Duration::from_secs(3);
 const ROUTE: &str = "timeout: 3s\nretries: {attempts: 3, perTryTimeout: 400ms, retryOn: \"5xx,reset,connect-failure\"}";
 
