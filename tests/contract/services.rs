@@ -190,13 +190,15 @@ contract!(
     })
 );
 
-/// While a retry may follow, an answer that is no stream is held back to its end: its error may only be in the body.
-/// This is what the layer is for, and all else must still hold.
+/// While an answer that carries an error would be sent again, one that is no stream is held back to its end. This is what
+/// the layer is for, and all else must still hold.
 #[tokio::test(start_paused = true)]
 async fn classify_layer_holds_answers_back_under_retries() {
     let subject = Subject::new(|probe| {
         let attempt = ClassifyLayer::new(LlmClassifier::default()).layer(probe);
-        RetryLayer::new(retries()).layer(attempt)
+        let mut terms = RetryOn::parse("5xx,reset").unwrap();
+        terms.llm = true;
+        RetryLayer::new(retries().with_retry_on(terms)).layer(attempt)
     });
     assert_eq!(breaches(subject).await, [Breach::HoldsBack]);
 }
