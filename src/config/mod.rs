@@ -44,6 +44,8 @@ mod resource;
 mod scalar;
 mod sources;
 
+#[cfg(feature = "test-util")]
+pub(crate) use self::scalar::duration as parse_duration;
 use self::{
     diagnostic::Report,
     istio::retries,

@@ -901,3 +901,20 @@ fn misspelt_names_come_with_the_right_one() {
         );
     }
 }
+
+#[test]
+fn names_that_become_host_names() {
+    let rest = "spec: {ports: [{port: 80}]}\n";
+    for (metadata, path) in [
+        ("{name: a, namespace: \"a b\"}", "metadata.namespace"),
+        ("{name: a, namespace: a.b}", "metadata.namespace"),
+        ("{name: a, namespace: \"\"}", "metadata.namespace"),
+        ("{name: \"a\\nb\", namespace: n}", "metadata.name"),
+    ] {
+        let text = format!("apiVersion: v1\nkind: Service\nmetadata: {metadata}\n{rest}");
+        refused(&text, "bad-name", 3, path);
+    }
+    let dotted = vs("  - route: [{destination: {host: a}}]\n").replace("name: a,", "name: a.b,");
+    let loaded = load_text(&dotted);
+    assert!(loaded.diagnostics.iter().all(|d| d.rule != "bad-name"));
+}
