@@ -5,7 +5,9 @@
     reason = "in helpers of tests too, a panic is how a test fails"
 )]
 
+mod clients;
 mod discovery;
+mod mesh_client;
 mod mock;
 mod pool;
 mod server;
