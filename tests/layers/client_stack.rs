@@ -23,6 +23,9 @@ use tower::{Layer, ServiceExt, service_fn};
 
 const QUOTA: &str = r#"{"error":{"message":"You exceeded your current quota","type":"insufficient_quota","code":"insufficient_quota"}}"#;
 
+const OVERLOADED: &str =
+    r#"{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"#;
+
 /// What a target answers, in order (then 200), and what it was asked.
 #[derive(Clone, Default)]
 struct Target {
@@ -143,7 +146,7 @@ async fn the_circuit_counts_attempts_and_stops_retries() {
     let error = status(&target.under(&layer)).await.unwrap_err();
     assert_eq!(kind(&error), Some(Kind::CircuitOpen));
     assert_eq!(target.asked(), 2, "the third attempt met an open circuit");
-    assert!(matches!(layer.breaker().state(), State::Open { .. }));
+    assert!(matches!(layer.breaker().state(), State::Open));
 }
 
 #[tokio::test(start_paused = true)]
@@ -172,12 +175,39 @@ async fn a_refusal_at_the_ceiling_uses_no_probe_and_waits_hold_no_permit() {
     });
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert_eq!((target.asked(), layer.ceiling().used()), (1, 0));
-    // Half-open by now. With the ceiling full, a request is refused before it can take the one probe.
+    // With the ceiling full, a request is refused before the circuit is asked: the one probe stays free.
     let permit = layer.ceiling().try_acquire().unwrap();
     let refused = status(&service).await.unwrap_err();
     assert_eq!(kind(&refused), Some(Kind::Overflow));
     drop(permit);
     assert_eq!(running.await.unwrap().unwrap(), 200, "the probe was free");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_ceiling_is_asked_before_the_circuit() {
+    let breaker = breaker::Params::default().with_consecutive(Some(1));
+    let params = params().with_retry(retry::Params::off());
+    let layer = layer(params.with_breaker(breaker).with_max_in_flight(Some(1)));
+    let service = Target::answering([(503, "{}")]).under(&layer);
+    assert_eq!(status(&service).await.unwrap(), 503);
+    let open = status(&service).await.unwrap_err();
+    assert_eq!(kind(&open), Some(Kind::CircuitOpen));
+    let _permit = layer.ceiling().try_acquire().unwrap();
+    let full = status(&service).await.unwrap_err();
+    assert_eq!(kind(&full), Some(Kind::Overflow));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_circuit_knows_an_error_inside_a_200() {
+    let target = Target::answering([(200, OVERLOADED)]);
+    let breaker = breaker::Params::default().with_consecutive(Some(1));
+    let layer = layer(
+        params()
+            .with_retry(retry::Params::off())
+            .with_breaker(breaker),
+    );
+    assert_eq!(status(&target.under(&layer)).await.unwrap(), 200);
+    assert!(matches!(layer.breaker().state(), State::Open));
 }
 
 #[tokio::test(start_paused = true)]
