@@ -66,7 +66,7 @@ pub struct ClientLayer {
 /// | DEADLINE propagate stood outside RETRY | a late attempt would promise its upstream time that is gone |
 /// | BREAKER stood outside RETRY | a request that fails twice and then succeeds would hide two failures, and retries would go on against an open circuit |
 /// | CONCURRENCY stood outside RETRY | waits between attempts would hold permits, and one slow target would refuse requests that are not even being sent |
-/// | CONCURRENCY stood inside BREAKER | a request refused at the ceiling would use up a half-open circuit's probe |
+/// | CONCURRENCY stood inside BREAKER | the circuit would admit, probes included, what the ceiling then refuses |
 /// | CLASSIFY stood outside BREAKER or RETRY | they would judge by status alone: an empty account is a 429 like any other, an error inside a 200 a success |
 ///
 /// Errors are [`base::Error`](crate::base::Error)s in a [`BoxError`], or the service's own. `yours` is any

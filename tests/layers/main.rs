@@ -4,7 +4,9 @@
 mod balance;
 mod breaker;
 mod classify;
+mod client_stack;
 mod concurrency;
+mod context;
 mod deadline;
 mod outlier;
 mod respond;

@@ -7,9 +7,11 @@
 
 mod admin;
 mod attack;
+mod clients;
 mod discovery;
 mod faults;
 mod kit;
+mod mesh_client;
 mod mock;
 mod outlier;
 mod pool;

@@ -45,6 +45,9 @@ fn allowed(from: &str, to: &str, path: &[String]) -> bool {
         ("classify", "body") | ("llm", "classify" | "body") | ("stack", "model") => true,
         ("layers/balance", "layers/outlier" | "layers/breaker") => true,
         ("layers/route", "layers/deadline" | "layers/retry") => params_only(),
+        // What comes in goes along: the room where the codecs of both meet.
+        ("layers/context", "layers/deadline") => path.iter().any(|s| s == "headers"),
+        ("layers/context", "layers/trace") => !path.iter().any(|s| s.ends_with("Layer")),
         // The model is names and parameters; configuration never sees a service.
         ("model", to) if to.starts_with("layers/") => params_only(),
         ("config", to) if to.starts_with("layers/") => {
@@ -161,6 +164,16 @@ fn the_rules_do_forbid() {
         ("config", "layers/retry", "layers::retry::service::Retry"),
         ("config", "proxy", "proxy::run"),
         ("proxy", "cli", "cli::main"),
+        ("client", "config", "config::load"),
+        ("client", "mesh", "mesh::Mesh"),
+        ("mesh", "proxy", "proxy::Proxy"),
+        ("stack", "client", "client::hyper::HyperClient"),
+        (
+            "layers/context",
+            "layers/deadline",
+            "layers::deadline::DeadlineLayer",
+        ),
+        ("layers/trace", "layers/context", "layers::context::current"),
         ("model", "layers/retry", "layers::retry::RetryLayer"),
     ] {
         assert!(!allowed(from, to, &path(name)), "{from} -> {name}");

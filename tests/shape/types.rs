@@ -1,6 +1,6 @@
 //! Public types are `Send + Sync + 'static` where users hold them across tasks.
 
-use llmesh::{balance, base, body, breaker, classify, deadline, model, outlier, retry};
+use llmesh::{balance, base, body, breaker, classify, context, deadline, model, outlier, retry};
 
 fn shared<T: Send + Sync + 'static>() {}
 fn sent<T: Send + 'static>() {}
@@ -20,6 +20,7 @@ fn parameters_and_shared_state_cross_threads() {
     shared::<outlier::Params>();
     shared::<balance::Params>();
     shared::<model::Model>();
+    shared::<context::Context>();
     sent::<body::Body>();
 }
 
