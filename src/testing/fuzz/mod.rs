@@ -47,7 +47,7 @@ fn headers(data: &[u8]) -> (HeaderMap, &[u8]) {
         if line.is_empty() {
             break;
         }
-        let colon = memchr::memchr(b':', line).unwrap_or(line.len());
+        let colon = line.iter().position(|b| *b == b':').unwrap_or(line.len());
         let (name, value) = line.split_at(colon);
         let value = value.strip_prefix(b":").unwrap_or(value);
         let pair = (
@@ -64,7 +64,7 @@ fn headers(data: &[u8]) -> (HeaderMap, &[u8]) {
 
 /// The first line without its end, and the rest.
 fn line(data: &[u8]) -> (&[u8], &[u8]) {
-    let end = memchr::memchr(b'\n', data).unwrap_or(data.len());
+    let end = data.iter().position(|b| *b == b'\n').unwrap_or(data.len());
     let (line, rest) = data.split_at(end);
     let rest = rest.strip_prefix(b"\n").unwrap_or(rest);
     (line.strip_suffix(b"\r").unwrap_or(line), rest)
