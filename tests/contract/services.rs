@@ -1,6 +1,11 @@
 //! The services of this crate.
 
-use llmesh::{base::Ceiling, limit::concurrency::ConcurrencyLayer, respond::RespondLayer};
+use llmesh::{
+    base::Ceiling,
+    context::{ClientLayer, ServerLayer},
+    limit::concurrency::ConcurrencyLayer,
+    respond::RespondLayer,
+};
 use tower::Layer;
 
 use crate::matrix::{Subject, breaches};
@@ -33,3 +38,11 @@ contract!(respond_over_concurrency, {
         .holds(move || ceiling.used())
         .answers()
 });
+contract!(
+    context_server_layer,
+    Subject::new(|probe| ServerLayer::new().layer(probe))
+);
+contract!(
+    context_client_layer,
+    Subject::new(|probe| ServerLayer::new().layer(ClientLayer::new().layer(probe)))
+);
