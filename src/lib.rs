@@ -45,13 +45,23 @@
 //! | [`route`] | Istio's HTTP matches, weighted destinations, rewrites, redirects |
 //! | [`trace`] | W3C and B3 context in and out, a span id per attempt |
 //! | [`limit`] | ceilings whose permits last to the body's end |
+//! | [`context`] | an inbound request's trace, deadline and baggage on every outbound one |
 //! | [`respond`] | errors to responses, with Envoy's statuses, bodies and flags |
 //! | [`metrics`] | one summary per request at its real end: access log, standard metrics |
 //! | [`classify`] | what an attempt came to, decided once |
 //!
 //! # All of them
 //!
-//! [`stack`] has the canonical order and what depends on it. With feature `config`, `config::load` reads
+//! [`stack`] has the canonical order and what depends on it, and [`stack::client`] puts it over any client. With feature
+//! `mesh`, `mesh::Mesh` is a mesh inside a service, from Istio files in three lines:
+//!
+//! ```text
+//! let mesh = Mesh::from_path("mesh/").await?;
+//! let client = mesh.reqwest(reqwest::Client::new()); // or mesh.client()
+//! let app = router.layer(mesh.server_layer());
+//! ```
+//!
+//! With feature `config`, `config::load` reads
 //! VirtualServices, DestinationRules, ServiceEntries and their kin into a [`model`]; with feature `proxy`,
 //! `proxy::Proxy` serves one, and the `llmesh` binary is its command line.
 //!
@@ -63,7 +73,9 @@
 //! | `metrics` | standard metrics over the `metrics` facade |
 //! | `otel` | trace formats as `opentelemetry` propagators |
 //! | `config` | Istio and Kubernetes YAML to parameters, with diagnostics |
-//! | `mesh` | a mesh at work inside a process: pools, discovery, hot reload |
+//! | `hyper` | layers over a hyper-util client |
+//! | `reqwest` | layers over a reqwest client; reqwest's own requests through a mesh |
+//! | `mesh` | a mesh at work inside a process: the mesh client, pools, discovery, hot reload |
 //! | `proxy` | the proxy and the command line |
 //! | `test-util` | a scripted LLM upstream, scripted bodies, a probe for the tower contract |
 //!

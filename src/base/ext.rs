@@ -8,7 +8,7 @@
 //! | [`Arrival`] | the listener | access log, consistent hash | unknown peer |
 //! | [`Record`] | the outer shell | access log, metrics; annotated by all | nothing is noted |
 //! | [`RouteMeta`] | route | cluster dispatch, logs | label `-` |
-//! | [`Deadline`] | deadline, retry (per attempt) | deadline, retry, respond | no limit |
+//! | [`Deadline`] | deadline, retry (per attempt), context | deadline, retry, respond | no limit |
 //! | [`Attempt`] | retry | classify, trace, balance | the only attempt |
 //! | [`RetriesAnswers`] | retry | classify | an answer is never sent again |
 //! | [`Tried`] | retry creates, balance fills | balance | nothing tried |

@@ -242,7 +242,7 @@ impl Builder {
         let reloader = Reloader::start(self.input, registry, self.rng.clone()).await?;
         let mut tasks = JoinSet::new();
         if let Some(watch) = watch {
-            tasks.spawn(follow(watch, Arc::clone(&reloader)));
+            tasks.spawn(Arc::clone(&reloader).follow(watch));
         }
         Ok(Mesh(Arc::new(Inner {
             reloader,
@@ -263,15 +263,5 @@ impl fmt::Debug for Builder {
             .field("watch", &self.watch)
             .field("unknown_hosts", &self.unknown_hosts)
             .finish_non_exhaustive()
-    }
-}
-
-// === free functions ===
-
-/// Puts each change of the files in force.
-async fn follow(mut watch: Watch, reloader: Arc<Reloader>) {
-    loop {
-        watch.changed().await;
-        reloader.reload().await;
     }
 }

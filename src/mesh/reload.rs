@@ -8,7 +8,7 @@ use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
 
-use super::{registry::Registry, snapshot::Snapshot};
+use super::{registry::Registry, snapshot::Snapshot, watch::Watch};
 use crate::{
     base::{Counter, SharedRng, time::sleep},
     config::{self, Diagnostic, ReadError, Severity, Source},
@@ -142,6 +142,17 @@ impl Reloader {
     /// Reads everything again and puts it in force if it is good and different. Returns whether it changed anything.
     pub async fn reload(&self) -> bool {
         self.put_in_force(&*self.input.lock().await).await
+    }
+
+    /// Puts each change that `watch` tells of in force. Never ends by itself.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves the last good configuration in force.
+    pub async fn follow(self: Arc<Self>, mut watch: Watch) {
+        loop {
+            watch.changed().await;
+            self.reload().await;
+        }
     }
 
     /// Replaces the texts that are no files, as [`reload`](Self::reload) does for files. Bad ones are forgotten again.

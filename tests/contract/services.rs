@@ -15,6 +15,7 @@ use llmesh::{
     body::Body,
     breaker::{self, BreakerLayer},
     classify::{ClassifyLayer, HttpClassifier},
+    context::{ClientLayer, ServerLayer},
     deadline::{self, DeadlineLayer, PropagateLayer},
     limit::concurrency::ConcurrencyLayer,
     llm::LlmClassifier,
@@ -337,3 +338,11 @@ fn over_route(cluster: &stack::Cluster, probe: ServiceProbe) -> Boxed {
     let rng = SharedRng::seeded(1);
     BoxCloneSyncService::new(stack::route(&forward(), cluster, inner, &rng))
 }
+contract!(
+    context_server_layer,
+    Subject::new(|probe| ServerLayer::new().layer(probe))
+);
+contract!(
+    context_client_layer,
+    Subject::new(|probe| ServerLayer::new().layer(ClientLayer::new().layer(probe)))
+);

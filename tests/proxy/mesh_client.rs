@@ -18,7 +18,7 @@ use llmesh::{
     base::{BoxError, Kind, error},
     body::Body,
     config::Source,
-    mesh::{Builder, Mesh, Reloader, UnknownHosts},
+    mesh::{Builder, Mesh, MeshClient, MeshReqwest, Reloader, Responding, UnknownHosts},
     metrics::{Report, Summary},
     testing::upstream::{Answer, ErrorKind, Fault, Script, Upstream},
 };
@@ -131,6 +131,15 @@ impl AsRef<Path> for Folder {
     }
 }
 
+#[test]
+fn handles_cross_threads() {
+    fn shared<T: Clone + Send + Sync + 'static>() {}
+    shared::<Mesh>();
+    shared::<MeshClient>();
+    shared::<MeshReqwest>();
+    shared::<Responding>();
+}
+
 #[tokio::test]
 async fn retries_are_made_as_the_files_say() {
     let upstream = Upstream::builder()
@@ -241,6 +250,25 @@ async fn an_overlay_wins() {
         .unwrap();
     soon(mesh.client().send(chat())).await.unwrap();
     assert_eq!((v1.requests(), v2.requests()), (0, 1));
+}
+
+#[tokio::test]
+async fn source_labels_are_this_services() {
+    let (v1, v2) = (
+        Upstream::start().await.unwrap(),
+        Upstream::start().await.unwrap(),
+    );
+    let routes = "
+  - match: [{sourceLabels: {app: batch}}]
+    route: [{destination: {host: llm-service, subset: v2}}]
+  - route: [{destination: {host: llm-service, subset: v1}}]
+";
+    let text = resources(&v1, Some(&v2), routes);
+    for (app, expected) in [("web", (1, 0)), ("batch", (1, 1))] {
+        let mesh = builder(&text).label("app", app).start().await.unwrap();
+        soon(mesh.client().send(chat())).await.unwrap();
+        assert_eq!((v1.requests(), v2.requests()), expected, "{app}");
+    }
 }
 
 #[tokio::test]
