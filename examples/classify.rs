@@ -7,7 +7,10 @@ use std::convert::Infallible;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use llmesh::{
-    base::{BoxError, ext::Attempt},
+    base::{
+        BoxError,
+        ext::{Attempt, RetriesAnswers},
+    },
     classify::{Classified, ClassifyLayer},
     llm::{LlmClassifier, Setting},
 };
@@ -92,6 +95,7 @@ async fn main() -> Result<(), BoxError> {
             number: 1,
             may_retry: true,
         });
+        request.extensions_mut().insert(RetriesAnswers);
         let response = service.oneshot(request).await?;
         let classified = response.extensions().get::<Classified>().cloned();
         if let Some(class) = classified.unwrap_or_default().head() {

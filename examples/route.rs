@@ -1,4 +1,6 @@
 //! A virtual host with a header rule, a prefix rule and a 95/5 split, over an inner service that says where it was sent.
+//!
+//! `cargo run --example route`
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -6,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderName, Request, Response};
 use http_body_util::{BodyExt, Full};
 use llmesh::{
-    base::{BoxError, Error, SharedRng, error, ext::RouteMeta},
+    base::{BoxError, Error, Kind, SharedRng, error, ext::RouteMeta},
     route::{RouteLayer, Table, params::*},
 };
 use tower::{Layer, Service, ServiceExt, service_fn};
@@ -64,7 +66,10 @@ async fn main() -> Result<(), BoxError> {
                 let body = response.into_body().collect().await?.to_bytes();
                 println!("{host}{path}: {}", String::from_utf8_lossy(&body));
             }
-            Err(e) => println!("{host}{path}: {:?}", error::find(&*e).map(Error::kind)),
+            Err(e) => {
+                let kind = error::find(&*e).map(Error::kind);
+                println!("{host}{path}: {}", kind.map_or("unknown", Kind::as_str));
+            }
         }
     }
     Ok(())

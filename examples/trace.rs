@@ -1,4 +1,6 @@
 //! One request that comes in with a B3 header and leaves in two attempts, each a span of its own.
+//!
+//! `cargo run --example trace`
 
 use std::convert::Infallible;
 

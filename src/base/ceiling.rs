@@ -4,7 +4,7 @@
 //! permit is taken without waiting or refused at once, and given back on drop. The lid can be moved while permits are
 //! out (config reload): permits already out stay valid, later ones see the new lid.
 
-use std::sync::{
+use crate::base::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
 };

@@ -1,6 +1,6 @@
 //! A relaxed counter: what every mechanism's `Stats` is made of.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::base::sync::atomic::{AtomicU64, Ordering};
 
 /// A number that many tasks count up and a statistics page reads.
 #[derive(Debug, Default)]

@@ -10,17 +10,20 @@
 //! | [`RouteMeta`] | route | cluster dispatch, logs | label `-` |
 //! | [`Deadline`] | deadline, retry (per attempt), context | deadline, retry, respond | no limit |
 //! | [`Attempt`] | retry | classify, trace, balance | the only attempt |
+//! | [`RetriesAnswers`] | retry | classify | an answer is never sent again |
 //! | [`Tried`] | retry creates, balance fills | balance | nothing tried |
-//! | [`TryClock`] | retry creates, the pool holds | retry | runs from the start |
+//! | [`TryClock`] | retry creates, the pool and the body hold | retry | runs from the start |
 //! | [`GivenUp`] | deadline or retry creates, sets | breaker, outlier, balance | a drop means that the caller went away |
 //! | [`EndpointRef`] | balance (request and response) | pool, logs | `-` |
 
 use std::{
+    fmt,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use http::HeaderMap;
 use tokio::sync::watch;
 
 use crate::base::{error::Kind, time::Instant};
@@ -69,6 +72,11 @@ pub struct Attempt {
     pub may_retry: bool,
 }
 
+/// Whether a 2xx answer is sent again too if its body shows an error. Without it only the beginnings of error responses
+/// are held back: nobody would do anything about an answer, so it must not wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetriesAnswers;
+
 /// The endpoints this request was already sent to, in order, over all attempts.
 #[derive(Clone, Debug, Default)]
 pub struct Tried(Arc<Mutex<Vec<SocketAddr>>>);
@@ -92,29 +100,40 @@ impl Tried {
     }
 }
 
-/// The clock of one attempt, which stands still while the attempt waits for a connection.
+/// The clock of one attempt, which stands still while the attempt waits for a connection or for its caller.
 ///
-/// Envoy starts the per-try timeout when the attempt has a connection; waiting for one is bounded by the connect
-/// timeout and the route timeout only. Whoever acquires a connection calls [`hold`](Self::hold) before it first
-/// yields and drops the guard once it has one. Nobody holds: the clock runs from its creation.
+/// Envoy starts the per-try timeout when the attempt has a connection and the request is complete; waiting for one is
+/// bounded by the connect timeout and the route timeout only. Whoever acquires a connection calls
+/// [`hold`](Self::hold) before it first yields and drops the guard once it has one; the body does so while the caller
+/// owes more of it. Nobody holds: the clock runs from its creation.
 #[derive(Clone, Debug)]
-pub struct TryClock(Arc<watch::Sender<Option<Instant>>>);
+pub struct TryClock(Arc<watch::Sender<Reading>>);
 
-/// Keeps a [`TryClock`] at zero until dropped; then it starts from that instant.
+/// Keeps a [`TryClock`] at zero until it and all others are dropped; then it starts from that instant.
 #[derive(Debug)]
 #[must_use = "the clock runs again as soon as this is dropped"]
-pub struct Held(Arc<watch::Sender<Option<Instant>>>);
+pub struct Held(Arc<watch::Sender<Reading>>);
+
+#[derive(Clone, Copy, Debug)]
+struct Reading {
+    since: Instant,
+    /// How many hold it.
+    held: u32,
+}
 
 impl TryClock {
     /// A clock that runs from now.
     #[must_use]
     pub fn start() -> Self {
-        Self(Arc::new(watch::Sender::new(Some(Instant::now()))))
+        Self(Arc::new(watch::Sender::new(Reading {
+            since: Instant::now(),
+            held: 0,
+        })))
     }
 
     /// Stops the clock at zero.
     pub fn hold(&self) -> Held {
-        self.0.send_replace(None);
+        self.0.send_modify(|clock| clock.held += 1);
         Held(Arc::clone(&self.0))
     }
 
@@ -125,15 +144,16 @@ impl TryClock {
     pub async fn expired(&self, limit: Duration) {
         let mut changes = self.0.subscribe();
         loop {
-            let started = *changes.borrow_and_update();
+            let Reading { since, held } = *changes.borrow_and_update();
             let changed = changes.changed();
-            match started {
-                Some(at) => tokio::select! {
-                    () = tokio::time::sleep_until(at + limit) => return,
+            if held == 0 {
+                tokio::select! {
+                    () = tokio::time::sleep_until(since + limit) => return,
                     // The sender lives in `self`, so the channel cannot close.
                     _ = changed => {}
-                },
-                None => drop(changed.await),
+                }
+            } else {
+                drop(changed.await);
             }
         }
     }
@@ -141,7 +161,10 @@ impl TryClock {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.0.send_replace(Some(Instant::now()));
+        self.0.send_modify(|clock| {
+            clock.held = clock.held.saturating_sub(1);
+            clock.since = Instant::now();
+        });
     }
 }
 
@@ -151,19 +174,59 @@ impl Drop for Held {
 /// the per-try timeout counts against its endpoint, one whose caller hung up does not. Whoever drops an attempt for a
 /// timeout of its own sets the kind just before, and clears it before the next attempt. A deadline that the *caller*
 /// made short is left unset: a caller must not be able to discredit an endpoint.
+///
+/// While the caller owes more of its request body, no timeout is the endpoint's fault: then nothing is set.
 #[derive(Clone, Debug, Default)]
-pub struct GivenUp(Arc<Mutex<Option<Kind>>>);
+pub struct GivenUp(Arc<Mutex<Reason>>);
+
+#[derive(Debug, Default)]
+struct Reason {
+    why: Option<Kind>,
+    caller_lags: bool,
+}
 
 impl GivenUp {
-    /// Sets or clears the reason.
+    /// Sets the reason, unless the caller lags, or clears all for a new attempt.
     pub fn set(&self, why: Option<Kind>) {
-        *lock(&self.0) = why;
+        let mut reason = lock(&self.0);
+        if why.is_none() {
+            *reason = Reason::default();
+        } else if !reason.caller_lags {
+            reason.why = why;
+        }
+    }
+
+    /// Notes whether the attempt waits for more of the caller's body.
+    pub fn caller_lags(&self, lags: bool) {
+        lock(&self.0).caller_lags = lags;
     }
 
     /// The reason; `None`: the caller went away.
     #[must_use]
     pub fn why(&self) -> Option<Kind> {
-        *lock(&self.0)
+        lock(&self.0).why
+    }
+}
+
+/// What a route does to the headers of every response of its, those that this process makes included.
+#[derive(Clone)]
+pub struct Finish(Arc<dyn Fn(&mut HeaderMap) + Send + Sync>);
+
+impl Finish {
+    /// To be applied to the headers of a response.
+    pub fn new(finish: impl Fn(&mut HeaderMap) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(finish))
+    }
+
+    /// Applies it.
+    pub fn apply(&self, headers: &mut HeaderMap) {
+        (self.0)(headers);
+    }
+}
+
+impl fmt::Debug for Finish {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Finish")
     }
 }
 
@@ -256,6 +319,8 @@ pub struct Notes {
     pub details: Option<String>,
     /// What the router decided.
     pub route: Option<RouteMeta>,
+    /// What the route does to the headers of a response that is made from an error.
+    pub finish: Option<Finish>,
     /// The endpoint of the last attempt.
     pub endpoint: Option<SocketAddr>,
     /// The `version` label of the workload behind it.
@@ -324,6 +389,36 @@ mod tests {
         drop(held);
         expired.await.unwrap();
         assert_eq!(begin.elapsed(), Duration::from_secs(70));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_try_clock_runs_when_nobody_holds_it_any_more() {
+        let (clock, begin) = (TryClock::start(), Instant::now());
+        let (a, b) = (clock.hold(), clock.hold());
+        let holders = tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            drop(a);
+            tokio::time::sleep(Duration::from_secs(9)).await;
+            drop(b);
+        });
+        clock.expired(Duration::from_secs(2)).await;
+        assert_eq!(begin.elapsed(), Duration::from_secs(12));
+        holders.await.unwrap();
+    }
+
+    #[test]
+    fn no_timeout_is_noted_while_the_caller_lags() {
+        let given_up = GivenUp::default();
+        given_up.caller_lags(true);
+        given_up.set(Some(Kind::DeadlineExceeded));
+        assert_eq!(given_up.why(), None);
+        given_up.caller_lags(false);
+        given_up.set(Some(Kind::AttemptTimeout));
+        assert_eq!(given_up.why(), Some(Kind::AttemptTimeout));
+        given_up.caller_lags(true);
+        given_up.set(None);
+        given_up.set(Some(Kind::AttemptTimeout));
+        assert_eq!(given_up.why(), Some(Kind::AttemptTimeout));
     }
 
     #[tokio::test(start_paused = true)]

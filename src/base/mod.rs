@@ -9,6 +9,7 @@ pub mod error;
 pub mod ext;
 pub mod num;
 pub mod rng;
+pub(crate) mod sync;
 pub mod time;
 
 pub use self::{

@@ -22,9 +22,11 @@ use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
 use self::buffer::Buffer;
+pub use self::lag::Lag;
 use crate::base::{BoxError, Error, Kind, error};
 
 mod buffer;
+mod lag;
 
 /// How many bytes are kept if nobody says otherwise (Envoy's default per-request retry buffer).
 pub const DEFAULT_CAP: usize = 1024 * 1024;
@@ -41,6 +43,7 @@ pub struct Replay<B> {
     /// Bytes handed out by this reader.
     at: u64,
     done: bool,
+    lag: Option<Lag>,
 }
 
 struct State<B> {
@@ -88,11 +91,19 @@ where
             ticket: 0,
             at: 0,
             done: false,
+            lag: None,
         }
     }
 }
 
 impl<B> Replay<B> {
+    /// Notes in `lag` whether this reader waits for the caller. Clones have none.
+    #[must_use]
+    pub fn with_lag(mut self, lag: Option<Lag>) -> Self {
+        self.lag = lag;
+        self
+    }
+
     /// Whether a clone that begins to read now can give the whole body.
     ///
     /// `false` once over the cap, once the inner body failed, and from the start for a body known to be too large
@@ -122,6 +133,7 @@ impl<B> Clone for Replay<B> {
             ticket: 0,
             at: 0,
             done: false,
+            lag: None,
         }
     }
 }
@@ -155,6 +167,9 @@ where
         drop(state);
         if let Some(waker) = superseded {
             waker.wake();
+        }
+        if let Some(lag) = &mut this.lag {
+            lag.note(polled.is_pending());
         }
         this.done = match &polled {
             Poll::Ready(Some(Ok(frame))) => frame.is_trailers(),

@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use ::http::{HeaderMap, Response, response};
+use ::http::{HeaderMap, Response, StatusCode, response};
 use bytes::Bytes;
 use http_body::Body;
 use http_body_util::BodyExt;
@@ -23,6 +23,14 @@ use crate::{
     },
 };
 
+/// Which responses are held back while their class is open.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Hold {
+    Nothing,
+    Errors,
+    All,
+}
+
 /// The future of a [`Classify`](super::Classify) service.
 #[pin_project]
 pub struct ResponseFuture<F, B: Body, C> {
@@ -36,12 +44,12 @@ enum State<F, B: Body, C> {
         #[pin]
         inner: F,
         classifier: Option<C>,
-        may_retry: bool,
+        hold: Hold,
     },
-    Holding(Option<Box<Hold<B, C>>>),
+    Holding(Option<Box<Holding<B, C>>>),
 }
 
-struct Hold<B: Body, C> {
+struct Holding<B: Body, C> {
     parts: response::Parts,
     peek: Peek<Erased<B>>,
     classifier: C,
@@ -53,12 +61,12 @@ struct Hold<B: Body, C> {
 // === impl ResponseFuture ===
 
 impl<F, B: Body, C> ResponseFuture<F, B, C> {
-    pub(super) fn new(inner: F, classifier: C, may_retry: bool) -> Self {
+    pub(super) fn new(inner: F, classifier: C, hold: Hold) -> Self {
         Self {
             state: State::Called {
                 inner,
                 classifier: Some(classifier),
-                may_retry,
+                hold,
             },
         }
     }
@@ -81,10 +89,10 @@ where
                 StateProj::Called {
                     inner,
                     classifier,
-                    may_retry,
+                    hold,
                 } => {
                     let result = ready!(inner.poll(cx)).map_err(Into::into);
-                    let (Some(mut classifier), may_retry) = (classifier.take(), *may_retry) else {
+                    let (Some(mut classifier), hold) = (classifier.take(), *hold) else {
                         return Poll::Ready(Err(polled_after_end()));
                     };
                     let response = match result {
@@ -95,7 +103,7 @@ where
                             return Poll::Ready(Err(error));
                         }
                     };
-                    match begin(classifier, response, may_retry) {
+                    match begin(classifier, response, hold) {
                         Begun::Ready(response) => return Poll::Ready(Ok(response)),
                         Begun::Held(hold) => this.state.set(State::Holding(Some(hold))),
                     }
@@ -129,6 +137,18 @@ fn polled_after_end() -> BoxError {
 
 // === impl Hold ===
 
+impl Hold {
+    fn holds(self, status: StatusCode) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Errors => status.is_client_error() || status.is_server_error(),
+            Self::All => true,
+        }
+    }
+}
+
+// === impl Holding ===
+
 #[expect(clippy::large_enum_variant, reason = "taken apart where it is made")]
 enum Begun<B, C>
 where
@@ -137,11 +157,11 @@ where
     C: Classifier,
 {
     Ready(Response<ResponseBody<B, C>>),
-    Held(Box<Hold<B, C>>),
+    Held(Box<Holding<B, C>>),
 }
 
 /// Shows the head to the classifier; holds the body back if it must be seen and a retry may follow.
-fn begin<B, C>(mut classifier: C, response: Response<B>, may_retry: bool) -> Begun<B, C>
+fn begin<B, C>(mut classifier: C, response: Response<B>, hold: Hold) -> Begun<B, C>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
@@ -156,8 +176,8 @@ where
             let class = classifier.end(None);
             (Some(class.clone()), Some(class))
         }
-        Verdict::Wait if may_retry => {
-            return Begun::Held(Box::new(Hold {
+        Verdict::Wait if hold.holds(parts.status) => {
+            return Begun::Held(Box::new(Holding {
                 parts,
                 peek: Peek::new(body),
                 classifier,
@@ -175,7 +195,7 @@ where
     Begun::Ready(finish(parts, Held::untouched(body), classifier, known))
 }
 
-impl<B, C> Hold<B, C>
+impl<B, C> Holding<B, C>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,

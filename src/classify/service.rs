@@ -9,7 +9,11 @@ use tower::Service;
 
 use crate::{
     base::{BoxError, ext},
-    classify::{MakeClassifier, body::ResponseBody, future::ResponseFuture},
+    classify::{
+        MakeClassifier,
+        body::ResponseBody,
+        future::{Hold, ResponseFuture},
+    },
 };
 
 /// Classifies each attempt once, and leaves the result where all can read it: [`Classified`](super::Classified) in the response's
@@ -17,7 +21,8 @@ use crate::{
 ///
 /// The head usually decides. Where it does not, and the request's [`Attempt`](ext::Attempt) says that a retry may still
 /// follow, the first frames are held back, up to 64 KiB, until the classifier decides: then an error that only the
-/// body shows can still be retried. Otherwise the response is handed on at once. The end is always noted: at the body's
+/// body shows can still be retried. An answer (a status below 400) is held back only if [`RetriesAnswers`](ext::RetriesAnswers)
+/// says that it would be sent again. Otherwise the response is handed on at once. The end is always noted: at the body's
 /// end, its error, or its drop.
 ///
 /// # Errors
@@ -79,6 +84,11 @@ where
             .extensions()
             .get::<ext::Attempt>()
             .is_some_and(|attempt| attempt.may_retry);
-        ResponseFuture::new(self.inner.call(request), classifier, may_retry)
+        let hold = match (may_retry, request.extensions().get::<ext::RetriesAnswers>()) {
+            (false, _) => Hold::Nothing,
+            (true, None) => Hold::Errors,
+            (true, Some(_)) => Hold::All,
+        };
+        ResponseFuture::new(self.inner.call(request), classifier, hold)
     }
 }

@@ -12,7 +12,7 @@ use crate::{
         access_log::{AccessLog, Encoding},
         standard::Source,
     },
-    proxy::{Input, Options, Proxy, StartError},
+    proxy::{Input, LoadError, Options, Proxy, StartError},
 };
 
 /// Serves until SIGINT, SIGTERM or `/quitquitquit`, then drains; a second signal ends it now.
@@ -24,7 +24,7 @@ pub async fn run(args: RunArgs) -> ExitCode {
     let limit = args.drain;
     let proxy = match Proxy::start(options(args)).await {
         Ok(proxy) => proxy,
-        Err(error @ StartError::Config(_)) => {
+        Err(StartError::Config(error @ LoadError::Invalid(_))) => {
             eprintln!("{error}");
             return cannot_run(format_args!(
                 "llmesh: not started: the configuration has errors"

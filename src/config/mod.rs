@@ -44,6 +44,8 @@ mod resource;
 mod scalar;
 mod sources;
 
+#[cfg(feature = "test-util")]
+pub(crate) use self::scalar::duration as parse_duration;
 use self::{
     diagnostic::Report,
     istio::retries,
@@ -56,7 +58,7 @@ pub use self::{
 use crate::model::Model;
 
 /// A text to be read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Source {
     /// What diagnostics call it: a path.

@@ -15,7 +15,7 @@ use super::{
         service_entry::{self, ServiceEntry, Workload},
         virtual_service::{self, VirtualService},
     },
-    k8s,
+    k8s, names,
 };
 use crate::layers::retry;
 
@@ -160,7 +160,7 @@ impl Reader<'_> {
                 .to_owned(),
         });
         let field = field.with_origin(origin);
-        if self.repeated(&field, out) {
+        if !well_named(&field, kind) || self.repeated(&field, out) {
             return;
         }
         let (group, version) = version.rsplit_once('/').unwrap_or(("", version));
@@ -265,6 +265,25 @@ impl Reader<'_> {
             _ => out.workloads.extend(service_entry::read_workload(&spec)),
         }
     }
+}
+
+/// Checks the names that become parts of host names. No cluster would take a resource with others.
+fn well_named(field: &Field<'_>, kind: &str) -> bool {
+    let keys = ["namespace", "name"];
+    let used = &keys[..if kind == "Service" { 2 } else { 1 }];
+    let bad = used.iter().find_map(|key| {
+        let text = field.peek_str(&["metadata", key])?;
+        let place = field.step("metadata")?.step(key)?;
+        (!names::is_dns_label(text)).then_some((place, text, key))
+    });
+    if let Some((place, text, key)) = &bad {
+        place.error(
+            "bad-name",
+            format!("{text:?} is no {key}: it becomes a part of host names"),
+            "letters, digits and `-`",
+        );
+    }
+    bad.is_none()
 }
 
 fn metadata(root: &Object<'_>) {

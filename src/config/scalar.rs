@@ -62,7 +62,7 @@ fn float(text: &str) -> Option<Value> {
 ///
 /// # Errors
 /// What is wrong, for people.
-pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {
+pub(crate) fn duration(text: &str) -> Result<Duration, &'static str> {
     const SHAPE: &str = "a duration is numbers with units, such as 30s, 1.5s, 250ms or 1h2m";
     let (negative, mut rest) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
@@ -119,7 +119,7 @@ fn scaled(number: &str, unit: u128) -> Option<u128> {
     if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') {
         return None;
     }
-    let whole: u128 = match whole {
+    let whole: u128 = match whole.trim_start_matches('0') {
         "" => 0,
         digits if digits.len() <= 20 => digits.parse().ok()?,
         _ => return None,
@@ -190,6 +190,7 @@ mod tests {
             ("0s", Some(Duration::ZERO)),
             ("-0s", Some(Duration::ZERO)),
             ("+1s", Some(ms(1000))),
+            ("0000000000000000000000001s", Some(ms(1000))),
             ("2562047h", Some(Duration::from_secs(2_562_047 * 3600))),
             ("2562048h", None),
             ("99999999999999999999999h", None),

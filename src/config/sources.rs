@@ -9,29 +9,47 @@ use super::{Source, document::MAX_BYTES};
 
 /// A path that cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot read {}", path.display())]
+#[error("cannot read {}: {source}", path.display())]
 pub struct ReadError {
     /// The path.
     pub path: PathBuf,
     source: io::Error,
 }
 
-/// Reads files, and the `*.yaml`, `*.yml` and `*.json` files of folders by name (not their sub-folders). Texts under
-/// `overlays` come last and win over those under `paths`.
+/// Reads files, and the `*.yaml`, `*.yml` and `*.json` files of folders by name (not their sub-folders, not names that
+/// begin with a dot). Texts under `overlays` come last and win over those under `paths`; an overlay that does not exist
+/// is none, so that deleting it ends it.
 ///
 /// # Errors
-/// If a path does not exist or cannot be read, or if a file is not UTF-8.
+/// If a path does not exist or cannot be read, if a file is not UTF-8, or if there is no file at all under `paths`: an
+/// emptied folder is a mishap more often than a wish.
 pub fn read_paths(paths: &[PathBuf], overlays: &[PathBuf]) -> Result<Vec<Source>, ReadError> {
     let mut sources = Vec::new();
     for (paths, overlay) in [(paths, false), (overlays, true)] {
         for path in paths {
-            read_path(path, overlay, &mut sources).map_err(|source| ReadError {
-                path: path.clone(),
-                source,
-            })?;
+            match read_path(path, overlay, &mut sources) {
+                Err(gone) if overlay && gone.kind() == io::ErrorKind::NotFound => {}
+                read => read.map_err(|source| ReadError::new(path, source))?,
+            }
+        }
+        if let (Some(path), true) = (paths.first(), sources.is_empty() && !overlay) {
+            let none = io::Error::new(
+                io::ErrorKind::NotFound,
+                "no *.yaml, *.yml or *.json file there",
+            );
+            return Err(ReadError::new(path, none));
         }
     }
     Ok(sources)
+}
+
+impl ReadError {
+    fn new(path: &Path, source: io::Error) -> Self {
+        Self {
+            path: path.to_owned(),
+            source,
+        }
+    }
 }
 
 fn read_path(path: &Path, overlay: bool, sources: &mut Vec<Source>) -> io::Result<()> {
@@ -42,10 +60,15 @@ fn read_path(path: &Path, overlay: bool, sources: &mut Vec<Source>) -> io::Resul
     let mut files = Vec::new();
     for entry in fs::read_dir(path)? {
         let path = entry?.path();
-        let wanted = path
-            .extension()
-            .and_then(|extension| extension.to_str())
-            .is_some_and(|extension| matches!(extension, "yaml" | "yml" | "json"));
+        let hidden = path
+            .file_name()
+            .and_then(|n| n.to_str())
+            .is_some_and(|n| n.starts_with('.'));
+        let wanted = !hidden
+            && path
+                .extension()
+                .and_then(|extension| extension.to_str())
+                .is_some_and(|extension| matches!(extension, "yaml" | "yml" | "json"));
         if wanted && fs::metadata(&path)?.is_file() {
             files.push(path);
         }
@@ -76,7 +99,28 @@ mod tests {
     #[test]
     fn a_missing_path_is_named() {
         let error = read_paths(&[PathBuf::from("/nowhere/at-all")], &[]).unwrap_err();
-        assert_eq!(error.to_string(), "cannot read /nowhere/at-all");
+        assert!(
+            error
+                .to_string()
+                .starts_with("cannot read /nowhere/at-all: No such file"),
+            "{error}"
+        );
         assert!(std::error::Error::source(&error).is_some());
+    }
+
+    #[test]
+    fn folders_are_read_by_name_and_overlays_may_be_gone() {
+        let folder = std::env::temp_dir().join(format!("llmesh-sources-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let empty = read_paths(std::slice::from_ref(&folder), &[]).unwrap_err();
+        assert!(empty.to_string().contains("no *.yaml"), "{empty}");
+        for name in ["b.yaml", "a.yml", ".hidden.yaml", "notes.txt"] {
+            fs::write(folder.join(name), name).unwrap();
+        }
+        let sources =
+            read_paths(std::slice::from_ref(&folder), &[folder.join("gone.yaml")]).unwrap();
+        let texts: Vec<_> = sources.iter().map(|s| s.text.as_str()).collect();
+        assert_eq!(texts, ["a.yml", "b.yaml"]);
+        fs::remove_dir_all(&folder).unwrap();
     }
 }

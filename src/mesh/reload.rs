@@ -3,15 +3,15 @@
 //! The whole input is read and compiled before anything is touched. On any error the last good configuration keeps
 //! serving, a counter is raised and each problem is logged with its place. An equal model changes nothing.
 
-use std::{fmt, path::PathBuf, sync::Arc};
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
 
 use super::{registry::Registry, snapshot::Snapshot, watch::Watch};
 use crate::{
-    base::{Counter, SharedRng},
-    config::{self, Diagnostic, Severity, Source},
+    base::{Counter, SharedRng, time::sleep},
+    config::{self, Diagnostic, ReadError, Severity, Source},
     model::Model,
 };
 
@@ -87,9 +87,17 @@ impl Input {
     /// # Errors
     /// If a path cannot be read or a resource has an error.
     pub fn load(&self) -> Result<(Model, Vec<Diagnostic>), LoadError> {
+        self.compile(&self.read().map_err(LoadError::Read)?)
+    }
+
+    fn read(&self) -> Result<Vec<Source>, ReadError> {
         let mut sources = self.inline.clone();
-        sources.extend(config::read_paths(&self.files, &self.overlays).map_err(LoadError::Read)?);
-        let loaded = config::load(&sources, &self.options);
+        sources.extend(config::read_paths(&self.files, &self.overlays)?);
+        Ok(sources)
+    }
+
+    fn compile(&self, sources: &[Source]) -> Result<(Model, Vec<Diagnostic>), LoadError> {
+        let loaded = config::load(sources, &self.options);
         match loaded.model {
             Some(model) => Ok((model, loaded.diagnostics)),
             None => Err(LoadError::Invalid(loaded.diagnostics)),
@@ -162,7 +170,13 @@ impl Reloader {
     }
 
     async fn put_in_force(&self, input: &Input) -> bool {
-        let (model, diagnostics) = match input.load() {
+        let sources = if input.files.is_empty() && input.overlays.is_empty() {
+            input.read()
+        } else {
+            settled(|| input.read()).await
+        };
+        let loaded = sources.map_err(LoadError::Read);
+        let (model, diagnostics) = match loaded.and_then(|sources| input.compile(&sources)) {
             Ok(loaded) => loaded,
             Err(error) => {
                 self.stats.failure.inc();
@@ -191,6 +205,31 @@ impl Reloader {
         self.stats.success.inc();
         true
     }
+}
+
+/// How long files must have stayed the same before they are believed, and how often that is tried.
+const SETTLE: Duration = Duration::from_millis(20);
+const LOOKS: usize = 50;
+
+/// Reads until two reads in a row agree. A file that is just being written is short, or empty, for a moment, and may be
+/// good YAML all the same: half a configuration must not be put in force. Files that never come to rest are taken as
+/// they were last.
+async fn settled<E>(mut read: impl FnMut() -> Result<Vec<Source>, E>) -> Result<Vec<Source>, E> {
+    let mut last = read();
+    for _ in 0..LOOKS {
+        sleep(SETTLE).await;
+        let next = read();
+        let same = match (&last, &next) {
+            (Ok(a), Ok(b)) => a == b,
+            (Err(_), Err(_)) => true,
+            _ => false,
+        };
+        last = next;
+        if same {
+            break;
+        }
+    }
+    last
 }
 
 fn log(diagnostics: &[Diagnostic]) {
@@ -224,3 +263,29 @@ impl fmt::Display for LoadError {
 }
 
 impl std::error::Error for LoadError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_is_just_being_written_is_not_believed() {
+        let read = |texts: &[Option<&str>]| {
+            let mut script: Vec<_> = texts.iter().rev().copied().map(str_of).collect();
+            let last = str_of(texts.last().copied().flatten());
+            move || script.pop().unwrap_or_else(|| last.clone())
+        };
+        fn str_of(text: Option<&str>) -> Result<Vec<Source>, ()> {
+            text.map(|text| vec![Source::new("a", text)]).ok_or(())
+        }
+        for (seen, believed) in [
+            (&[Some("whole")][..], Some("whole")),
+            // Cut to nothing and written again; replaced by another.
+            (&[Some(""), Some("half"), Some("whole")], Some("whole")),
+            (&[None, Some("whole")], Some("whole")),
+            (&[Some("old"), None], None),
+        ] {
+            assert_eq!(settled(read(seen)).await, str_of(believed), "{seen:?}");
+        }
+    }
+}

@@ -3,7 +3,7 @@
 //! As on a default Istio sidecar no caller counts as internal: timeouts and retries come from the mesh's resources, not
 //! from `x-envoy-*` request headers. `x-envoy-expected-rq-timeout-ms` and `grpc-timeout` stay: they may only shorten.
 
-use http::{HeaderName, HeaderValue, header::HOST, request::Parts};
+use http::{HeaderName, HeaderValue, Uri, header::HOST, request::Parts};
 
 const NOT_FROM_CALLERS: [HeaderName; 15] = [
     HeaderName::from_static("x-envoy-force-trace"),
@@ -26,17 +26,25 @@ const NOT_FROM_CALLERS: [HeaderName; 15] = [
 /// Cleans a request that came in on the outbound side.
 ///
 /// An absolute-form target decides over `Host` (RFC 9112 section 3.2.2), so that routing and the upstream see the same
-/// one.
+/// one. User information in it is taken off: nobody behind this needs it, and it is a credential.
 pub fn outbound(head: &mut Parts) {
     for name in &NOT_FROM_CALLERS {
         head.headers.remove(name);
     }
-    let authority = head
-        .uri
-        .authority()
-        .map(|a| HeaderValue::from_str(a.as_str()));
-    if let Some(Ok(authority)) = authority {
-        head.headers.insert(HOST, authority);
+    let Some(authority) = head.uri.authority() else {
+        return;
+    };
+    let host = authority.as_str().rsplit('@').next().unwrap_or_default();
+    // A part of an authority is a header value.
+    if let Ok(value) = HeaderValue::from_str(host) {
+        head.headers.insert(HOST, value);
+    }
+    if host.len() < authority.as_str().len() {
+        let mut parts = head.uri.clone().into_parts();
+        parts.authority = host.parse().ok();
+        if let Ok(uri) = Uri::from_parts(parts) {
+            head.uri = uri;
+        }
     }
 }
 
@@ -48,7 +56,7 @@ mod tests {
 
     #[test]
     fn overrides_are_taken_off_and_the_target_decides_over_host() {
-        let request = Request::get("http://llm-service/chat")
+        let request = Request::get("http://user:secret@llm-service/chat")
             .header("host", "elsewhere")
             .header("X-Envoy-Max-Retries", "9")
             .header("x-envoy-retry-on", "5xx")
@@ -61,6 +69,15 @@ mod tests {
         names.sort_unstable();
         assert_eq!(names, ["accept", "host", "x-envoy-expected-rq-timeout-ms"]);
         assert_eq!(head.headers[HOST], "llm-service");
+    }
+
+    #[test]
+    fn user_information_goes_no_further() {
+        let request = Request::get("http://user:secret@llm-service:8080/chat?x=1");
+        let (mut head, ()) = request.body(()).unwrap().into_parts();
+        outbound(&mut head);
+        assert_eq!(head.headers[HOST], "llm-service:8080");
+        assert_eq!(head.uri, "http://llm-service:8080/chat?x=1");
     }
 
     #[test]

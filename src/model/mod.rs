@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
-use crate::layers::{balance, outlier, route::params::Route};
+use crate::layers::{balance, outlier, retry, route::params::Route};
 
 /// Everything that is in force.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -70,6 +70,8 @@ pub struct Cluster {
     pub outlier: Option<outlier::Params>,
     /// Connections and ceilings.
     pub pool: Pool,
+    /// What all retries to it share; `None` is no bound. A route's own budget goes before it.
+    pub retry_budget: Option<retry::params::Budget>,
     /// The DestinationRule that shapes it (`kind/namespace/name`), for people; empty where there is none.
     pub origin: String,
 }
@@ -206,6 +208,7 @@ impl Cluster {
             balance: balance::Params::default(),
             outlier: None,
             pool: Pool::default(),
+            retry_budget: Some(retry::params::Budget::standard()),
             origin: String::new(),
         }
     }

@@ -39,6 +39,7 @@ impl Service<Request<Body>> for Dispatch {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         self.state.downstream.total.inc();
+        self.state.active.inc();
         let (mut head, body) = request.into_parts();
         sanitize_outbound(&mut head);
         let request = Request::from_parts(head, body);

@@ -10,6 +10,7 @@ use super::{
     admin::Admin,
     dispatch::Dispatch,
     drain::{self, Signal},
+    listener::Accept,
     registry::{Registry, Upstream},
     reload::{LoadError, Reloader},
     server,
@@ -54,29 +55,36 @@ pub enum StartError {
 // === impl Proxy ===
 
 impl Proxy {
-    /// Loads the configuration, binds the ports and serves on the current tokio runtime.
+    /// Binds the ports, loads the configuration and serves on the current tokio runtime.
     ///
     /// # Errors
     /// If the configuration has errors or a port cannot be bound.
-    pub async fn start(options: Options) -> Result<Self, StartError> {
-        let Options {
-            input,
-            outbound,
-            admin,
-            rng,
-            ..
-        } = &options;
+    pub async fn start(mut options: Options) -> Result<Self, StartError> {
+        let outbound = bind("outbound", &mut options.outbound).await?;
+        let admin = match &mut options.admin {
+            Some(address) => Some(bind("admin", address).await?),
+            None => None,
+        };
+        Self::start_on(options, outbound, admin).await
+    }
+
+    /// As [`start`](Self::start), on listeners that exist already, of whatever network. The addresses in `options` are
+    /// only what [`outbound`](Self::outbound) and [`admin`](Self::admin) tell.
+    ///
+    /// # Errors
+    /// If the configuration has errors.
+    pub async fn start_on<A: Accept, B: Accept>(
+        options: Options,
+        outbound: A,
+        admin: Option<B>,
+    ) -> Result<Self, StartError> {
+        let Options { input, rng, .. } = &options;
         // Before the files are read, so that no change in between is missed.
         let watched: Vec<_> = input.files.iter().chain(&input.overlays).cloned().collect();
         let watch = if options.watch {
             Some(Watch::new(watched, watch::Params::default()).await)
         } else {
             None
-        };
-        let outbound = bind("outbound", *outbound).await?;
-        let admin = match admin {
-            Some(address) => Some(bind("admin", *address).await?),
-            None => None,
         };
         let registry = Registry::new(
             Arc::clone(&options.connect),
@@ -90,8 +98,8 @@ impl Proxy {
         let prometheus = options.standard_metrics.as_ref().and_then(|_| recorder());
         let state = Arc::new(ServerState::new(prometheus.clone()));
         let mut proxy = Self {
-            outbound: outbound.1,
-            admin: admin.as_ref().map(|a| a.1),
+            outbound: options.outbound,
+            admin: admin.as_ref().and(options.admin),
             reloader: Arc::clone(&reloader),
             drain: drain.clone(),
             tasks: JoinSet::new(),
@@ -108,8 +116,8 @@ impl Proxy {
         };
         proxy
             .tasks
-            .spawn(server::serve(outbound.0, make, options.server, draining));
-        if let Some((listener, _)) = admin {
+            .spawn(server::serve(outbound, make, options.server, draining));
+        if let Some(listener) = admin {
             let pages = Admin::new(Arc::clone(&reloader), state, drain);
             // Its own drain: health and numbers stay readable while requests finish.
             let (_, never) = drain::channel();
@@ -121,7 +129,7 @@ impl Proxy {
             ));
         }
         if let Some(watch) = watch {
-            proxy.tasks.spawn(follow(watch, reloader));
+            proxy.tasks.spawn(reloader.follow(watch));
         }
         if let Some(prometheus) = prometheus {
             proxy.tasks.spawn(upkeep(prometheus));
@@ -183,37 +191,30 @@ fn shell(options: &Options, reloader: &Arc<Reloader>, state: &Arc<ServerState>) 
     stack::outbound(dispatch, reports, options.trace.clone(), &options.rng)
 }
 
-/// Counts the statuses that callers got.
+/// Counts the statuses that callers got, and requests that are over.
 struct Answers(Arc<ServerState>);
 
 impl Report for Answers {
     fn report(&self, summary: &Summary) {
+        // The dispatcher counted it in. Every request that passed it is reported exactly once.
+        self.0.active.dec();
         if let Ok(status) = http::StatusCode::from_u16(summary.status) {
             self.0.downstream.answer(status);
         }
     }
 }
 
-async fn bind(
-    name: &'static str,
-    address: SocketAddr,
-) -> Result<(TcpListener, SocketAddr), StartError> {
+/// Binds `address` and puts the bound one in its place.
+async fn bind(name: &'static str, address: &mut SocketAddr) -> Result<TcpListener, StartError> {
+    let wanted = *address;
     let error = |source| StartError::Bind {
         name,
-        address,
+        address: wanted,
         source,
     };
-    let listener = TcpListener::bind(address).await.map_err(error)?;
-    let bound = listener.local_addr().map_err(error)?;
-    Ok((listener, bound))
-}
-
-/// Puts each change of the files in force.
-async fn follow(mut watch: Watch, reloader: Arc<Reloader>) {
-    loop {
-        watch.changed().await;
-        reloader.reload().await;
-    }
+    let listener = TcpListener::bind(wanted).await.map_err(error)?;
+    *address = listener.local_addr().map_err(error)?;
+    Ok(listener)
 }
 
 /// The process's Prometheus recorder; `None` if another is installed already.

@@ -6,6 +6,7 @@
 
 use std::{
     convert::Infallible,
+    error::Error as _,
     io,
     pin::{Pin, pin},
     sync::{
@@ -18,6 +19,7 @@ use std::{
 
 use http::{HeaderValue, Request, Response, Version, header::CONNECTION};
 use http_body::Body as _;
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
@@ -33,6 +35,7 @@ use super::{
 };
 use crate::{
     base::{
+        Error, Kind,
         ext::Arrival,
         time::{Instant, sleep},
     },
@@ -244,6 +247,16 @@ fn builder(params: &Params) -> auto::Builder<TokioExecutor> {
     builder
 }
 
+/// Why a request's body broke off: what came was no HTTP, or the caller went away. Neither is an upstream's fault.
+fn broken(error: hyper::Error) -> Error {
+    let io = error.source().and_then(|e| e.downcast_ref::<io::Error>());
+    let kind = match io.map(io::Error::kind) {
+        Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => Kind::BadRequest,
+        _ => Kind::Canceled,
+    };
+    Error::new(kind).with_source(error)
+}
+
 // === impl Seen ===
 
 impl Seen {
@@ -280,7 +293,7 @@ where
             if body.is_end_stream() {
                 Body::empty()
             } else {
-                Body::new(body)
+                Body::new(body.map_err(broken))
             }
         });
         request.extensions_mut().insert(Arrival {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body as HttpBody;
@@ -16,7 +17,8 @@ use crate::{
     deadline,
     limit::concurrency::ConcurrencyLayer,
     llm::LlmClassifier,
-    model, retry,
+    model,
+    retry::{self, RetryBudget},
 };
 
 /// The state of one cluster: endpoints with their health, ceilings, counters. Parameters change, this stays.
@@ -28,6 +30,8 @@ pub struct Cluster {
     pub requests: Ceiling,
     /// Retries in flight (`maxRetries`).
     pub retries: Ceiling,
+    /// What all retries to it share.
+    retry_budget: Arc<ArcSwapOption<RetryBudget>>,
     /// Attempts and answers.
     pub counters: Arc<Counters>,
     /// What retries did.
@@ -59,14 +63,33 @@ impl Cluster {
             endpoints: EndpointSet::new(name, model.balance.clone(), model.outlier.clone()),
             requests: Ceiling::new(model.pool.max_requests.into()),
             retries: Ceiling::new(model.pool.max_retries.into()),
+            retry_budget: Arc::new(ArcSwapOption::new(
+                model.retry_budget.map(RetryBudget::new).map(Arc::new),
+            )),
             counters: Arc::default(),
             retry_stats: Arc::default(),
             deadline_stats: Arc::default(),
         }
     }
 
-    /// Puts changed parameters in force. Counts, ejections and permits are kept.
+    /// What all retries to it share; `None` is no bound. A reload may put another one in its place.
+    #[must_use]
+    pub fn retry_budget(&self) -> Option<Arc<RetryBudget>> {
+        self.retry_budget.load_full()
+    }
+
+    /// Puts changed parameters in force. Counts, ejections and permits are kept, and what was deposited and spent of the
+    /// retry budget unless its interval changes. Routes built before keep the budget that they have.
     pub fn set(&self, model: &model::Cluster) {
+        let kept = match (self.retry_budget(), model.retry_budget) {
+            (Some(budget), Some(params)) => budget.set_params(params),
+            (None, None) => true,
+            _ => false,
+        };
+        if !kept {
+            self.retry_budget
+                .store(model.retry_budget.map(RetryBudget::new).map(Arc::new));
+        }
         self.endpoints
             .set_params(model.balance.clone(), model.outlier.clone());
         self.requests.set_limit(model.pool.max_requests.into());
@@ -88,5 +111,45 @@ impl Cluster {
             .layer(ConcurrencyLayer::new(self.requests.clone()))
             .service(Balance::new(self.endpoints.clone(), dial).with_rng(rng.clone()));
         BoxCloneSyncService::new(stack)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{
+        base::{Ratio, time::Instant},
+        model::{ClusterName, Discovery},
+        retry::params::Budget,
+    };
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_spent_of_the_budget_survives_a_reload() {
+        let name = ClusterName::new(80, "", "svc");
+        let mut model = model::Cluster::new(name, Discovery::Static(Vec::new()));
+        let cluster = Cluster::new(&model);
+        let budget = cluster.retry_budget().unwrap();
+        while budget
+            .withdraw(retry::budget::Price::Fault, Instant::now())
+            .is_some()
+        {}
+        let left = |c: &Cluster| c.retry_budget().unwrap().left(Instant::now());
+        let life = Duration::from_secs(10);
+        model.retry_budget = Some(Budget::percent(Ratio::ONE, 3, life));
+        cluster.set(&model);
+        assert_eq!(left(&cluster), 0);
+        assert_eq!(
+            Some(cluster.retry_budget().unwrap().params()),
+            model.retry_budget
+        );
+        // Another interval cannot take the state over, and no budget has none.
+        model.retry_budget = Some(Budget::percent(Ratio::ONE, 3, life / 2));
+        cluster.set(&model);
+        assert_eq!(left(&cluster), 15);
+        model.retry_budget = None;
+        cluster.set(&model);
+        assert!(cluster.retry_budget().is_none());
     }
 }

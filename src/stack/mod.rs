@@ -14,6 +14,7 @@
 //! - TRACE stands outermost, so that the access log has the request id that it made.
 //! - METRICS stands outside RESPOND, so that the summary has the status that the caller got.
 //! - One DEADLINE spans all attempts, waits and the response body; RETRY therefore stands inside it.
+//! - RETRY pays from the cluster's budget, which all routes to it share: an outage is the cluster's, not a route's.
 //! - The cluster is drawn before RETRY, so attempts change the endpoint and never the version.
 //! - CONCURRENCY is per attempt and inside RETRY: a refusal there is final (`UO`), never retried.
 //! - CLASSIFY stands at the endpoint, below everything that reads its class.

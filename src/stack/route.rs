@@ -18,10 +18,15 @@ use crate::{
 /// The stack of one weighted destination of a route, over its cluster's stack.
 #[must_use]
 pub fn route(forward: &Forward, cluster: &Cluster, inner: Boxed, rng: &SharedRng) -> Boxed {
-    let retry = RetryLayer::new(forward.retry.clone())
+    let mut retry = RetryLayer::new(forward.retry.clone())
         .with_ceiling(cluster.retries.clone())
         .with_stats(Arc::clone(&cluster.retry_stats))
         .with_rng(rng.clone());
+    if forward.retry.budget.is_none()
+        && let Some(shared) = cluster.retry_budget()
+    {
+        retry = retry.with_budget(shared);
+    }
     let deadline = DeadlineLayer::new(forward.deadline.clone())
         .with_stats(Arc::clone(&cluster.deadline_stats));
     let stack = ServiceBuilder::new()

@@ -1,4 +1,4 @@
-//! Notes that an upstream answered, and how long that took.
+//! Notes that an upstream answered, how long that took, and if its answer broke off.
 
 use std::{
     future::Future,
@@ -6,11 +6,18 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{HeaderName, HeaderValue, Request, Response};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Request, Response, Version};
+use http_body::Body;
 use pin_project::pin_project;
 use tower::{Layer, Service};
 
-use crate::base::{ext::Record, time::Instant};
+use crate::{
+    base::{BoxError, ext::Record, time::Instant},
+    body::{End, Observe, Observed},
+    classify::transport::kind_of,
+    respond,
+};
 
 const SERVICE_TIME: HeaderName = HeaderName::from_static("x-envoy-upstream-service-time");
 
@@ -19,7 +26,8 @@ const SERVICE_TIME: HeaderName = HeaderName::from_static("x-envoy-upstream-servi
 pub struct ServedLayer;
 
 /// Adds `x-envoy-upstream-service-time` to responses: milliseconds from the first send to the response head, retries
-/// and waits included. The request's [`Record`] gets the same, and Envoy's details `via_upstream`.
+/// and waits included. The request's [`Record`] gets the same, and Envoy's details `via_upstream`; where the
+/// upstream breaks off in the middle of its answer, Envoy's flag and details for that.
 #[derive(Clone, Debug)]
 pub struct Served<S>(S);
 
@@ -33,6 +41,13 @@ pub struct ResponseFuture<F> {
     record: Option<Record>,
 }
 
+/// Watches the response body for the [`Record`].
+#[derive(Debug)]
+pub struct Cut {
+    record: Option<Record>,
+    version: Version,
+}
+
 impl<S> Layer<S> for ServedLayer {
     type Service = Served<S>;
 
@@ -44,8 +59,9 @@ impl<S> Layer<S> for ServedLayer {
 impl<S, B, R> Service<Request<B>> for Served<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
+    R: Body<Data = Bytes, Error = BoxError>,
 {
-    type Response = Response<R>;
+    type Response = Response<Observed<R, Cut>>;
     type Error = S::Error;
     type Future = ResponseFuture<S::Future>;
 
@@ -66,10 +82,11 @@ where
 impl<F, R, E> Future for ResponseFuture<F>
 where
     F: Future<Output = Result<Response<R>, E>>,
+    R: Body<Data = Bytes, Error = BoxError>,
 {
-    type Output = F::Output;
+    type Output = Result<Response<Observed<R, Cut>>, E>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let mut outcome = ready!(this.inner.poll(cx));
         if let Ok(response) = &mut outcome {
@@ -78,14 +95,32 @@ where
             response
                 .headers_mut()
                 .insert(SERVICE_TIME, HeaderValue::from(millis));
-            if let Some(record) = this.record {
+            if let Some(record) = &*this.record {
                 record.note(|n| {
                     n.upstream_time = Some(took);
                     n.details = Some("via_upstream".to_owned());
                 });
             }
         }
-        Poll::Ready(outcome)
+        Poll::Ready(outcome.map(|response| {
+            let cut = Cut {
+                record: this.record.take(),
+                version: response.version(),
+            };
+            response.map(|body| Observed::new(body, cut))
+        }))
+    }
+}
+
+impl Observe<BoxError> for Cut {
+    fn end(self, how: End<'_, BoxError>) {
+        let (End::Failed(error), Some(record)) = (how, self.record) else {
+            return;
+        };
+        if let Some((flag, details)) = respond::cut(kind_of(&**error), self.version) {
+            record.flag(flag);
+            record.note(|n| n.details = Some(details));
+        }
     }
 }
 
@@ -93,7 +128,14 @@ where
 mod tests {
     use std::{convert::Infallible, time::Duration};
 
+    use http_body_util::BodyExt;
     use tower::{ServiceExt, service_fn};
+
+    use crate::{
+        base::{Error, Kind, error::ResetReason, ext::Flag},
+        body::{self, Timed},
+        testing::body::Script,
+    };
 
     use super::*;
 
@@ -101,7 +143,7 @@ mod tests {
     async fn the_time_to_the_head_is_told_and_noted() {
         let slow = service_fn(|_: Request<()>| async {
             tokio::time::sleep(Duration::from_millis(7)).await;
-            Ok::<_, Infallible>(Response::new(()))
+            Ok::<_, Infallible>(Response::new(body::Body::empty()))
         });
         let record = Record::default();
         let mut request = Request::new(());
@@ -111,5 +153,49 @@ mod tests {
         let notes = record.snapshot();
         assert_eq!(notes.upstream_time, Some(Duration::from_millis(7)));
         assert_eq!(notes.details.as_deref(), Some("via_upstream"));
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_breaks_off_is_noted_as_in_envoy() {
+        let reset = |reason| Kind::Reset { reason, sent: true };
+        let after = |reason| format!("upstream_reset_after_response_started{{{reason}}}");
+        for (kind, version, flags, details) in [
+            (
+                reset(ResetReason::Terminated),
+                Version::HTTP_11,
+                "UPE",
+                after("protocol_error"),
+            ),
+            (
+                reset(ResetReason::Remote),
+                Version::HTTP_2,
+                Flag::UR.as_str(),
+                after("remote_reset"),
+            ),
+            // Not the upstream's doing, or noted by whoever did it.
+            (
+                Kind::DeadlineExceeded,
+                Version::HTTP_11,
+                "-",
+                "via_upstream".to_owned(),
+            ),
+        ] {
+            let broken = service_fn(|_: Request<()>| async move {
+                let body = Script::new().fail(Error::new(kind)).body();
+                let mut response = Response::new(Timed::unlimited(body));
+                *response.version_mut() = version;
+                Ok::<_, Infallible>(response)
+            });
+            let record = Record::default();
+            let mut request = Request::new(());
+            request.extensions_mut().insert(record.clone());
+            let response = ServedLayer.layer(broken).oneshot(request).await.unwrap();
+            assert!(response.into_body().collect().await.is_err());
+            let notes = record.snapshot();
+            assert_eq!(
+                (notes.flags().as_str(), notes.details),
+                (flags, Some(details))
+            );
+        }
     }
 }

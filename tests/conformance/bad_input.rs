@@ -57,6 +57,8 @@ fn text_that_is_not_yaml() {
     for (text, rule, line) in [
         ("a: b: c\n", "yaml", 1),
         ("apiVersion: v1\nkind: [Service\n", "yaml", 3),
+        ("apiVersion: v1\nkind: [Service,", "yaml", 2),
+        ("a: 1\n---\nkind: [Service,", "yaml", 3),
         ("a: 'open\n", "yaml", 1),
         ("a: \"\\q\"\n", "yaml", 1),
         ("a:\n  {}\n  b: 1\n", "yaml", 3),
@@ -898,4 +900,21 @@ fn misspelt_names_come_with_the_right_one() {
             loaded.diagnostics
         );
     }
+}
+
+#[test]
+fn names_that_become_host_names() {
+    let rest = "spec: {ports: [{port: 80}]}\n";
+    for (metadata, path) in [
+        ("{name: a, namespace: \"a b\"}", "metadata.namespace"),
+        ("{name: a, namespace: a.b}", "metadata.namespace"),
+        ("{name: a, namespace: \"\"}", "metadata.namespace"),
+        ("{name: \"a\\nb\", namespace: n}", "metadata.name"),
+    ] {
+        let text = format!("apiVersion: v1\nkind: Service\nmetadata: {metadata}\n{rest}");
+        refused(&text, "bad-name", 3, path);
+    }
+    let dotted = vs("  - route: [{destination: {host: a}}]\n").replace("name: a,", "name: a.b,");
+    let loaded = load_text(&dotted);
+    assert!(loaded.diagnostics.iter().all(|d| d.rule != "bad-name"));
 }

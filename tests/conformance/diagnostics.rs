@@ -86,7 +86,6 @@ fn policies_that_are_not_in_force_are_reported() {
     let head = "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: a, namespace: n}\nspec:\n  host: a\n  trafficPolicy:\n    ";
     for (block, severity) in [
         ("tls: {mode: ISTIO_MUTUAL}", Severity::Warning),
-        ("retryBudget: {percent: 20}", Severity::Warning),
         ("tunnel: {targetHost: a, targetPort: 80}", Severity::Warning),
         ("loadBalancer: {warmup: {duration: 10s}}", Severity::Warning),
         (
@@ -110,6 +109,21 @@ fn policies_that_are_not_in_force_are_reported() {
         );
     }
     assert!(load_text(&format!("{head}tls: {{mode: DISABLE}}\n")).count(Severity::Warning) == 0);
+    // In force, in another manner than Istio's.
+    let budget = load_text(&format!("{head}retryBudget: {{percent: 20}}\n"));
+    let said = |rule| budget.diagnostics.iter().find(|d| d.rule == rule);
+    let note = said("retry-budget-over-time").expect("it is said");
+    assert_eq!(note.severity, Severity::Note);
+    assert!(said("not-in-force").is_none());
+    for bad in [
+        "percent: 101",
+        "percent: \"20\"",
+        "minRetryConcurrency: -1",
+        "budgetInterval: 10",
+    ] {
+        let loaded = load_text(&format!("{head}retryBudget: {{{bad}}}\n"));
+        assert!(loaded.model.is_none(), "{bad}: {:?}", loaded.diagnostics);
+    }
 }
 
 #[test]

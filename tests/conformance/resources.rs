@@ -4,8 +4,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use llmesh::{
     balance::params::{HashKey, HashTable, Policy},
+    base::Ratio,
     config::{Options, Source, load},
     model::{Cluster, Discovery, Model, Protocol},
+    retry::params::Budget,
     route::params::{Action, FieldName, Forward, Match, Route, StringMatch},
 };
 
@@ -463,6 +465,33 @@ fn blocks_replace_each_other_as_wholes() {
         (elsewhere.balance.policy, elsewhere.pool.max_connections),
         (Policy::Random, 7)
     );
+}
+
+#[test]
+fn every_cluster_has_a_retry_budget() {
+    let budget = |spec: &str, subset: &str| under(spec, subset).retry_budget.expect("it has one");
+    let of = |percent: f64, floor, seconds| {
+        let share = Ratio::from_percent(percent).expect("a percentage");
+        Budget::percent(share, floor, Duration::from_secs(seconds))
+    };
+    let bare = cluster(SERVICE, "outbound|80||a.n.svc.cluster.local");
+    assert_eq!(bare.retry_budget, Some(Budget::standard()));
+    let policy = |fields: &str| format!("  trafficPolicy: {{retryBudget: {{{fields}}}}}\n");
+    for (fields, wanted) in [
+        ("", Budget::standard()),
+        ("percent: 12.5", of(12.5, 3, 10)),
+        ("percent: 0, minRetryConcurrency: 0", of(0.0, 0, 10)),
+        ("minRetryConcurrency: 7", of(20.0, 7, 10)),
+        ("budgetInterval: 2s", of(20.0, 3, 2)),
+        ("budgetInterval: 0s", of(20.0, 3, 10)),
+    ] {
+        assert_eq!(budget(&policy(fields), ""), wanted, "{fields}");
+    }
+    // An entry for the port cannot have one, and does not take the policy's away.
+    let spec = "  trafficPolicy:\n    retryBudget: {percent: 5}\n    portLevelSettings:\n    - port: {number: 80}\n      loadBalancer: {simple: RANDOM}\n  subsets:\n  - name: v1\n    labels: {version: v1}\n  - name: v2\n    labels: {version: v2}\n    trafficPolicy: {retryBudget: {percent: 6}}\n";
+    assert_eq!(budget(spec, ""), of(5.0, 3, 10));
+    assert_eq!(budget(spec, "v1"), of(5.0, 3, 10));
+    assert_eq!(budget(spec, "v2"), of(6.0, 3, 10));
 }
 
 #[test]

@@ -23,6 +23,8 @@ enum Fault {
     CallsFreshClone,
     ReadyTooSoon,
     ReadyWithoutWaker,
+    ReadyThoughFailed,
+    WaitsForTheBody,
     ReleasesAtHeaders,
     SpawnsTheCall,
     SpawnsTheBody,
@@ -56,6 +58,7 @@ impl Service<Request<Body>> for Broken {
             Fault::ReadyWithoutWaker => {
                 ready(&mut self.inner, &mut Context::from_waker(Waker::noop()))
             }
+            Fault::ReadyThoughFailed => ready(&mut self.inner, cx).map(|_| Ok(())),
             _ => ready(&mut self.inner, cx),
         }
     }
@@ -76,6 +79,10 @@ impl Service<Request<Body>> for Broken {
             let body = answer?.into_body();
             Ok(Response::new(match fault {
                 Fault::ReleasesAtHeaders => Body::new(body),
+                Fault::WaitsForTheBody => {
+                    let whole = body.collect().await?.to_bytes();
+                    Body::new(Guarded::new(Body::from(whole), permit))
+                }
                 Fault::LeaksThePermit => {
                     std::mem::forget(permit);
                     Body::new(body)
@@ -138,6 +145,8 @@ async fn each_fault_is_found() {
         (Fault::CallsFreshClone, Breach::Unready),
         (Fault::ReadyTooSoon, Breach::IgnoresPending),
         (Fault::ReadyWithoutWaker, Breach::LosesWakeup),
+        (Fault::ReadyThoughFailed, Breach::HidesUnreadiness),
+        (Fault::WaitsForTheBody, Breach::HoldsBack),
         (Fault::ReleasesAtHeaders, Breach::ReleasesEarly),
         (Fault::SpawnsTheCall, Breach::OutlivesFuture),
         (Fault::SpawnsTheBody, Breach::OutlivesBody),

@@ -28,6 +28,10 @@ pub(crate) enum Breach {
     LosesWakeup,
     /// Called the inner service although its own call never came.
     CallsUnasked,
+    /// Called the inner service although it failed to become ready, or hid that failure.
+    HidesUnreadiness,
+    /// Held the response head back until the body's end.
+    HoldsBack,
     /// Inner work or a permit outlived the dropped future.
     OutlivesFuture,
     /// A permit was given back before the body's end, or not held at all.
@@ -87,6 +91,12 @@ impl<S> Subject<S> {
     pub(crate) fn answers(mut self) -> Self {
         self.answers = true;
         self
+    }
+
+    /// Whether this is an answer of the inner service rather than an error.
+    fn served<B>(&self, answer: &Result<Response<B>, BoxError>) -> bool {
+        let error = |response: &Response<B>| self.answers && response.status().is_server_error();
+        answer.as_ref().is_ok_and(|response| !error(response))
     }
 
     fn held(&self, expected: u64) -> bool {
@@ -177,6 +187,16 @@ async fn pending<S: Under>(subject: &Subject<S>, found: &mut Vec<Breach>) {
         subject.over(|_| Reply::ok(Script::chunks(["x"])).after(Duration::from_secs(1)));
     let answer = tokio::time::timeout(Duration::from_secs(2), send(&mut service)).await;
     expect(answer.is_ok(), Breach::LosesWakeup, found);
+    drop(answer);
+
+    let (mut service, log) = subject.over(|_| Reply::ok(Script::chunks(["x"])));
+    log.set_readiness(Readiness::Failed);
+    let served = match service.make_ready().await {
+        Ok(()) => subject.served(&service.send().await),
+        Err(_) => false,
+    };
+    let clean = !served && log.calls() == 0 && subject.held(0);
+    expect(clean, Breach::HidesUnreadiness, found);
 }
 
 /// Dropping the future or the body ends the inner work and gives back what is held.
@@ -192,8 +212,9 @@ async fn drops<S: Under>(subject: &Subject<S>, found: &mut Vec<Breach>) {
     expect(clean, Breach::OutlivesFuture, found);
 
     let (mut service, log) = subject.over(|_| Reply::ok(Script::chunks(["x"]).hang()));
-    let Some(mut body) = send(&mut service).await else {
-        return;
+    let answer = tokio::time::timeout(Duration::from_secs(60), send(&mut service)).await;
+    let Ok(Some(mut body)) = answer else {
+        return found.push(Breach::HoldsBack);
     };
     let _ = body.frame().await;
     expect(subject.held(1), Breach::ReleasesEarly, found);

@@ -15,10 +15,11 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response, response};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
+use llmesh::testing::body::Script;
 use llmesh::{
     base::{
         BoxError, Error, Kind, SharedRng,
-        ext::Attempt,
+        ext::{Attempt, RetriesAnswers},
         time::{format_http_date, parse_rfc3339},
     },
     classify::{
@@ -332,6 +333,7 @@ async fn ask(
         number: 1,
         may_retry,
     });
+    request.extensions_mut().insert(RetriesAnswers);
     let mut answer = Some(answer);
     let inner = service_fn(move |_: Request<()>| {
         let answer = answer.take().unwrap();
@@ -391,7 +393,7 @@ fn chat() -> Request<()> {
         .unwrap()
 }
 
-fn json(status: u16, body: Chunks) -> Response<Chunks> {
+fn json<B>(status: u16, body: B) -> Response<B> {
     Response::builder()
         .status(status)
         .header("content-type", "application/json")
@@ -514,6 +516,28 @@ async fn errors_pass_unchanged() {
         .unwrap_err();
     let error = error.downcast::<io::Error>().unwrap();
     assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_nobody_would_send_again_does_not_wait() {
+    // The head is in, the body comes in an hour.
+    for (status, handed_on) in [(200, true), (503, false)] {
+        let inner = service_fn(move |_: Request<()>| async move {
+            let body = Script::new()
+                .data("{}")
+                .wait(Duration::from_secs(3600))
+                .body();
+            Ok::<_, Infallible>(json(status, body))
+        });
+        let service = ClassifyLayer::new(LlmClassifier::default()).layer(inner);
+        let mut request = chat();
+        request.extensions_mut().insert(Attempt {
+            number: 1,
+            may_retry: true,
+        });
+        let soon = tokio::time::timeout(Duration::from_secs(1), service.oneshot(request)).await;
+        assert_eq!(soon.is_ok(), handed_on, "{status}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,6 +3,8 @@
 
 mod balance;
 mod bodies;
+#[cfg(feature = "proxy")]
+mod corpus;
 mod retry;
 mod route;
 mod trace;

@@ -5,12 +5,20 @@
     reason = "in helpers of tests too, a panic is how a test fails"
 )]
 
+mod admin;
+mod attack;
 mod clients;
 mod discovery;
+mod faults;
+mod kit;
 mod mesh_client;
 mod mock;
+mod outlier;
 mod pool;
+mod reload;
+mod routing;
 mod server;
+mod story;
 mod support;
 mod upstream;
 mod watch;

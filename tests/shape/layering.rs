@@ -7,6 +7,7 @@ use crate::source::{crate_paths, files};
 /// The room of a path below `src` or of an import: the first segment, two for layers.
 fn room(segments: &[&str]) -> String {
     match segments {
+        ["testing", "fuzz", ..] => "testing/fuzz".to_owned(),
         ["layers", layer, ..] => format!("layers/{layer}"),
         [first, ..] => (*first).to_owned(),
         [] => String::new(),
@@ -36,8 +37,10 @@ fn allowed(from: &str, to: &str, path: &[String]) -> bool {
     match (from, to) {
         // Beside the house: scripted upstreams and probes, for tests and for the commands that show them.
         ("testing", to) => floor(to).is_some_and(|f| f <= 2),
+        // Fuzz targets look into every room; nothing of the house looks at them.
+        ("testing/fuzz", _) => true,
         ("cli", "testing") => true,
-        (_, "testing") => false,
+        (_, "testing" | "testing/fuzz") => false,
         // The same floor, where named.
         ("classify", "body") | ("llm", "classify" | "body") | ("stack", "model") => true,
         ("layers/balance", "layers/outlier" | "layers/breaker") => true,

@@ -323,7 +323,12 @@ impl Builder {
 
     fn scan_error(&self, error: &ScanError, text: &str) -> Problem {
         let marker = *error.marker();
-        let (line, column) = self.position(Span::new(marker, marker));
+        let (mut line, mut column) = self.position(Span::new(marker, marker));
+        // The scanner puts a line break after text that ends without one, and may stop behind it.
+        let (last, end) = last_line(text);
+        if line > last.saturating_add(self.line_offset) {
+            (line, column) = (last.saturating_add(self.line_offset), end);
+        }
         let info = error.info();
         // The scanner stops at the tab, or one line before or after it.
         let tabbed = [
@@ -370,6 +375,14 @@ impl Builder {
             hint,
         }
     }
+}
+
+/// The number of the last line, and the column behind its end.
+fn last_line(text: &str) -> (u32, u32) {
+    let breaks = text.bytes().filter(|b| *b == b'\n').count();
+    let last = text.rsplit('\n').next().unwrap_or_default();
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).saturating_add(1);
+    (count(breaks), count(last.chars().count()))
 }
 
 fn bad_key(line: u32, column: u32) -> Problem {

@@ -7,6 +7,7 @@ mod http_route;
 pub(super) mod outlier;
 pub(super) mod pool;
 pub(super) mod retries;
+mod retry_budget;
 mod rewrite;
 pub(super) mod service_entry;
 mod sidecar;

@@ -5,13 +5,17 @@ use http::HeaderName;
 use super::{
     outlier::{self, OutlierBlock},
     pool::{self, PoolBlock},
+    retry_budget,
 };
 use crate::{
     config::{
         decode::{Field, Least, Object},
         diagnostic::Severity,
     },
-    layers::balance::params::{HashKey, HashTable, Policy},
+    layers::{
+        balance::params::{HashKey, HashTable, Policy},
+        retry::params::Budget,
+    },
 };
 
 /// The largest Maglev table of Envoy.
@@ -23,6 +27,8 @@ pub(in crate::config) struct TrafficPolicy {
     pub(in crate::config) balance: Option<Balance>,
     pub(in crate::config) pool: Option<PoolBlock>,
     pub(in crate::config) outlier: Option<OutlierBlock>,
+    /// Of all ports: entries for a port have none.
+    pub(in crate::config) retry_budget: Option<Budget>,
     pub(in crate::config) ports: Vec<(u16, Self)>,
 }
 
@@ -43,6 +49,9 @@ pub(super) fn read(field: &Field<'_>) -> TrafficPolicy {
         field.error("empty-policy", "`trafficPolicy` is empty", "remove it");
     }
     let mut policy = blocks(&object);
+    policy.retry_budget = object
+        .get("retryBudget")
+        .and_then(|budget| retry_budget::read(&budget));
     for item in object.list("portLevelSettings") {
         let Some(entry) = item.object() else { continue };
         let port = entry
@@ -71,18 +80,13 @@ pub(super) fn read(field: &Field<'_>) -> TrafficPolicy {
 
 fn blocks(object: &Object<'_>) -> TrafficPolicy {
     tls(object);
-    object.not_in_force(
-        "retryBudget",
-        Severity::Warning,
-        "concurrent retries are limited by `connectionPool.http.maxRetries`",
-    );
     TrafficPolicy {
         balance: object.get("loadBalancer").and_then(|lb| balance(&lb)),
         pool: object.get("connectionPool").and_then(|p| pool::read(&p)),
         outlier: object
             .get("outlierDetection")
             .and_then(|o| outlier::read(&o)),
-        ports: Vec::new(),
+        ..TrafficPolicy::default()
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
         service_entry::{PortProtocol, ServicePort},
         traffic_policy::{Balance, TrafficPolicy},
     },
-    layers::balance::params::Params,
+    layers::{balance::params::Params, retry::params::Budget},
     model::{Cluster, ClusterName, Discovery, Pool, Protocol},
 };
 
@@ -21,6 +21,7 @@ struct Effective<'a> {
     balance: Option<&'a Balance>,
     pool: Option<&'a PoolBlock>,
     outlier: Option<&'a OutlierBlock>,
+    retry_budget: Option<Budget>,
 }
 
 // === impl Linker ===
@@ -132,10 +133,11 @@ fn effective<'a>(
         balance: own.balance.or(top.balance),
         pool: own.pool.or(top.pool),
         outlier: own.outlier.or(top.outlier),
+        retry_budget: own.retry_budget.or(top.retry_budget),
     }
 }
 
-/// An entry for the port replaces the policy's blocks together.
+/// An entry for the port replaces together those blocks of the policy that an entry can have.
 fn at_port(policy: &TrafficPolicy, port: u16) -> Effective<'_> {
     let entry = policy.ports.iter().find(|(number, _)| *number == port);
     let blocks = entry.map_or(policy, |(_, blocks)| blocks);
@@ -143,6 +145,7 @@ fn at_port(policy: &TrafficPolicy, port: u16) -> Effective<'_> {
         balance: blocks.balance.as_ref(),
         pool: blocks.pool.as_ref(),
         outlier: blocks.outlier.as_ref(),
+        retry_budget: policy.retry_budget,
     }
 }
 
@@ -165,6 +168,9 @@ fn cluster(
     if let Some(block) = effective.outlier {
         cluster.balance.panic_threshold = block.min_health_percent;
         cluster.outlier = Some(block.params.clone());
+    }
+    if effective.retry_budget.is_some() {
+        cluster.retry_budget = effective.retry_budget;
     }
     cluster.pool = effective
         .pool

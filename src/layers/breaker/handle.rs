@@ -3,10 +3,7 @@
 //! The state machine stands behind a short mutex. One atomic word beside it says whether the circuit is closed and
 //! clean, so that a call that is admitted and succeeds while all is well takes no lock.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::PoisonError;
 
 use arc_swap::ArcSwap;
 
@@ -14,7 +11,15 @@ use super::{
     core::{Circuit, Outcome, Rejected, State, Ticket},
     params::Params,
 };
-use crate::base::{Counter, Kind, ext::GivenUp, time::Instant};
+use crate::base::{
+    Counter, Kind,
+    ext::GivenUp,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
 
 /// A shared circuit. Cloning shares it.
 #[derive(Clone, Debug)]
@@ -100,7 +105,7 @@ impl Handle {
     /// Replaces the parameters; the state is kept, and the new ones apply from the next call.
     pub fn set_params(&self, params: Params) {
         let circuit = self.0.lock();
-        self.0.params.store(Arc::new(params));
+        self.0.params.store(std::sync::Arc::new(params));
         self.0.publish(&circuit);
     }
 

@@ -15,18 +15,13 @@ pub const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 const GRPC_DIGITS: usize = 8;
 const GRPC_MAX: u128 = 99_999_999;
 
-/// The shortest limit that the headers state. Absent, zero, negative and unreadable ones count for nothing.
+/// The shortest limit that the headers state, repeated ones included. Absent, zero, negative and unreadable ones count
+/// for nothing.
 #[must_use]
 pub fn read(headers: &HeaderMap) -> Option<Duration> {
-    let expected = headers.get(EXPECTED).and_then(read_expected);
-    let grpc = headers
-        .get(GRPC_TIMEOUT)
-        .filter(|_| is_grpc(headers))
-        .and_then(read_grpc);
-    match (expected, grpc) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
-    }
+    let expected = headers.get_all(EXPECTED).iter().filter_map(read_expected);
+    let grpc = headers.get_all(GRPC_TIMEOUT).iter().filter_map(read_grpc);
+    expected.chain(grpc.filter(|_| is_grpc(headers))).min()
 }
 
 /// Writes what is left, in whole milliseconds and at least one. The caller's own `x-envoy-expected-rq-timeout-ms` is
@@ -179,6 +174,23 @@ mod tests {
             ("x-envoy-expected-rq-timeout-ms", "50"),
         ]);
         assert_eq!(read(&both), Some(Duration::from_millis(40)));
+    }
+
+    #[test]
+    fn the_shortest_of_a_repeated_header_counts() {
+        let twice = |name: &'static str, a: &str, b: &str| {
+            let mut all = headers(&[("content-type", "application/grpc")]);
+            for value in [a, b] {
+                all.append(name, HeaderValue::from_str(value).unwrap());
+            }
+            read(&all)
+        };
+        for (a, b) in [("500", "20"), ("20", "500"), ("soon", "20")] {
+            let limit = twice("x-envoy-expected-rq-timeout-ms", a, b);
+            assert_eq!(limit, Some(Duration::from_millis(20)), "{a} {b}");
+        }
+        let limit = twice("grpc-timeout", "9S", "20m");
+        assert_eq!(limit, Some(Duration::from_millis(20)));
     }
 
     #[test]

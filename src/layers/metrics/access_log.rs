@@ -83,7 +83,8 @@ fn fields(s: &Summary) -> Vec<(&'static str, Value<'_>)> {
     let head = s.head.as_ref();
     let authority = head
         .and_then(|h| h.uri.authority())
-        .map(ToString::to_string);
+        // Without a user and password.
+        .map(|a| a.as_str().rsplit('@').next().unwrap_or_default());
     let route = s.notes.route.as_ref();
     vec![
         ("start_time", Value::Text(format_rfc3339(s.started).into())),
@@ -251,7 +252,7 @@ mod tests {
             duration: Duration::from_millis(1234),
             head: Some(Head {
                 method: http::Method::POST,
-                uri: "http://llm-service/v1/chat?api_key=sk-secret&x=1"
+                uri: "http://me:sk-secret@llm-service/v1/chat?api_key=sk-secret&x=1"
                     .parse()
                     .unwrap(),
                 version: http::Version::HTTP_11,

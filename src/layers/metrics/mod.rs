@@ -6,6 +6,8 @@
 //! log ([`access_log`]).
 //!
 //! Dropping the response future (the caller went away before the head) reports the request with status 0 and flag `DC`.
+//! An error of the inner service is reported with status 0 as well, without `DC`: above
+//! [`respond`](crate::layers::respond) there is none.
 
 pub mod access_log;
 mod layer;

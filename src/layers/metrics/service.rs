@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body::Body;
 use pin_project::pin_project;
 use tower::Service;
@@ -50,6 +50,8 @@ pub struct Pending {
     record: Record,
     at: Instant,
     received: Arc<AtomicU64>,
+    /// A server drops the body of an answer to `HEAD` unread.
+    bodiless: bool,
     summary: Option<Summary>,
 }
 
@@ -98,6 +100,7 @@ impl<S> Metrics<S> {
             record,
             at,
             received,
+            bodiless: request.method() == Method::HEAD,
             summary: Some(summary),
         }
     }
@@ -160,8 +163,8 @@ where
                 }
                 Ok(response.map(|body| Observed::new(body, pending)))
             }
-            // Over, and not because the caller went away.
             Err(error) => {
+                // Told here, because a drop would count as the caller's leaving.
                 pending.tell();
                 Err(error)
             }
@@ -199,7 +202,7 @@ impl<E> Observe<E> for Pending {
     }
 
     fn end(mut self, how: End<'_, E>) {
-        if matches!(how, End::Dropped) {
+        if matches!(how, End::Dropped) && !self.bodiless {
             self.record.flag(Flag::DC);
         }
         self.tell();
@@ -231,4 +234,41 @@ impl<E> Observe<E> for CountBytes {
     }
 
     fn end(self, _: End<'_, E>) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use http_body_util::Empty;
+    use tower::{Layer, ServiceExt, service_fn};
+
+    use super::*;
+    use crate::{base::BoxError, layers::metrics::MetricsLayer};
+
+    #[derive(Default)]
+    struct Kept(Mutex<Vec<Summary>>);
+
+    impl Report for Kept {
+        fn report(&self, summary: &Summary) {
+            self.0.lock().unwrap().push(summary.clone());
+        }
+    }
+
+    /// An inner error is not the caller's leaving.
+    #[tokio::test]
+    async fn an_error_is_reported_once_and_not_as_a_disconnect() {
+        let kept = Arc::new(Kept::default());
+        let reports: Arc<dyn Report> = kept.clone();
+        let inner = service_fn(async |_: Request<_>| {
+            Err::<Response<Empty<Bytes>>, BoxError>("refused".into())
+        });
+        let service = MetricsLayer::new(vec![reports]).layer(inner);
+        let request = Request::new(Empty::<Bytes>::new());
+        assert!(service.oneshot(request).await.is_err());
+        let kept = kept.0.lock().unwrap();
+        assert_eq!(kept.len(), 1);
+        assert_eq!(kept[0].status, 0);
+        assert_eq!(kept[0].notes.flags, []);
+    }
 }

@@ -2,10 +2,7 @@
 
 use std::{
     fmt,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
-    },
+    sync::{Arc, PoisonError},
     time::Duration,
 };
 
@@ -14,7 +11,14 @@ use super::{
     params::Params,
     seen::Seen,
 };
-use crate::base::{Counter, time::Instant};
+use crate::base::{
+    Counter,
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    },
+    time::Instant,
+};
 
 /// Decides over the members of one set.
 #[derive(Debug)]

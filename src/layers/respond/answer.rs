@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use http::StatusCode;
+use http::{StatusCode, Version};
 
 use crate::base::{
     Kind,
@@ -72,6 +72,25 @@ pub fn answer(kind: Kind, retried: bool) -> Answer {
         Kind::Canceled => plain(499, "", Flag::DC, "downstream_remote_disconnect"),
         Kind::Internal => plain(500, "internal error", None, "internal_error"),
     }
+}
+
+/// What the access log notes of a response whose body broke off in the middle; `None` if that was not the upstream's
+/// doing. `version` is the upstream's: over HTTP/1 a close, a reset and a short body are all a protocol error to Envoy.
+#[must_use]
+pub fn cut(kind: Kind, version: Version) -> Option<(Flag, String)> {
+    let (reason, flag) = match kind {
+        Kind::IdleTimeout => return Some((Flag::SI, "stream_idle_timeout".to_owned())),
+        Kind::Reset { reason, .. } if version >= Version::HTTP_2 => reset_reason(reason),
+        Kind::Reset { .. } | Kind::UpstreamProtocol | Kind::StreamTruncated => {
+            ("protocol error", Flag::UPE)
+        }
+        _ => return None,
+    };
+    let reason = reason.replace(' ', "_");
+    Some((
+        flag,
+        format!("upstream_reset_after_response_started{{{reason}}}"),
+    ))
 }
 
 /// The `grpc-status` that stands for an HTTP status on a local reply (Envoy's `httpToGrpcStatus`).

@@ -23,6 +23,6 @@ mod answer;
 mod service;
 
 pub use self::{
-    answer::{Answer, answer, grpc_status},
+    answer::{Answer, answer, cut, grpc_status},
     service::{Respond, RespondLayer, ResponseFuture},
 };

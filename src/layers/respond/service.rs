@@ -193,6 +193,10 @@ fn respond(error: Option<&Error>, record: Option<&Record>, grpc: bool) -> Respon
             *response.body_mut() = answer.body.into_owned().into();
         }
     }
+    // A route's response header operations apply to local replies too.
+    if let Some(finish) = record.and_then(|r| r.note(|n| n.finish.clone())) {
+        finish.apply(&mut headers);
+    }
     *response.headers_mut() = headers;
     response
 }

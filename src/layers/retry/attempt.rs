@@ -8,7 +8,7 @@ use http_body::Body;
 use tower::Service;
 
 use super::{
-    Params, RetryBudget, Stats,
+    Params, RetryBudget, RetryOn, Stats,
     budget::{Paid, Price},
     class,
     policy::{self, Decision, Reason},
@@ -16,10 +16,10 @@ use super::{
 use crate::{
     base::{
         BoxError, Ceiling, Error, Kind, Permit, SharedRng,
-        ext::{Attempt, Deadline, Flag, GivenUp, Record, Tried, TryClock},
+        ext::{Attempt, Deadline, Flag, GivenUp, Record, RetriesAnswers, Tried, TryClock},
         time::{Instant, sleep},
     },
-    body::replay::Replay,
+    body::replay::{Lag, Replay},
     classify::Class,
 };
 
@@ -120,8 +120,10 @@ where
             head.extensions.insert(deadline);
         }
         stamp(&mut head, self.number, may_retry, params.attempt_header);
-        if let Some(record) = &self.record {
-            record.note(|n| n.attempts = self.number);
+        if may_retry && retries_answers(&params.retry_on) {
+            head.extensions.insert(RetriesAnswers);
+        } else {
+            head.extensions.remove::<RetriesAnswers>();
         }
         Ok((Request::from_parts(head, self.body.clone()), limit))
     }
@@ -137,6 +139,8 @@ where
             given_up.set(None);
         }
         let Some(limit) = limit else {
+            let lag = Lag::of(request.extensions());
+            let request = request.map(|body| body.with_lag(lag));
             return self.inner.call(request).await.map_err(Into::into);
         };
         let clock = TryClock::start();
@@ -145,6 +149,8 @@ where
             .extensions_mut()
             .get_or_insert_default::<GivenUp>()
             .clone();
+        let lag = Lag::of(request.extensions());
+        let request = request.map(|body| body.with_lag(lag));
         // Set before the attempt is dropped: whoever watches it must know why.
         let expired = async {
             clock.expired(limit).await;
@@ -247,9 +253,17 @@ where
     }
 }
 
-/// Marks a request's head as this attempt.
+/// Whether anything could be done about an answer below 400 whose body shows an error.
+fn retries_answers(on: &RetryOn) -> bool {
+    on.llm || on.statuses.first().is_some_and(|status| *status < 400)
+}
+
+/// Marks a request's head as this attempt, and notes it.
 pub(super) fn stamp(head: &mut Parts, number: u32, may_retry: bool, header: bool) {
     head.extensions.insert(Attempt { number, may_retry });
+    if let Some(record) = head.extensions.get::<Record>() {
+        record.note(|n| n.attempts = number);
+    }
     if header {
         let count = match number {
             1 => HeaderValue::from_static("1"),

@@ -15,7 +15,10 @@ use super::{
     Params, ResponseFuture,
     attempt::{Call, Shared, stamp},
 };
-use crate::{base::BoxError, body::replay::Replay};
+use crate::{
+    base::BoxError,
+    body::replay::{Lag, Replay},
+};
 
 /// Sends requests again as its [`Params`] say. See the [module](super).
 #[derive(Clone, Debug)]
@@ -77,7 +80,8 @@ where
         let (mut head, body) = request.into_parts();
         if params.retries == 0 || params.retry_on.is_empty() {
             stamp(&mut head, 1, false, params.attempt_header);
-            let request = Request::from_parts(head, Replay::new(body, 0));
+            let lag = Lag::of(&head.extensions);
+            let request = Request::from_parts(head, Replay::new(body, 0).with_lag(lag));
             return ResponseFuture::pass(self.inner.call(request));
         }
         let clone = self.inner.clone();

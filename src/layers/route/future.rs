@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::Response;
+use http::{HeaderMap, Response};
 use http_body_util::{Either, Full};
 use pin_project::pin_project;
 
@@ -42,7 +42,7 @@ enum State<F> {
 }
 
 /// The response header operations that wait for the response: kept by their route, which a reload cannot take away.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct ResponseOps {
     route: Arc<Route>,
     destination: usize,
@@ -66,6 +66,10 @@ impl ResponseOps {
             route: Arc::clone(found.route),
             destination,
         })
+    }
+
+    pub(super) fn apply(&self, headers: &mut HeaderMap) {
+        rewrite::apply_response(&self.route, self.destination, headers);
     }
 }
 
@@ -97,7 +101,7 @@ where
             StateProj::Upstream { future, ops } => {
                 let mut response = ready!(future.poll(cx)).map_err(Into::into)?;
                 if let Some(ops) = ops.take() {
-                    rewrite::apply_response(&ops.route, ops.destination, response.headers_mut());
+                    ops.apply(response.headers_mut());
                 }
                 Poll::Ready(Ok(response.map(Either::Left)))
             }

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::base::{
     BoxError, Error, Kind, SharedRng,
-    ext::{Record, RouteMeta},
+    ext::{Finish, Record, RouteMeta},
 };
 
 /// Finds a request's route and destination, notes them as [`RouteMeta`], applies the route's rewrite and header
@@ -100,10 +100,13 @@ impl<S> Route<S> {
                 let (mut head, body) = request.into_parts();
                 rewrite::apply_request(forward, found.matched, destination, &mut head)?;
                 head.extensions.insert(meta);
-                Ok(Next::Forward(
-                    Request::from_parts(head, body),
-                    ResponseOps::new(&found, destination),
-                ))
+                let ops = ResponseOps::new(&found, destination);
+                // Whoever makes a response from an error stands outside.
+                if let (Some(ops), Some(record)) = (ops.clone(), head.extensions.get::<Record>()) {
+                    let finish = Finish::new(move |headers| ops.apply(headers));
+                    record.note(|n| n.finish = Some(finish));
+                }
+                Ok(Next::Forward(Request::from_parts(head, body), ops))
             }
         }
     }

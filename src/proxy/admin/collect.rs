@@ -33,6 +33,7 @@ fn server(reloader: &Reloader, state: &ServerState) -> Vec<Stat> {
             "downstream_rq_completed",
             state.downstream.completed.get(),
         ),
+        Stat::gauge(http(), "downstream_rq_active", state.active.get()),
         Stat::counter(http(), "downstream_cx_total", state.connections.get()),
         Stat::gauge(server(), "live", 1),
         Stat::gauge(server(), "uptime", state.uptime().as_secs()),

@@ -4,7 +4,7 @@
 //! retry was needed. A dead target so gets a bounded number of retries, and then about one per fourteen successes
 //! (smithy retry specification, <https://smithy.io/2.0/aws/retries.html>).
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use crate::base::sync::atomic::{AtomicU32, Ordering};
 
 #[derive(Debug)]
 pub(super) struct Bucket(AtomicU32);

@@ -1,0 +1,206 @@
+//! What each layer costs a call.
+//!
+//! `cargo bench --bench layers`, or with `-- --smoke` a few calls of each, to see that they run.
+//!
+//! One operation is one request through one service, on one thread: the request is made, the service becomes ready, is
+//! called, and the response body is read to its end. The leaf answers at once, with two bytes; the first line is the
+//! leaf alone, so a line less the first is the layer's own cost, and `ratio` is to the first line. Real upstreams take a
+//! thousand times as long: the numbers serve to compare layers and versions, not to predict throughput. Compare within
+//! one run only; each number is the best of several turns, which are taken round robin.
+
+mod harness;
+
+use std::{
+    convert::Infallible,
+    future::{Ready, ready},
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use http_body_util::{BodyExt, Full};
+use llmesh::{
+    balance::{BalanceLayer, EndpointSet},
+    base::{Ceiling, SharedRng, time::Instant},
+    breaker::{self, BreakerLayer},
+    classify::{ClassifyLayer, HttpClassifier},
+    deadline::{self, DeadlineLayer, PropagateLayer},
+    limit::concurrency::ConcurrencyLayer,
+    llm::LlmClassifier,
+    metrics::{MetricsLayer, Report, Summary},
+    outlier::{self, Group},
+    respond::RespondLayer,
+    retry::{self, RetryLayer, RetryOn},
+    route::{RouteLayer, Table, params},
+    stack::CountLayer,
+    trace::{self, InjectLayer, TraceLayer},
+};
+use tokio::runtime::Runtime;
+use tower::{Layer, Service, ServiceBuilder, ServiceExt};
+
+use self::harness::{Effort, Subject, compare};
+
+/// Ready at once, answers at once.
+#[derive(Clone, Copy)]
+struct Leaf;
+
+impl<B> Service<Request<B>> for Leaf {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Ready<Result<Response<Full<Bytes>>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<B>) -> Self::Future {
+        ready(Ok(Response::new(Full::new(Bytes::from_static(b"{}")))))
+    }
+}
+
+/// Reads nothing and keeps nothing.
+struct Silent;
+
+impl Report for Silent {
+    fn report(&self, summary: &Summary) {
+        std::hint::black_box(summary);
+    }
+}
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .expect("a runtime");
+    let rt = &runtime;
+    let set = EndpointSet::new("upstream", Default::default(), None);
+    set.update_from((1..=10).map(|port| (([127, 0, 0, 1], port).into(), 1)));
+    let group = Group::new(outlier::Params::default());
+    let rng = SharedRng::seeded(1);
+    let trace = || TraceLayer::new(trace::Params::default()).with_rng(rng.clone());
+    let inject = || InjectLayer::new().with_rng(rng.clone());
+    let concurrency = || ConcurrencyLayer::new(Ceiling::new(1000));
+    let subjects = vec![
+        subject(rt, "the bare leaf", Leaf),
+        subject(rt, "concurrency", concurrency().layer(Leaf)),
+        subject(rt, "respond", RespondLayer::new().layer(Leaf)),
+        subject(rt, "deadline, no limit", deadline(None).layer(Leaf)),
+        subject(rt, "deadline", deadline(Some(30)).layer(Leaf)),
+        subject(rt, "deadline propagate", PropagateLayer::new().layer(Leaf)),
+        subject(
+            rt,
+            "retry, off",
+            RetryLayer::new(retry::Params::off()).layer(Leaf),
+        ),
+        subject(rt, "retry", retries().layer(Leaf)),
+        subject(rt, "breaker", breaker().layer(Leaf)),
+        subject(rt, "outlier", group.layer("leaf").layer(Leaf)),
+        subject(
+            rt,
+            "balance, 10 endpoints",
+            BalanceLayer::new(set)
+                .with_rng(rng.clone())
+                .layer(|_: &_| Leaf),
+        ),
+        subject(
+            rt,
+            "route, 1 route",
+            route().with_rng(rng.clone()).layer(Leaf),
+        ),
+        subject(rt, "trace", trace().layer(Leaf)),
+        subject(rt, "trace, inject", trace().layer(inject().layer(Leaf))),
+        subject(
+            rt,
+            "classify, http",
+            ClassifyLayer::new(HttpClassifier::default()).layer(Leaf),
+        ),
+        subject(
+            rt,
+            "classify, llm",
+            ClassifyLayer::new(LlmClassifier::default()).layer(Leaf),
+        ),
+        subject(
+            rt,
+            "metrics",
+            MetricsLayer::new(vec![Arc::new(Silent)]).layer(Leaf),
+        ),
+        subject(rt, "count", CountLayer::new(Arc::default()).layer(Leaf)),
+        subject(
+            rt,
+            "deadline retry breaker concurrency classify",
+            ServiceBuilder::new()
+                .layer(deadline(Some(30)))
+                .layer(retries())
+                .layer(breaker())
+                .layer(concurrency())
+                .layer(ClassifyLayer::new(LlmClassifier::default()))
+                .service(Leaf),
+        ),
+    ];
+    compare("one call of", Effort::new(20, 20_000), subjects);
+}
+
+fn deadline(seconds: Option<u64>) -> DeadlineLayer {
+    let params = deadline::Params::default();
+    DeadlineLayer::new(match seconds {
+        Some(seconds) => params.with_timeout(Duration::from_secs(seconds)),
+        None => params,
+    })
+}
+
+fn retries() -> RetryLayer {
+    let terms = RetryOn::parse("5xx,reset,429").expect("terms");
+    RetryLayer::new(retry::Params::default().with_retry_on(terms))
+}
+
+fn breaker() -> BreakerLayer {
+    BreakerLayer::new(breaker::Params::default())
+}
+
+fn route() -> RouteLayer {
+    let forward = params::Forward::new(vec![params::Destination::new("upstream", 1)]);
+    let route = params::Route::new("all", params::Action::Forward(Box::new(forward)));
+    let table = Table::builder().virtual_host("upstream:80", ["upstream"], [80], [route]);
+    RouteLayer::new(Arc::new(table.build()))
+}
+
+fn subject<'a, S, R>(runtime: &'a Runtime, name: &str, mut service: S) -> Subject<'a>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<R>> + 'a,
+    R: Body<Data = Bytes>,
+{
+    Subject::timed(name, move |calls| {
+        runtime.block_on(async {
+            let begin = Instant::now();
+            for _ in 0..calls {
+                exchange(&mut service).await;
+            }
+            begin.elapsed()
+        })
+    })
+}
+
+async fn exchange<S, R>(service: &mut S)
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<R>>,
+    R: Body<Data = Bytes>,
+{
+    let request = Request::post("http://upstream/v1/chat/completions")
+        .header("host", "upstream")
+        .body(Full::new(Bytes::from_static(b"{}")))
+        .expect("a request");
+    let answer = match service.ready().await {
+        Ok(service) => service.call(request).await,
+        Err(error) => Err(error),
+    };
+    let Ok(response) = answer else {
+        panic!("the leaf never fails, so its layers must not");
+    };
+    let Ok(body) = response.into_body().collect().await else {
+        panic!("the leaf's body never fails, so its layers must not");
+    };
+    assert_eq!(std::hint::black_box(body.to_bytes()).len(), 2);
+}

@@ -1,0 +1,100 @@
+//! Configuration that changes on disk, for better and for worse.
+
+use llmesh::metrics::Summary;
+
+use crate::{
+    kit::{CANARY, Caller, Folder, Mesh, Plan, ROUTES, RULES, V1, ask, ms, with},
+    support::until,
+};
+
+async fn reaches(mesh: &Mesh, name: &str, value: u64) {
+    let reached = async {
+        while mesh.stat(name).await != value {
+            tokio::time::sleep(ms(10)).await;
+        }
+    };
+    tokio::time::timeout(ms(1000), reached).await.expect(name);
+}
+
+fn route(summary: &Summary) -> String {
+    summary.notes.route.as_ref().unwrap().route.to_string()
+}
+
+#[tokio::test]
+async fn a_bad_file_changes_nothing_and_a_repaired_one_is_taken() {
+    let folder = Folder::new();
+    folder.write("routes.yaml", ROUTES);
+    let mesh = Plan::rules(RULES).watch(folder.0.clone()).start().await;
+    let (_, summary) = mesh.tell(ask("/api/llm/chat", &[])).await;
+    assert_eq!(route(&summary), "chat-route");
+    let broken = [
+        "spec: [".to_owned(),
+        with(ROUTES, &[("perTryTimeout", "perTryTimeuot")]),
+    ];
+    for (n, text) in (1..).zip(&broken) {
+        folder.write("routes.yaml", text);
+        reaches(&mesh, "server.config_reload_failure", n).await;
+        assert_eq!(mesh.stat("server.config_reload_success").await, 1);
+        let (reply, summary) = mesh.tell(ask("/api/llm/chat", &[])).await;
+        assert_eq!((reply.status, &*route(&summary)), (200, "chat-route"));
+    }
+    folder.write("routes.yaml", &with(ROUTES, &[("chat-route", "renamed")]));
+    reaches(&mesh, "server.config_reload_success", 2).await;
+    let (_, summary) = mesh.tell(ask("/api/llm/chat", &[])).await;
+    assert_eq!(route(&summary), "renamed");
+    // A comment is no change.
+    folder.write(
+        "routes.yaml",
+        &with(ROUTES, &[("chat-route\"", "renamed\" # so")]),
+    );
+    reaches(&mesh, "server.config_reload_unchanged", 1).await;
+    assert_eq!(mesh.stat("server.config_reload_success").await, 2);
+    assert_eq!(mesh.stat("server.config_reload_failure").await, 2);
+}
+
+#[tokio::test]
+async fn a_request_in_flight_keeps_its_routes_and_endpoints_keep_their_state() {
+    let folder = Folder::new();
+    folder.write("routes.yaml", ROUTES);
+    let mesh = Plan::rules(RULES).watch(folder.0.clone()).start().await;
+    let error = http::StatusCode::INTERNAL_SERVER_ERROR;
+    mesh.v1[2].set_script(llmesh::testing::upstream::Answer::status(error));
+    let mut caller = Caller::http1(mesh.addr()).await;
+    for _ in 0..40 {
+        caller.send(ask("/x", &[])).await;
+    }
+    assert_eq!(mesh.v1[2].requests(), 5);
+    let slow = tokio::spawn({
+        let mut caller = Caller::http1(mesh.addr()).await;
+        async move {
+            caller
+                .send(ask("/api/llm/chat", &[("x-mock-delay-ms", "500")]))
+                .await
+        }
+    });
+    let before = mesh.requests_v1();
+    until(|| mesh.requests_v1() > before).await;
+    folder.write("routes.yaml", CANARY);
+    reaches(&mesh, "server.config_reload_success", 2).await;
+    assert!(!slow.is_finished());
+    assert!(caller.send(ask("/x", &[])).await.is_ok());
+    let reply = slow.await.unwrap();
+    assert!(reply.is_ok() && reply.took >= ms(500), "{reply:?}");
+    let all = mesh.log.all();
+    until(|| mesh.log.all().iter().any(|s| route(s) == "chat-route")).await;
+    assert_eq!(
+        route(all.iter().rfind(|s| route(s) != "chat-route").unwrap()),
+        "weighted-split"
+    );
+    // The ejection outlived the reload.
+    for _ in 0..30 {
+        assert!(caller.send(ask("/x", &[])).await.is_ok());
+    }
+    assert_eq!(mesh.v1[2].requests(), 5);
+    assert_eq!(mesh.of(V1, "outlier_detection.ejections_active").await, 1);
+    // An overlay in all but name: a folder gains and loses a file.
+    folder.write("rate.yaml", "kind: [");
+    reaches(&mesh, "server.config_reload_failure", 1).await;
+    std::fs::remove_file(folder.0.join("rate.yaml")).unwrap();
+    reaches(&mesh, "server.config_reload_unchanged", 1).await;
+}

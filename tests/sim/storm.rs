@@ -1,0 +1,109 @@
+//! Total outage: how many attempts retries make of one request.
+
+use std::time::Duration;
+
+use crate::{
+    caller::statuses,
+    mesh::{mesh, route},
+    sim::{Sim, each_seed, proxy},
+    upstream::Behaviour,
+};
+
+/// No word about budgets.
+pub(crate) const STANDARD: &str = "trafficPolicy: {loadBalancer: {simple: LEAST_REQUEST}}";
+
+/// The standard share without a floor.
+const SHARE_ONLY: &str = "trafficPolicy: {retryBudget: {minRetryConcurrency: 0}}";
+
+/// Effectively no budget.
+pub(crate) const UNBOUNDED: &str = "trafficPolicy: {retryBudget: {minRetryConcurrency: 1000000}}";
+
+const FOUR_ATTEMPTS: &str = "timeout: 10s\nretries: {attempts: 3, retryOn: \"5xx\"}";
+
+/// Attempts that three endpoints see for each request while all they say is 503.
+async fn amplification(sim: Sim, policy: &str, seconds: u64) -> f64 {
+    let upstreams: Vec<_> = (1..=3).map(|n| sim.upstream(n)).collect();
+    for upstream in &upstreams {
+        upstream.set(Behaviour::Answer(503, (1, 5)));
+    }
+    let addresses: Vec<_> = upstreams.iter().map(|u| u.address).collect();
+    let (_proxy, caller) = sim
+        .proxy(1, &mesh(&addresses, policy, &route(FOUR_ATTEMPTS)))
+        .await;
+    let seen = caller
+        .traffic(&sim.rng, 200, Duration::from_secs(seconds))
+        .await;
+    assert!(
+        seen.iter().all(|s| s.status == 503),
+        "{:?}",
+        statuses(&seen)
+    );
+    let calls: u64 = upstreams.iter().map(|u| u.calls()).sum();
+    ratio(calls, seen.len())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "thousands")]
+fn ratio(calls: u64, requests: usize) -> f64 {
+    calls as f64 / requests as f64
+}
+
+fn spread(values: &[f64]) -> (f64, f64) {
+    let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let most = values.iter().copied().fold(0.0, f64::max);
+    (least, most)
+}
+
+#[test]
+fn an_outage_is_not_made_worse() {
+    let found = each_seed(1, |sim| amplification(sim, STANDARD, 20));
+    let (least, most) = spread(&found);
+    println!("attempts for a request in an outage: {least:.3} to {most:.3}");
+    assert!(most <= 1.23, "{found:?}");
+    assert!(least >= 1.20, "the budget is used: {found:?}");
+}
+
+#[test]
+fn without_a_budget_an_outage_is_made_four_times_worse() {
+    let found = each_seed(1, |sim| amplification(sim, UNBOUNDED, 5));
+    let (least, most) = spread(&found);
+    println!("without a budget: {least:.3} to {most:.3}");
+    assert!(least >= 3.9, "{found:?}");
+}
+
+/// Calls that the last of three hops sees for each request, each hop with four attempts.
+async fn chain(sim: Sim, policy: &str, rate: u32, seconds: u64) -> f64 {
+    let last = sim.upstream(1);
+    last.set(Behaviour::Answer(503, (1, 5)));
+    let routes = route(FOUR_ATTEMPTS);
+    let third = sim.proxy(3, &mesh(&[last.address], policy, &routes)).await;
+    let second = sim.proxy(2, &mesh(&[proxy(3)], policy, &routes)).await;
+    let (first, caller) = sim.proxy(1, &mesh(&[proxy(2)], policy, &routes)).await;
+    let seen = caller
+        .traffic(&sim.rng, rate, Duration::from_secs(seconds))
+        .await;
+    assert!(
+        seen.iter().all(|s| s.status == 503),
+        "{:?}",
+        statuses(&seen)
+    );
+    drop((first, second, third));
+    ratio(last.calls(), seen.len())
+}
+
+#[test]
+fn three_hops_do_not_multiply() {
+    let found = each_seed(1, |sim| chain(sim, SHARE_ONLY, 60, 10));
+    println!("calls on the last of three hops, by the share alone: {found:.3?}");
+    assert!(found.iter().all(|n| *n <= 1.75), "{found:?}");
+    let found = each_seed(1, |sim| chain(sim, STANDARD, 200, 5));
+    println!("with the floor too, at 200 requests a second: {found:.3?}");
+    // The floor of ten seconds, spent in five: (1.2 + 30/1000) · (1.2 + 30/1230) · (1.2 + 30/1506).
+    assert!(found.iter().all(|n| *n <= 1.84), "{found:?}");
+}
+
+#[test]
+fn without_a_budget_three_hops_multiply() {
+    let found = each_seed(1, |sim| chain(sim, UNBOUNDED, 10, 3));
+    println!("without a budget: {found:?}");
+    assert_eq!(found, [64.0]);
+}
