@@ -1,10 +1,11 @@
 //! Models of what tasks share without a common lock, run in every order of their steps (loom).
 //!
 //! ```text
-//! RUSTFLAGS="--cfg llmesh_loom" cargo test --release --test loom --no-default-features --target-dir target/loom
+//! RUSTFLAGS="--cfg llmesh_loom" cargo test --test loom --no-default-features --target-dir target/loom
 //! ```
 //!
-//! Without that cfg this binary is empty. Orders with more than three preemptions are left out: known races need two.
+//! About a second; `--release` is not worth its build. Without that cfg this binary is empty. Orders with more than three
+//! preemptions are left out.
 #![cfg(llmesh_loom)]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 

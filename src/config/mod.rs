@@ -44,7 +44,7 @@ mod resource;
 mod scalar;
 mod sources;
 
-#[cfg(feature = "test-util")]
+#[cfg(feature = "proxy")] // for its fuzz target
 pub(crate) use self::scalar::duration as parse_duration;
 use self::{
     diagnostic::Report,

@@ -3,7 +3,7 @@
 //! As on a default Istio sidecar no caller counts as internal: timeouts and retries come from the mesh's resources, not
 //! from `x-envoy-*` request headers. `x-envoy-expected-rq-timeout-ms` and `grpc-timeout` stay: they may only shorten.
 
-use http::{HeaderName, HeaderValue, Uri, header::HOST, request::Parts};
+use http::{HeaderName, HeaderValue, Uri, header::HOST, request::Parts, uri::Authority};
 
 const NOT_FROM_CALLERS: [HeaderName; 15] = [
     HeaderName::from_static("x-envoy-force-trace"),
@@ -31,21 +31,28 @@ pub fn outbound(head: &mut Parts) {
     for name in &NOT_FROM_CALLERS {
         head.headers.remove(name);
     }
-    let Some(authority) = head.uri.authority() else {
-        return;
-    };
-    let host = authority.as_str().rsplit('@').next().unwrap_or_default();
-    // A part of an authority is a header value.
-    if let Ok(value) = HeaderValue::from_str(host) {
-        head.headers.insert(HOST, value);
+    if let Some(uri) = without_user_info(&head.uri) {
+        head.uri = uri;
     }
-    if host.len() < authority.as_str().len() {
-        let mut parts = head.uri.clone().into_parts();
-        parts.authority = host.parse().ok();
-        if let Ok(uri) = Uri::from_parts(parts) {
-            head.uri = uri;
-        }
+    let authority = head
+        .uri
+        .authority()
+        .map(|a| HeaderValue::from_str(a.as_str()));
+    if let Some(Ok(authority)) = authority {
+        head.headers.insert(HOST, authority);
     }
+}
+
+/// The target without user information; `None` if it has none.
+fn without_user_info(uri: &Uri) -> Option<Uri> {
+    let (_, host) = uri.authority()?.as_str().rsplit_once('@')?;
+    let mut parts = uri.clone().into_parts();
+    parts.authority = Authority::try_from(host).ok();
+    if parts.authority.is_none() {
+        // A target without a host is none of anybody's: it is left to its path.
+        parts.scheme = None;
+    }
+    Uri::from_parts(parts).ok()
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use llmesh::{
     body::Body,
     breaker::{self, BreakerLayer},
     classify::{ClassifyLayer, HttpClassifier},
-    context,
+    context::{ClientLayer, ServerLayer},
     deadline::{self, DeadlineLayer, PropagateLayer},
     limit::concurrency::ConcurrencyLayer,
     llm::LlmClassifier,
@@ -204,19 +204,6 @@ async fn classify_layer_holds_answers_back_under_retries() {
     assert_eq!(breaches(subject).await, [Breach::HoldsBack]);
 }
 
-// === context ===
-
-contract!(
-    context_server_layer,
-    Subject::new(|probe| context::ServerLayer::new().layer(probe))
-);
-contract!(context_client_layer, {
-    let layers = ServiceBuilder::new()
-        .layer(context::ServerLayer::new())
-        .layer(context::ClientLayer::new());
-    Subject::new(move |probe| layers.clone().service(probe))
-});
-
 // === metrics, count ===
 
 // What it holds is its report: one for each request, when the body is over and not before.
@@ -357,3 +344,11 @@ fn over_route(cluster: &stack::Cluster, probe: ServiceProbe) -> Boxed {
     let rng = SharedRng::seeded(1);
     BoxCloneSyncService::new(stack::route(&forward(), cluster, inner, &rng))
 }
+contract!(
+    context_server_layer,
+    Subject::new(|probe| ServerLayer::new().layer(probe))
+);
+contract!(
+    context_client_layer,
+    Subject::new(|probe| ServerLayer::new().layer(ClientLayer::new().layer(probe)))
+);

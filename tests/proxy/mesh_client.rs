@@ -605,10 +605,7 @@ async fn each_request_is_reported_once_also_if_it_fails() {
 #[tokio::test]
 async fn bad_files_are_an_error_with_their_place() {
     let error = builder("kind: [").start().await.unwrap_err();
-    assert!(
-        error.to_string().contains("mesh.yaml:1:8: error[yaml]"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("mesh.yaml:1:8"), "{error}");
     let error = Mesh::from_path("/nowhere/at-all").await.unwrap_err();
     assert!(error.to_string().contains("/nowhere/at-all"), "{error}");
 }
