@@ -129,7 +129,7 @@ impl Proxy {
             ));
         }
         if let Some(watch) = watch {
-            proxy.tasks.spawn(follow(watch, reloader));
+            proxy.tasks.spawn(reloader.follow(watch));
         }
         if let Some(prometheus) = prometheus {
             proxy.tasks.spawn(upkeep(prometheus));
@@ -215,14 +215,6 @@ async fn bind(name: &'static str, address: &mut SocketAddr) -> Result<TcpListene
     let listener = TcpListener::bind(wanted).await.map_err(error)?;
     *address = listener.local_addr().map_err(error)?;
     Ok(listener)
-}
-
-/// Puts each change of the files in force.
-async fn follow(mut watch: Watch, reloader: Arc<Reloader>) {
-    loop {
-        watch.changed().await;
-        reloader.reload().await;
-    }
 }
 
 /// The process's Prometheus recorder; `None` if another is installed already.

@@ -251,6 +251,12 @@ contract!(outbound_stack, {
     .answers()
 });
 
+contract!(client_stack, {
+    let layer = stack::client(stack::ClientParams::default().with_max_in_flight(Some(8)));
+    let ceiling = layer.ceiling().clone();
+    Subject::new(move |probe| layer.layer(streaming(probe))).holds(move || ceiling.used())
+});
+
 // === helpers ===
 
 #[derive(Default)]
