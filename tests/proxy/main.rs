@@ -8,10 +8,13 @@
 mod admin;
 mod discovery;
 mod faults;
+mod framing;
 mod kit;
+mod limits;
 mod mock;
 mod outlier;
 mod pool;
+mod recorder;
 mod reload;
 mod routing;
 mod server;
