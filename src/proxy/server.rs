@@ -6,6 +6,7 @@
 
 mod edge;
 mod pulse;
+mod upload;
 
 use std::{
     convert::Infallible,
@@ -50,8 +51,9 @@ pub struct Params {
     /// How long a connection may stay with no request on it: one hour, as in Envoy. Callers are processes of this host,
     /// whose pools must not find connections closed under them.
     pub idle_timeout: Duration,
-    /// How long the service may wait for the next bytes of a request's body: 60 s. Then the body fails with
-    /// [`Kind::UploadTimeout`](crate::base::Kind::UploadTimeout), which is a 408 to the caller.
+    /// How long the service may wait for the next bytes of a request's body before it has begun to answer: 60 s. Then
+    /// the body fails with [`Kind::UploadTimeout`](crate::base::Kind::UploadTimeout), which is a 408 to the caller. Not
+    /// for gRPC, whose callers may open a stream only to listen.
     pub upload_idle_timeout: Duration,
     /// How long a peer may read nothing of what waits to be written to its connection: 5 min. Then it is closed.
     pub write_idle_timeout: Duration,
@@ -199,7 +201,8 @@ async fn connection<I, S>(
     let peer = edge.info.peer;
     let io = TokioIo::new(Socket::new(io, pulse.clone()));
     let mut connection = pin!(builder.serve_connection(io, edge));
-    let mut timer = pin!(sleep_until(Instant::now() + params.header_read_timeout));
+    // Over at once, and then set to what the pulse says.
+    let mut timer = pin!(sleep_until(Instant::now()));
     let begin_drain = async {
         drain.draining().await;
         tokio::select! {

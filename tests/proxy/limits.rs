@@ -11,6 +11,7 @@ use std::{
 };
 
 use http::{Request, Response};
+use http_body_util::BodyExt;
 use llmesh::{
     base::time::Instant,
     body::Body,
@@ -26,7 +27,7 @@ use tower::service_fn;
 use crate::{
     kit::{Caller, ms},
     recorder::{Front, HOST, Wire},
-    support::{soon, until},
+    support::{bind, soon, until},
 };
 
 fn params(change: impl FnOnce(&mut Params)) -> Params {
@@ -118,6 +119,38 @@ async fn a_body_that_stops_coming_is_a_408() {
     // The upstream has nothing whole, and its connection is gone.
     until(|| front.upstream.open() == 0).await;
     assert!(front.upstream.take().is_empty());
+}
+
+/// One that listens, or one that speaks gRPC.
+#[tokio::test]
+async fn a_silent_upload_may_last_once_the_answer_has_begun() {
+    let (listener, address) = bind().await;
+    let (_signal, watch) = drain::channel();
+    let echo = service_fn(|request: Request<Body>| async {
+        if request.headers().contains_key("content-type") {
+            let body = request.into_body().collect().await;
+            return Ok(Response::new(body.map_or_else(
+                |error| Body::from(error.to_string()),
+                |body| Body::from(body.to_bytes()),
+            )));
+        }
+        Ok::<_, Infallible>(Response::new(request.into_body()))
+    });
+    let limits = params(|p| p.upload_idle_timeout = ms(50));
+    tokio::spawn(serve(listener, move |_| echo, limits, watch));
+    for fields in ["", "Content-Type: application/grpc\r\n"] {
+        let mut wire = Wire::connect(address).await;
+        let head =
+            format!("POST / HTTP/1.1\r\nHost: svc.test\r\n{fields}Content-Length: 4\r\n\r\nab");
+        wire.write(head.as_bytes()).await;
+        tokio::time::sleep(ms(200)).await;
+        wire.write(b"cd").await;
+        assert_eq!(wire.answer().await.unwrap().body, "abcd", "{fields}");
+    }
+    let mut wire = Wire::connect(address).await;
+    wire.write(b"POST / HTTP/1.1\r\nHost: svc.test\r\nContent-Type: text/plain\r\nContent-Length: 4\r\n\r\nab").await;
+    let body = wire.answer().await.unwrap().body;
+    assert_eq!(body, "the caller stopped sending the request body");
 }
 
 #[tokio::test]

@@ -14,18 +14,23 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, Version, header::CONNECTION};
+use http::{
+    HeaderMap, HeaderValue, Request, Response, Version,
+    header::{CONNECTION, CONTENT_TYPE},
+};
 use http_body::{Body as _, Frame, SizeHint};
-use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use pin_project::pin_project;
 use tokio::sync::Notify;
 use tower::{Service, ServiceExt, util::Oneshot};
 
-use super::pulse::{self, Pulse};
+use super::{
+    pulse::{self, Pulse},
+    upload::Upload,
+};
 use crate::{
     base::{BoxError, Error, Kind, ext::Arrival, time::Instant},
-    body::{Body, Guarded, Timed},
+    body::Body,
     proxy::{
         drain::{Phase, Watch},
         listener::Info,
@@ -104,12 +109,13 @@ where
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         self.seen.note();
         let pulse = self.pulse.request();
+        // A gRPC caller may have opened a stream only to listen.
+        let limit = (!is_grpc(request.headers())).then_some(self.upload);
         let mut request = request.map(|body| {
             if body.is_end_stream() {
                 return Body::empty();
             }
-            let body = Guarded::new(body.map_err(broken), Arc::clone(&pulse));
-            Body::new(Timed::idle(body, self.upload, Kind::UploadTimeout))
+            Body::new(Upload::new(body, Arc::clone(&pulse), limit))
         });
         request.extensions_mut().insert(Arrival {
             at: Instant::now(),
@@ -127,13 +133,19 @@ where
 }
 
 /// Why a request's body broke off: what came was no HTTP, or the caller went away. Neither is an upstream's fault.
-fn broken(error: hyper::Error) -> Error {
+pub(super) fn broken(error: hyper::Error) -> Error {
     let io = error.source().and_then(|e| e.downcast_ref::<io::Error>());
     let kind = match io.map(io::Error::kind) {
         Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => Kind::BadRequest,
         _ => Kind::Canceled,
     };
     Error::new(kind).with_source(error)
+}
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
 }
 
 // === impl Answer ===
@@ -152,7 +164,7 @@ where
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        let request = this.request.take();
+        let request = this.request.take().inspect(|r| r.answered());
         Poll::Ready(Ok(response.map(|inner| Outgoing {
             inner,
             failed: None,

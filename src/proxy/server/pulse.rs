@@ -7,8 +7,12 @@
 use std::{
     io,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -18,6 +22,9 @@ use crate::base::time::Instant;
 
 /// How HTTP/2 begins.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// No look is further away.
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// What a connection is waiting for. Clones share it.
 #[derive(Clone)]
@@ -35,7 +42,10 @@ pub(super) enum Limit {
 }
 
 /// A request under way: until the last clone is dropped.
-pub(super) struct Request(Pulse);
+pub(super) struct Request {
+    pulse: Pulse,
+    answered: AtomicBool,
+}
 
 /// A socket whose bytes are noted.
 pub(super) struct Socket<I> {
@@ -78,7 +88,10 @@ impl Pulse {
         state.active += 1;
         state.head = None;
         drop(state);
-        Arc::new(Request(self.clone()))
+        Arc::new(Request {
+            pulse: self.clone(),
+            answered: AtomicBool::new(false),
+        })
     }
 
     /// The connection was told to close, and may take as long as a head for it.
@@ -91,7 +104,7 @@ impl Pulse {
     /// Which limit is reached, or else when to look again.
     pub(super) fn look(&self, params: &Params, now: Instant) -> Result<Limit, Instant> {
         let state = self.state();
-        let mut next = now + params.header_read_timeout;
+        let mut next = now + params.header_read_timeout.min(DAY);
         let mut reached = None;
         let mut limit = |since: Option<Instant>, time, limit| {
             if let Some(at) = since.and_then(|since| since.checked_add(time)) {
@@ -149,9 +162,21 @@ impl Pulse {
 
 // === impl Request ===
 
+impl Request {
+    /// A response has begun.
+    pub(super) fn answered(&self) {
+        self.answered.store(true, Ordering::Release);
+    }
+
+    /// Whether a response has begun.
+    pub(super) fn is_answered(&self) -> bool {
+        self.answered.load(Ordering::Acquire)
+    }
+}
+
 impl Drop for Request {
     fn drop(&mut self) {
-        let mut state = self.0.state();
+        let mut state = self.pulse.state();
         state.active = state.active.saturating_sub(1);
         state.idle = Instant::now();
     }
@@ -215,8 +240,6 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Socket<I> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use tokio::time::advance;
 
     use super::*;
