@@ -64,6 +64,8 @@ pub enum Kind {
     BadRequest,
     /// The request body is over a limit.
     BodyTooLarge,
+    /// The caller stopped sending the request body.
+    UploadTimeout,
     /// The upstream broke the protocol.
     UpstreamProtocol,
     /// A stream ended without its finish marker.
@@ -209,9 +211,11 @@ impl Kind {
     #[must_use]
     pub fn origin(self) -> Origin {
         match self {
-            Self::BadRequest | Self::BodyTooLarge | Self::Canceled | Self::Unauthorized => {
-                Origin::Downstream
-            }
+            Self::BadRequest
+            | Self::BodyTooLarge
+            | Self::Canceled
+            | Self::Unauthorized
+            | Self::UploadTimeout => Origin::Downstream,
             Self::AttemptTimeout
             | Self::Connect(_)
             | Self::FirstTokenTimeout
@@ -274,6 +278,7 @@ impl Kind {
             Self::NoRoute => "no_route",
             Self::BadRequest => "bad_request",
             Self::BodyTooLarge => "body_too_large",
+            Self::UploadTimeout => "upload_timeout",
             Self::UpstreamProtocol => "upstream_protocol",
             Self::StreamTruncated => "stream_truncated",
             Self::Canceled => "canceled",
@@ -322,6 +327,7 @@ impl Kind {
             Self::NoRoute => "no route matches",
             Self::BadRequest => "the request is malformed",
             Self::BodyTooLarge => "the request body is too large",
+            Self::UploadTimeout => "the caller stopped sending the request body",
             Self::UpstreamProtocol => "the upstream broke the protocol",
             Self::StreamTruncated => "the stream ended before its finish marker",
             Self::Canceled => "the caller went away",

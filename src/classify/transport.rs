@@ -90,7 +90,7 @@ fn class_of_kind(kind: Kind) -> Class {
         Kind::Connect(_) => Outcome::Connect,
         Kind::Reset { .. } | Kind::UpstreamProtocol => Outcome::Reset,
         Kind::StreamTruncated => Outcome::StreamTruncated,
-        Kind::Canceled => Outcome::Cancelled,
+        Kind::Canceled | Kind::UploadTimeout => Outcome::Cancelled,
         Kind::BadRequest => Outcome::InvalidRequest,
         Kind::BodyTooLarge => Outcome::TooLarge,
         Kind::CircuitOpen
@@ -163,6 +163,8 @@ fn io_level(error: &io::Error, connected: bool) -> Level {
         | K::NotConnected
         | K::UnexpectedEof
         | K::WriteZero => Level::Is(UNKNOWN),
+        // hyper's words for chunks that are none; requests' bodies are told apart before.
+        K::InvalidData | K::InvalidInput if connected => Level::Is(Kind::UpstreamProtocol),
         _ => Level::Unknown,
     }
 }

@@ -13,7 +13,9 @@ mod client;
 pub mod connect;
 pub mod discovery;
 mod handle;
+mod hop;
 mod passthrough;
+pub mod path;
 pub mod pool;
 pub mod registry;
 pub mod reload;
@@ -29,7 +31,7 @@ pub use self::{
     client::{MeshClient, Responding},
     handle::{Builder, Mesh, UnknownHosts},
     reload::{Input, LoadError, Reloader},
-    sanitize::outbound as sanitize_outbound,
+    sanitize::{Refusal, canonical},
 };
 
 /// A boxed future, as the object-safe seams return it.

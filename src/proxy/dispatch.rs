@@ -1,21 +1,68 @@
-//! Loads the configuration in force, once per request.
+//! Before and after everything else: the request's one form, and the configuration in force.
 
 use std::{
     sync::Arc,
     task::{Context, Poll},
 };
 
-use http::{Request, Response};
+use http::{
+    HeaderValue, Request, Response, Version,
+    header::{ALLOW, CONNECTION, CONTENT_TYPE},
+};
 use tower::Service;
 
 use super::{BoxFuture, reload::Reloader, state::ServerState};
-use crate::{base::BoxError, body::Body, mesh::sanitize_outbound};
+use crate::{
+    base::{
+        BoxError,
+        ext::{Flag, Record},
+    },
+    body::Body,
+    mesh::{self, Refusal},
+};
+
+/// Brings requests into their one form before anything reads them or adds to them.
+///
+/// One that has none goes on with its `Refusal`, so that it is traced, counted and logged as all others are;
+/// `Dispatch` answers it.
+#[derive(Clone, Debug)]
+pub(super) struct Canonical<S> {
+    inner: S,
+    max_fields: usize,
+}
 
 /// Serves each request from the snapshot that is in force when it comes.
 #[derive(Clone, Debug)]
 pub(super) struct Dispatch {
     reloader: Arc<Reloader>,
     state: Arc<ServerState>,
+}
+
+// === impl Canonical ===
+
+impl<S> Canonical<S> {
+    /// Over `inner`, for requests of at most so many header fields.
+    pub(super) fn new(inner: S, max_fields: usize) -> Self {
+        Self { inner, max_fields }
+    }
+}
+
+impl<S: Service<Request<Body>>> Service<Request<Body>> for Canonical<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> S::Future {
+        let (mut head, body) = request.into_parts();
+        if let Err(refusal) = mesh::canonical(&mut head, self.max_fields) {
+            head.extensions.insert(refusal);
+        }
+        self.inner.call(Request::from_parts(head, body))
+    }
 }
 
 // === impl Dispatch ===
@@ -40,10 +87,33 @@ impl Service<Request<Body>> for Dispatch {
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         self.state.downstream.total.inc();
         self.state.active.inc();
-        let (mut head, body) = request.into_parts();
-        sanitize_outbound(&mut head);
-        let request = Request::from_parts(head, body);
+        if let Some(refusal) = request.extensions().get::<Refusal>() {
+            let response = refused(*refusal, &request);
+            return Box::pin(std::future::ready(Ok(response)));
+        }
         let snapshot = self.reloader.snapshot();
         Box::pin(async move { snapshot.serve(request).await })
     }
+}
+
+// === free functions ===
+
+/// On HTTP/1 it is the connection's last: how the rest of it is to be read is not sure.
+fn refused(refusal: Refusal, request: &Request<Body>) -> Response<Body> {
+    if let Some(record) = request.extensions().get::<Record>() {
+        record.flag(Flag::DPE);
+        record.note(|n| n.details = Some(refusal.why.replace(' ', "_")));
+    }
+    let mut response = Response::new(Body::from(refusal.why));
+    *response.status_mut() = refusal.status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    if refusal.status == http::StatusCode::METHOD_NOT_ALLOWED {
+        // RFC 9110 section 15.5.6 wants a list; which methods a service has is not known here.
+        headers.insert(ALLOW, HeaderValue::from_static(""));
+    }
+    if request.version() < Version::HTTP_2 {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }

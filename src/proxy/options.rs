@@ -1,6 +1,6 @@
 //! How a proxy is set up.
 
-use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, net::SocketAddr, sync::Arc};
 
 use super::{
     connect::{Connect, Tcp},
@@ -42,10 +42,6 @@ pub struct Options {
     pub rng: SharedRng,
 }
 
-/// How long a caller's connection may stay idle: Envoy's default. Callers are processes of this host, whose pools must
-/// not find connections closed under them.
-const IDLE: Duration = Duration::from_secs(3600);
-
 // === impl Options ===
 
 impl Options {
@@ -57,10 +53,7 @@ impl Options {
             watch: false,
             outbound: SocketAddr::from(([127, 0, 0, 1], 15001)),
             admin: Some(SocketAddr::from(([127, 0, 0, 1], 15000))),
-            server: server::Params {
-                header_read_timeout: IDLE,
-                ..server::Params::default()
-            },
+            server: server::Params::default(),
             trace: trace::Params::default(),
             standard_metrics: None,
             reports: Vec::new(),

@@ -8,7 +8,7 @@ use tokio::{net::TcpListener, task::JoinSet};
 use super::{
     Options,
     admin::Admin,
-    dispatch::Dispatch,
+    dispatch::{Canonical, Dispatch},
     drain::{self, Signal},
     listener::Accept,
     registry::{Registry, Upstream},
@@ -110,9 +110,10 @@ impl Proxy {
         }
         let shell = shell(&options, &reloader, &state);
         let counted = Arc::clone(&state);
+        let max_fields = options.server.max_headers;
         let make = move |_: &_| {
             counted.connections.inc();
-            shell.clone()
+            Canonical::new(shell.clone(), max_fields)
         };
         proxy
             .tasks

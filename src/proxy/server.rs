@@ -4,57 +4,72 @@
 //! hands it to a tower service. The URI is passed as it came: absolute form from callers that use the proxy as such,
 //! origin form else, and `CONNECT` with an authority.
 
+mod edge;
+mod pulse;
+mod upload;
+
 use std::{
     convert::Infallible,
-    error::Error as _,
+    future::poll_fn,
     io,
-    pin::{Pin, pin},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::{Context, Poll, ready},
+    pin::pin,
+    sync::Arc,
+    task::{Poll, ready},
     time::Duration,
 };
 
-use http::{HeaderValue, Request, Response, Version, header::CONNECTION};
-use http_body::Body as _;
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use http::{Request, Response};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
 };
-use pin_project::pin_project;
-use tokio::{sync::Notify, task::JoinSet};
-use tower::{Service, ServiceExt, util::Oneshot};
+use tokio::task::JoinSet;
+use tower::Service;
 
+use self::{
+    edge::Edge,
+    pulse::{Limit, Pulse, Socket},
+};
 use super::{
-    drain::{Phase, Watch},
+    drain::Watch,
     listener::{Accept, Backoff, Info},
 };
 use crate::{
-    base::{
-        Error, Kind,
-        ext::Arrival,
-        time::{Instant, sleep},
-    },
+    base::time::{Instant, sleep, sleep_until},
     body::Body,
 };
 
-/// Limits of a server.
+/// Limits of a server. Each has a safe default.
+///
+/// How long a service may take for its answer is not limited here: that is the route's timeout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Params {
-    /// How long a request's head may take, from the end of the response before it on HTTP/1: it also bounds how long a
-    /// connection may stay idle there.
+    /// How long a request's head may take on HTTP/1, and the preface on HTTP/2, from the first byte: 30 s. Then the
+    /// connection is closed.
     pub header_read_timeout: Duration,
-    /// Header fields of an HTTP/1 request.
+    /// How long a connection may stay with no request on it: one hour, as in Envoy. Callers are processes of this host,
+    /// whose pools must not find connections closed under them.
+    pub idle_timeout: Duration,
+    /// How long the service may wait for the next bytes of a request's body before it has begun to answer: 60 s. Then
+    /// the body fails with [`Kind::UploadTimeout`](crate::base::Kind::UploadTimeout), which is a 408 to the caller. Not
+    /// for gRPC, whose callers may open a stream only to listen.
+    pub upload_idle_timeout: Duration,
+    /// How long a peer may read nothing of what waits to be written to its connection: 5 min. Then it is closed.
+    pub write_idle_timeout: Duration,
+    /// Connections at a time; more are closed as soon as they are accepted. `None` is no limit.
+    pub max_connections: Option<usize>,
+    /// Header fields of an HTTP/1 request: 100. hyper has no such limit on HTTP/2, so it is the service's there.
     pub max_headers: usize,
-    /// Bytes of a request's head. HTTP/1: also the read buffer; at least 8 KiB.
+    /// Bytes of a request's head: 60 KiB. HTTP/1: also the read buffer; at least 8 KiB.
     pub max_header_bytes: u32,
-    /// Concurrent streams on an HTTP/2 connection.
+    /// Concurrent streams on an HTTP/2 connection: 100.
     pub max_concurrent_streams: u32,
+    /// Streams that an HTTP/2 peer may have reset before they were served: 20. At more the connection is closed.
+    pub max_pending_resets: usize,
+    /// Streams on a connection that this side may have to reset for an HTTP/2 peer's errors: 1024. At more the
+    /// connection is closed.
+    pub max_local_resets: usize,
 }
 
 /// How long a connection on which no request came yet is kept after draining has begun: it may be on its way.
@@ -69,38 +84,19 @@ const STREAM_WINDOW: u32 = 256 << 10;
 /// Bytes of request bodies that one HTTP/2 connection may have unread.
 const CONNECTION_WINDOW: u32 = 4 << 20;
 
-/// A connection's service as hyper wants it.
-struct Edge<S> {
-    inner: S,
-    info: Info,
-    seen: Arc<Seen>,
-    drain: Watch,
-}
-
-/// The service's answer, told to be the connection's last while draining.
-#[pin_project]
-struct Answer<F> {
-    #[pin]
-    inner: F,
-    /// HTTP/2 says it by GOAWAY.
-    http1: bool,
-    drain: Watch,
-}
-
-/// Whether a request came on a connection.
-#[derive(Default)]
-struct Seen {
-    any: AtomicBool,
-    notify: Notify,
-}
-
 impl Default for Params {
     fn default() -> Self {
         Self {
             header_read_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(3600),
+            upload_idle_timeout: Duration::from_secs(60),
+            write_idle_timeout: Duration::from_secs(300),
+            max_connections: None,
             max_headers: 100,
             max_header_bytes: 60 << 10,
             max_concurrent_streams: 100,
+            max_pending_resets: 20,
+            max_local_resets: 1024,
         }
     }
 }
@@ -127,11 +123,21 @@ where
     let mut connections = JoinSet::new();
     let mut backoff = Backoff::default();
     let start = |connections: &mut JoinSet<()>, io, info| {
+        while connections.try_join_next().is_some() {}
+        if params
+            .max_connections
+            .is_some_and(|max| connections.len() >= max)
+        {
+            tracing::debug!(max = params.max_connections, "one connection too many");
+            return;
+        }
         let edge = Edge {
             inner: make(&info),
             info,
             seen: Arc::default(),
+            pulse: Pulse::new(),
             drain: drain.clone(),
+            upload: params.upload_idle_timeout,
         };
         connections.spawn(connection(builder.clone(), io, edge, params, drain.clone()));
     };
@@ -191,17 +197,12 @@ async fn connection<I, S>(
     S::Future: Send + 'static,
 {
     let _live = drain.hold();
-    let seen = Arc::clone(&edge.seen);
+    let (seen, pulse) = (Arc::clone(&edge.seen), edge.pulse.clone());
     let peer = edge.info.peer;
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(io), edge));
-    // hyper's own timeout begins after the first bytes, and is HTTP/1's only.
-    let first = async {
-        tokio::select! {
-            () = seen.wait() => std::future::pending().await,
-            () = sleep(params.header_read_timeout) => {}
-        }
-    };
-    let mut first = pin!(first);
+    let io = TokioIo::new(Socket::new(io, pulse.clone()));
+    let mut connection = pin!(builder.serve_connection(io, edge));
+    // Over at once, and then set to what the pulse says.
+    let mut timer = pin!(sleep_until(Instant::now()));
     let begin_drain = async {
         drain.draining().await;
         tokio::select! {
@@ -210,20 +211,39 @@ async fn connection<I, S>(
         }
     };
     let mut begin_drain = pin!(begin_drain);
-    let mut draining = false;
+    let (mut draining, mut closing) = (false, false);
     loop {
-        tokio::select! {
-            ended = connection.as_mut() => {
-                if let Err(error) = ended {
-                    tracing::debug!(?peer, %error, "connection ended badly");
-                }
-                return;
+        let driven = poll_fn(|cx| {
+            if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+                return Poll::Ready(Err(ended));
             }
+            loop {
+                match pulse.look(&params, Instant::now()) {
+                    Ok(limit) => return Poll::Ready(Ok(limit)),
+                    // A timer that is early is cheaper than one that is always set anew.
+                    Err(at) if at < timer.deadline() || timer.is_elapsed() => {
+                        timer.as_mut().reset(at)
+                    }
+                    Err(_) => {}
+                }
+                ready!(timer.as_mut().poll(cx));
+            }
+        });
+        tokio::select! {
+            driven = driven => match driven {
+                Ok(Limit::Idle) if !closing => {
+                    closing = true;
+                    pulse.close();
+                    connection.as_mut().graceful_shutdown();
+                }
+                Ok(limit) => return tracing::debug!(?peer, ?limit, "connection closed"),
+                Err(Ok(())) => return,
+                Err(Err(error)) => return tracing::debug!(?peer, %error, "connection ended badly"),
+            },
             () = begin_drain.as_mut(), if !draining => {
                 draining = true;
                 connection.as_mut().graceful_shutdown();
             }
-            () = first.as_mut() => return,
             () = drain.stopped() => return,
         }
     }
@@ -233,8 +253,8 @@ fn builder(params: &Params) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(params.header_read_timeout)
+        // The pulse has that, and tells a head from rest.
+        .header_read_timeout(None)
         .max_headers(params.max_headers)
         .max_buf_size((params.max_header_bytes as usize).max(8 << 10));
     builder
@@ -242,90 +262,9 @@ fn builder(params: &Params) -> auto::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .max_concurrent_streams(params.max_concurrent_streams)
         .max_header_list_size(params.max_header_bytes)
+        .max_pending_accept_reset_streams(params.max_pending_resets)
+        .max_local_error_reset_streams(params.max_local_resets)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW);
     builder
-}
-
-/// Why a request's body broke off: what came was no HTTP, or the caller went away. Neither is an upstream's fault.
-fn broken(error: hyper::Error) -> Error {
-    let io = error.source().and_then(|e| e.downcast_ref::<io::Error>());
-    let kind = match io.map(io::Error::kind) {
-        Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => Kind::BadRequest,
-        _ => Kind::Canceled,
-    };
-    Error::new(kind).with_source(error)
-}
-
-// === impl Seen ===
-
-impl Seen {
-    fn note(&self) {
-        if !self.any.swap(true, Ordering::AcqRel) {
-            self.notify.notify_waiters();
-        }
-    }
-
-    async fn wait(&self) {
-        let notified = self.notify.notified();
-        let mut notified: Pin<&mut _> = pin!(notified);
-        // Listen first: a request may come between the look and the wait.
-        notified.as_mut().enable();
-        if !self.any.load(Ordering::Acquire) {
-            notified.await;
-        }
-    }
-}
-
-// === impl Edge ===
-
-impl<S> hyper::service::Service<Request<Incoming>> for Edge<S>
-where
-    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone,
-{
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Answer<Oneshot<S, Request<Body>>>;
-
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
-        self.seen.note();
-        let mut request = request.map(|body| {
-            if body.is_end_stream() {
-                Body::empty()
-            } else {
-                Body::new(body.map_err(broken))
-            }
-        });
-        request.extensions_mut().insert(Arrival {
-            at: Instant::now(),
-            peer: self.info.peer,
-            local: self.info.local,
-            tls: self.info.tls,
-        });
-        Answer {
-            http1: request.version() < Version::HTTP_2,
-            inner: self.inner.clone().oneshot(request),
-            drain: self.drain.clone(),
-        }
-    }
-}
-
-// === impl Answer ===
-
-impl<F> Future for Answer<F>
-where
-    F: Future<Output = Result<Response<Body>, Infallible>>,
-{
-    type Output = F::Output;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let Ok(mut response) = ready!(this.inner.poll(cx));
-        if *this.http1 && this.drain.phase() != Phase::Serving {
-            response
-                .headers_mut()
-                .insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        Poll::Ready(Ok(response))
-    }
 }

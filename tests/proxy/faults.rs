@@ -224,7 +224,7 @@ async fn malformed_requests_are_refused_here() {
         ),
         (
             "CONNECT llm-service:8080 HTTP/1.1\r\nhost: llm-service\r\n\r\n",
-            "400",
+            "405",
         ),
         ("GET / HTTP/3.0\r\nhost: llm-service\r\n\r\n", "400"),
         (

@@ -187,12 +187,12 @@ async fn hosts_by_any_name_and_in_absolute_form() {
         let answer = raw.rest().await;
         assert!(answer.starts_with("HTTP/1.1 200 "), "{name}: {answer}");
     }
-    // A user in the target is taken off: nobody behind this needs it.
+    // A user in the target is an error (RFC 9110 section 4.2.4).
     let mut raw = Raw::connect(mesh.addr()).await;
     raw.write("GET http://user:secret@llm-service/z HTTP/1.1\r\nhost: llm-service\r\nconnection: close\r\n\r\n").await;
-    assert!(raw.rest().await.starts_with("HTTP/1.1 200 "));
+    assert!(raw.rest().await.starts_with("HTTP/1.1 400 "));
     let all = seen(&mesh);
-    for (path, count) in [("/x", names.len()), ("/y?q=1", names.len()), ("/z", 1)] {
+    for (path, count) in [("/x", names.len()), ("/y?q=1", names.len()), ("/z", 0)] {
         assert_eq!(
             all.iter().filter(|s| s.path == path).count(),
             count,

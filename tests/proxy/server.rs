@@ -230,6 +230,7 @@ async fn a_client_that_goes_away_drops_its_response() {
 async fn heads_that_do_not_come_in_time_end_the_connection() {
     let mut params = Params::default();
     params.header_read_timeout = Duration::from_millis(50);
+    params.idle_timeout = Duration::from_millis(50);
     let calls = Arc::new(AtomicUsize::new(0));
     let handler = {
         let calls = Arc::clone(&calls);

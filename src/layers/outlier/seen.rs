@@ -71,7 +71,8 @@ impl Seen {
             | Kind::Overflow
             | Kind::RateLimited
             | Kind::Unauthorized
-            | Kind::UnknownHost => None,
+            | Kind::UnknownHost
+            | Kind::UploadTimeout => None,
         }
     }
 

@@ -68,6 +68,8 @@ pub fn answer(kind: Kind, retried: bool) -> Answer {
         Kind::Forbidden => plain(403, "RBAC: access denied", None, "rbac_access_denied"),
         Kind::BadRequest => plain(400, "", Flag::DPE, "bad_request"),
         Kind::BodyTooLarge => plain(413, "Payload Too Large", None, "request_payload_too_large"),
+        // Envoy's stream idle timeout, when it is the request that is not over.
+        Kind::UploadTimeout => plain(408, "stream timeout", Flag::SI, "stream_idle_timeout"),
         // nginx's 499; nobody reads it but the access log.
         Kind::Canceled => plain(499, "", Flag::DC, "downstream_remote_disconnect"),
         Kind::Internal => plain(500, "internal error", None, "internal_error"),

@@ -139,7 +139,8 @@ fn error_listed(on: &RetryOn, kind: Kind, class: &Class) -> bool {
         | Kind::Overflow
         | Kind::RateLimited
         | Kind::Unauthorized
-        | Kind::UnknownHost => false,
+        | Kind::UnknownHost
+        | Kind::UploadTimeout => false,
     }
 }
 

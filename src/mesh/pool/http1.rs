@@ -15,6 +15,7 @@ use super::{
     book::{Free, Grant, Put, Rest},
     endpoint::{Endpoint, pump},
     error::{self, DialFailure},
+    message,
     pending::{Pending, Queue},
     socket::{Place, Socket},
 };
@@ -68,7 +69,9 @@ pub(super) async fn send(
         }
         let active = Active::new(endpoint, None);
         let mut died = match conn.sender.try_send_request(request).await {
-            Ok(response) => {
+            Ok(mut response) => {
+                // A connection on which something was wrong is not used again.
+                message::check_response(&mut response)?;
                 go_home(endpoint, conn);
                 return Ok((response, active));
             }

@@ -15,6 +15,7 @@ use super::{
     Active, Upload, Uploading,
     endpoint::Endpoint,
     error::{self, DialFailure},
+    message,
     pending::{Pending, Queue},
     settle::{Connection, handshake},
     socket::{Place, Socket},
@@ -184,7 +185,10 @@ pub(super) async fn send(
         let sending = stream.sender.try_send_request(request);
         let active = Active::new(endpoint, Some(stream));
         let mut died = match sending.await {
-            Ok(response) => return Ok((response, active)),
+            Ok(mut response) => {
+                message::check_response(&mut response)?;
+                return Ok((response, active));
+            }
             Err(died) => died,
         };
         request = match died.take_message() {

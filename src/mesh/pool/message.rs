@@ -1,8 +1,8 @@
 //! Request and response heads in the form that a connection needs.
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, Version,
-    header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE},
+    HeaderValue, Method, Request, Response, Uri, Version,
+    header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
     uri::{Authority, PathAndQuery, Scheme},
 };
 use http_body::Body as _;
@@ -10,10 +10,8 @@ use http_body::Body as _;
 use crate::{
     base::{Error, Kind},
     body::Body,
+    mesh::{hop::drop_hop_by_hop, sanitize::content_length},
 };
-
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
 /// Origin form, `host`, HTTP/1.1, no hop-by-hop fields.
 ///
@@ -76,47 +74,38 @@ pub(super) fn for_http2(request: &mut Request<Body>) -> Result<(), Error> {
     Ok(())
 }
 
+/// What an upstream may not answer, although hyper takes it.
+///
+/// # Errors
+/// [`Kind::UpstreamProtocol`]: a switch of protocols that nobody asked for, a status that is none, two framings at once,
+/// a transfer coding that would be passed on without its name, lengths that differ.
+pub(super) fn check_response<B>(response: &mut Response<B>) -> Result<(), Error> {
+    let bad = |detail| Err(Error::new(Kind::UpstreamProtocol).with_detail(detail));
+    let status = response.status().as_u16();
+    if !(200..=599).contains(&status) {
+        return bad("a status that no response may have");
+    }
+    let headers = response.headers_mut();
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    if let Some(coding) = codings.next() {
+        if headers.contains_key(CONTENT_LENGTH) {
+            return bad("a length and a transfer coding");
+        }
+        if !coding.as_bytes().eq_ignore_ascii_case(b"chunked") || codings.next().is_some() {
+            return bad("a transfer coding other than chunked");
+        }
+    }
+    if content_length(headers).is_err() {
+        return bad("a content length that is none");
+    }
+    Ok(())
+}
+
 /// No hop-by-hop fields. `version` is what the caller's connection speaks from, not a promise about the upstream.
 pub(super) fn clean_response<B>(response: &mut Response<B>) {
     drop_hop_by_hop(response.headers_mut());
     if response.version() < Version::HTTP_11 {
         *response.version_mut() = Version::HTTP_11;
-    }
-}
-
-/// Removes what belongs to one connection (RFC 9110 section 7.6.1): `connection` and every field that it names,
-/// `keep-alive`, `proxy-connection`, `te` (but `te: trailers` stays), `transfer-encoding` and `upgrade`.
-fn drop_hop_by_hop(headers: &mut HeaderMap) {
-    let trailers = headers
-        .get_all(TE)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|coding| coding.trim().eq_ignore_ascii_case("trailers"));
-    let named: Vec<HeaderName> = headers
-        .get_all(CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
-        // What frames or addresses the message is not the peer's to take away.
-        .filter(|name| ![CONTENT_LENGTH, HOST, TRAILER].contains(name))
-        .collect();
-    for name in &named {
-        headers.remove(name);
-    }
-    for name in [
-        CONNECTION,
-        KEEP_ALIVE,
-        PROXY_CONNECTION,
-        TE,
-        TRANSFER_ENCODING,
-        UPGRADE,
-    ] {
-        headers.remove(name);
-    }
-    if trailers {
-        headers.insert(TE, HeaderValue::from_static("trailers"));
     }
 }
 
@@ -145,6 +134,8 @@ mod tests {
         pin::Pin,
         task::{Context, Poll},
     };
+
+    use http::{HeaderName, header::TE};
 
     use super::*;
 

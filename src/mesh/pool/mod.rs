@@ -28,12 +28,15 @@ mod stats;
 
 use std::{
     fmt,
+    future::poll_fn,
     net::SocketAddr,
+    ops::ControlFlow,
     sync::{Arc, OnceLock},
     task::{Context, Poll},
 };
 
 use ::http::{Request, Response, Version};
+use bytes::Bytes;
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -48,7 +51,7 @@ use crate::{
         error::{Origin, find},
         ext::TryClock,
     },
-    body::{Body, End, Observe, Observed},
+    body::{Body, End, Observe, Observed, Peek, peek::Stopped},
     model::Protocol,
 };
 
@@ -211,17 +214,49 @@ async fn send(
     } else {
         http1::send(endpoint, request, &upload, clock.as_ref()).await?
     };
-    Ok(received(response, active, upload))
+    received(response, active, upload).await
 }
 
-fn received(response: Response<Incoming>, active: Active, upload: Upload) -> Response<Body> {
-    let mut response = response.map(|body| {
-        if body.is_end_stream() {
-            return Body::empty();
-        }
+async fn received(
+    response: Response<Incoming>,
+    active: Active,
+    upload: Upload,
+) -> Result<Response<Body>, BoxError> {
+    let (head, body) = response.into_parts();
+    let body = if body.is_end_stream() {
+        Body::empty()
+    } else {
         let body = body.map_err(move |e| BoxError::from(error::sent(e, upload.failure())));
-        Body::new(Observed::new(body, active))
-    });
+        begin(Observed::new(body, active)).await?
+    };
+    let mut response = Response::from_parts(head, body);
     message::clean_response(&mut response);
-    response
+    Ok(response)
+}
+
+/// Looks at what of the body is there already, and waits for nothing: one that is no HTTP from its first byte is an
+/// error that can still be answered.
+async fn begin(
+    body: impl http_body::Body<Data = Bytes, Error = BoxError> + Send + 'static,
+) -> Result<Body, BoxError> {
+    let mut peek = Peek::new(body);
+    for turn in 0..2 {
+        let first =
+            poll_fn(|cx| Poll::Ready(peek.poll_until(cx, |_| ControlFlow::Break(())))).await;
+        match first {
+            Poll::Ready(Stopped::Failed) => {
+                let kind = peek.error().and_then(|e| find(&**e)).map(Error::kind);
+                if kind == Some(Kind::UpstreamProtocol) {
+                    let cause = peek.error().map(ToString::to_string).unwrap_or_default();
+                    return Err(Error::new(Kind::UpstreamProtocol).with_source(cause).into());
+                }
+                break;
+            }
+            Poll::Ready(_) => break,
+            // The connection's task hands the head over before it reads on.
+            Poll::Pending if turn == 0 => tokio::task::yield_now().await,
+            Poll::Pending => {}
+        }
+    }
+    Ok(Body::new(peek.into_body()))
 }

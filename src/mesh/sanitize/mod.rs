@@ -3,7 +3,12 @@
 //! As on a default Istio sidecar no caller counts as internal: timeouts and retries come from the mesh's resources, not
 //! from `x-envoy-*` request headers. `x-envoy-expected-rq-timeout-ms` and `grpc-timeout` stay: they may only shorten.
 
-use http::{HeaderName, HeaderValue, Uri, header::HOST, request::Parts, uri::Authority};
+mod canonical;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Uri, header::HOST, request::Parts, uri::Authority};
+
+pub(super) use self::canonical::content_length;
+pub use self::canonical::{Refusal, canonical};
 
 const NOT_FROM_CALLERS: [HeaderName; 15] = [
     HeaderName::from_static("x-envoy-force-trace"),
@@ -27,10 +32,11 @@ const NOT_FROM_CALLERS: [HeaderName; 15] = [
 ///
 /// An absolute-form target decides over `Host` (RFC 9112 section 3.2.2), so that routing and the upstream see the same
 /// one. User information in it is taken off: nobody behind this needs it, and it is a credential.
-pub fn outbound(head: &mut Parts) {
+pub(super) fn outbound(head: &mut Parts) {
     for name in &NOT_FROM_CALLERS {
         head.headers.remove(name);
     }
+    drop_look_alikes(&mut head.headers);
     if let Some(uri) = without_user_info(&head.uri) {
         head.uri = uri;
     }
@@ -55,6 +61,21 @@ fn without_user_info(uri: &Uri) -> Option<Uri> {
     Uri::from_parts(parts).ok()
 }
 
+/// Some servers read `_` in a name as `-`.
+fn drop_look_alikes(headers: &mut HeaderMap) {
+    if !headers.keys().any(|name| name.as_str().contains('_')) {
+        return;
+    }
+    let alike = |name: &&HeaderName| {
+        let dashed = name.as_str().replace('_', "-");
+        NOT_FROM_CALLERS.iter().any(|of| of.as_str() == dashed)
+    };
+    let names: Vec<HeaderName> = headers.keys().filter(alike).cloned().collect();
+    for name in names {
+        headers.remove(name);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use http::Request;
@@ -67,6 +88,7 @@ mod tests {
             .header("host", "elsewhere")
             .header("X-Envoy-Max-Retries", "9")
             .header("x-envoy-retry-on", "5xx")
+            .header("x_envoy-retry_on", "5xx")
             .header("x-envoy-upstream-rq-timeout-ms", "1")
             .header("x-envoy-expected-rq-timeout-ms", "5")
             .header("accept", "*/*");

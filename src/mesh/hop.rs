@@ -1,0 +1,54 @@
+//! What belongs to one connection and goes no further.
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE},
+};
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+
+/// Removes what belongs to one connection (RFC 9110 section 7.6.1): `connection` and every field that it names,
+/// `keep-alive`, `proxy-connection`, `te` (but `te: trailers` stays), `transfer-encoding`, `upgrade` and
+/// `http2-settings`.
+///
+/// Whoever adds fields of their own does it after this: a peer could name them.
+pub(super) fn drop_hop_by_hop(headers: &mut HeaderMap) {
+    let trailers = tokens(headers, &TE).any(|t| t.eq_ignore_ascii_case("trailers"));
+    let named: Vec<HeaderName> = tokens(headers, &CONNECTION)
+        .filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok())
+        // What frames or addresses the message is not the peer's to take away.
+        .filter(|name| ![CONTENT_LENGTH, HOST, TRAILER].contains(name))
+        .collect();
+    for name in &named {
+        headers.remove(name);
+    }
+    for name in [
+        CONNECTION,
+        HTTP2_SETTINGS,
+        KEEP_ALIVE,
+        PROXY_CONNECTION,
+        TE,
+        TRANSFER_ENCODING,
+        UPGRADE,
+    ] {
+        headers.remove(name);
+    }
+    if trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+}
+
+/// The elements of a list field, over all its lines; those that are no text are left out.
+pub(super) fn tokens<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> impl Iterator<Item = &'a str> {
+    headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+}

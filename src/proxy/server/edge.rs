@@ -1,0 +1,211 @@
+//! One connection's service as hyper wants it.
+
+use std::{
+    convert::Infallible,
+    error::Error as _,
+    io,
+    pin::{Pin, pin},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, Request, Response, Version,
+    header::{CONNECTION, CONTENT_TYPE},
+};
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
+use pin_project::pin_project;
+use tokio::sync::Notify;
+use tower::{Service, ServiceExt, util::Oneshot};
+
+use super::{
+    pulse::{self, Pulse},
+    upload::Upload,
+};
+use crate::{
+    base::{BoxError, Error, Kind, ext::Arrival, time::Instant},
+    body::Body,
+    proxy::{
+        drain::{Phase, Watch},
+        listener::Info,
+    },
+};
+
+/// A connection's service.
+pub(super) struct Edge<S> {
+    pub(super) inner: S,
+    pub(super) info: Info,
+    pub(super) seen: Arc<Seen>,
+    pub(super) pulse: Pulse,
+    pub(super) drain: Watch,
+    /// How long a request body may stand still.
+    pub(super) upload: Duration,
+}
+
+/// The service's answer, told to be the connection's last while draining.
+#[pin_project]
+pub(super) struct Answer<F> {
+    #[pin]
+    inner: F,
+    /// HTTP/2 says it by GOAWAY.
+    http1: bool,
+    drain: Watch,
+    request: Option<Arc<pulse::Request>>,
+}
+
+/// A response body on its way out.
+///
+/// An error waits for a turn: hyper drops what it has not written yet when a body fails, the head with it, and the
+/// caller would get nothing at all.
+pub(super) struct Outgoing {
+    inner: Body,
+    failed: Option<BoxError>,
+    request: Option<Arc<pulse::Request>>,
+}
+
+/// Whether a request came on a connection.
+#[derive(Default)]
+pub(super) struct Seen {
+    any: AtomicBool,
+    notify: Notify,
+}
+
+// === impl Seen ===
+
+impl Seen {
+    fn note(&self) {
+        if !self.any.swap(true, Ordering::AcqRel) {
+            self.notify.notify_waiters();
+        }
+    }
+
+    pub(super) async fn wait(&self) {
+        let notified = self.notify.notified();
+        let mut notified: Pin<&mut _> = pin!(notified);
+        // Listen first: a request may come between the look and the wait.
+        notified.as_mut().enable();
+        if !self.any.load(Ordering::Acquire) {
+            notified.await;
+        }
+    }
+}
+
+// === impl Edge ===
+
+impl<S> hyper::service::Service<Request<Incoming>> for Edge<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone,
+{
+    type Response = Response<Outgoing>;
+    type Error = Infallible;
+    type Future = Answer<Oneshot<S, Request<Body>>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        self.seen.note();
+        let pulse = self.pulse.request();
+        // A gRPC caller may have opened a stream only to listen.
+        let limit = (!is_grpc(request.headers())).then_some(self.upload);
+        let mut request = request.map(|body| {
+            if body.is_end_stream() {
+                return Body::empty();
+            }
+            Body::new(Upload::new(body, Arc::clone(&pulse), limit))
+        });
+        request.extensions_mut().insert(Arrival {
+            at: Instant::now(),
+            peer: self.info.peer,
+            local: self.info.local,
+            tls: self.info.tls,
+        });
+        Answer {
+            http1: request.version() < Version::HTTP_2,
+            inner: self.inner.clone().oneshot(request),
+            drain: self.drain.clone(),
+            request: Some(pulse),
+        }
+    }
+}
+
+/// Why a request's body broke off: what came was no HTTP, or the caller went away. Neither is an upstream's fault.
+pub(super) fn broken(error: hyper::Error) -> Error {
+    let io = error.source().and_then(|e| e.downcast_ref::<io::Error>());
+    let kind = match io.map(io::Error::kind) {
+        Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => Kind::BadRequest,
+        _ => Kind::Canceled,
+    };
+    Error::new(kind).with_source(error)
+}
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+}
+
+// === impl Answer ===
+
+impl<F> Future for Answer<F>
+where
+    F: Future<Output = Result<Response<Body>, Infallible>>,
+{
+    type Output = Result<Response<Outgoing>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let Ok(mut response) = ready!(this.inner.poll(cx));
+        if *this.http1 && this.drain.phase() != Phase::Serving {
+            response
+                .headers_mut()
+                .insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        let request = this.request.take().inspect(|r| r.answered());
+        Poll::Ready(Ok(response.map(|inner| Outgoing {
+            inner,
+            failed: None,
+            request,
+        })))
+    }
+}
+
+// === impl Outgoing ===
+
+impl http_body::Body for Outgoing {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if let Some(error) = self.failed.take() {
+            self.request = None;
+            return Poll::Ready(Some(Err(error)));
+        }
+        match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
+            Some(Err(error)) => {
+                self.failed = Some(error);
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            None => {
+                self.request = None;
+                Poll::Ready(None)
+            }
+            frame => Poll::Ready(frame),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.failed.is_none() && self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

@@ -1,0 +1,321 @@
+//! What a connection is waiting for, and for how long it may.
+//!
+//! hyper has one timer for a head, which also runs while nothing is asked. Here they are two: a head that has begun must
+//! be over soon, a connection at rest may stay. The socket notes its bytes, the service its requests; the task that
+//! drives the connection asks after each poll when to look again.
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::Params;
+use crate::base::time::Instant;
+
+/// How HTTP/2 begins.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// No look is further away.
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// What a connection is waiting for. Clones share it.
+#[derive(Clone)]
+pub(super) struct Pulse(Arc<Mutex<State>>);
+
+/// What is over when time is up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Limit {
+    /// A head has begun and does not come to its end.
+    Head,
+    /// Nothing was asked.
+    Idle,
+    /// The peer does not read.
+    Write,
+}
+
+/// A request under way: until the last clone is dropped.
+pub(super) struct Request {
+    pulse: Pulse,
+    answered: AtomicBool,
+}
+
+/// A socket whose bytes are noted.
+pub(super) struct Socket<I> {
+    io: I,
+    pulse: Pulse,
+}
+
+struct State {
+    /// Requests whose bodies are not over.
+    active: usize,
+    /// Since when there is none.
+    idle: Instant,
+    /// When the head that is being read began.
+    head: Option<Instant>,
+    /// Since when nothing could be written.
+    stalled: Option<Instant>,
+    /// How much of the preface came, as long as nothing else did.
+    preface: Option<usize>,
+    /// The connection was told to close.
+    closing: bool,
+}
+
+// === impl Pulse ===
+
+impl Pulse {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Mutex::new(State {
+            active: 0,
+            idle: Instant::now(),
+            head: None,
+            stalled: None,
+            preface: Some(0),
+            closing: false,
+        })))
+    }
+
+    /// A request's head is over.
+    pub(super) fn request(&self) -> Arc<Request> {
+        let mut state = self.state();
+        state.active += 1;
+        state.head = None;
+        drop(state);
+        Arc::new(Request {
+            pulse: self.clone(),
+            answered: AtomicBool::new(false),
+        })
+    }
+
+    /// The connection was told to close, and may take as long as a head for it.
+    pub(super) fn close(&self) {
+        let mut state = self.state();
+        state.closing = true;
+        state.idle = Instant::now();
+    }
+
+    /// Which limit is reached, or else when to look again.
+    pub(super) fn look(&self, params: &Params, now: Instant) -> Result<Limit, Instant> {
+        let state = self.state();
+        let mut next = now + params.header_read_timeout.min(DAY);
+        let mut reached = None;
+        let mut limit = |since: Option<Instant>, time, limit| {
+            if let Some(at) = since.and_then(|since| since.checked_add(time)) {
+                if at <= now {
+                    reached = Some(limit);
+                }
+                next = next.min(at);
+            }
+        };
+        limit(state.stalled, params.write_idle_timeout, Limit::Write);
+        if state.active == 0 {
+            let rest = if state.closing {
+                params.header_read_timeout
+            } else {
+                params.idle_timeout
+            };
+            limit(Some(state.idle), rest, Limit::Idle);
+            limit(state.head, params.header_read_timeout, Limit::Head);
+        }
+        reached.ok_or(next)
+    }
+
+    /// Bytes came.
+    fn read(&self, bytes: &[u8]) {
+        let mut state = self.state();
+        if bytes.is_empty() || state.active > 0 {
+            return;
+        }
+        if let Some(had) = state.preface {
+            let rest = PREFACE.get(had..).unwrap_or_default();
+            let same = bytes.iter().zip(rest).all(|(a, b)| a == b);
+            state.preface = same.then(|| PREFACE.len().min(had.saturating_add(bytes.len())));
+        }
+        // From then on what comes is frames, most of them no head.
+        if state.preface == Some(PREFACE.len()) {
+            state.head = None;
+        } else if state.head.is_none() {
+            state.head = Some(Instant::now());
+        }
+    }
+
+    fn wrote<T>(&self, written: &Poll<io::Result<T>>) {
+        let mut state = self.state();
+        match written {
+            Poll::Pending if state.stalled.is_none() => state.stalled = Some(Instant::now()),
+            Poll::Pending => {}
+            Poll::Ready(_) => state.stalled = None,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Request ===
+
+impl Request {
+    /// A response has begun.
+    pub(super) fn answered(&self) {
+        self.answered.store(true, Ordering::Release);
+    }
+
+    /// Whether a response has begun.
+    pub(super) fn is_answered(&self) -> bool {
+        self.answered.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Request {
+    fn drop(&mut self) {
+        let mut state = self.pulse.state();
+        state.active = state.active.saturating_sub(1);
+        state.idle = Instant::now();
+    }
+}
+
+// === impl Socket ===
+
+impl<I> Socket<I> {
+    pub(super) fn new(io: I, pulse: Pulse) -> Self {
+        Self { io, pulse }
+    }
+}
+
+impl<I: AsyncRead + Unpin> AsyncRead for Socket<I> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
+        self.pulse
+            .read(buf.filled().get(before..).unwrap_or_default());
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<I: AsyncWrite + Unpin> AsyncWrite for Socket<I> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.io).poll_write(cx, buf);
+        self.pulse.wrote(&written);
+        written
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        self.pulse.wrote(&written);
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    fn params() -> Params {
+        Params {
+            header_read_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(3600),
+            write_idle_timeout: Duration::from_secs(300),
+            ..Params::default()
+        }
+    }
+
+    fn look(pulse: &Pulse) -> Option<Limit> {
+        pulse.look(&params(), Instant::now()).ok()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_is_short_and_rest_is_long() {
+        let pulse = Pulse::new();
+        advance(Duration::from_secs(3599)).await;
+        assert_eq!(look(&pulse), None);
+        pulse.read(b"G");
+        advance(Duration::from_secs(29)).await;
+        pulse.read(b"E");
+        assert_eq!(
+            look(&pulse),
+            Some(Limit::Idle),
+            "rest goes on while a head is read"
+        );
+        advance(Duration::from_secs(1)).await;
+        assert_eq!(look(&pulse), Some(Limit::Head));
+
+        let (head, body) = (pulse.request(), pulse.request());
+        advance(Duration::from_secs(7200)).await;
+        pulse.read(b"body");
+        assert_eq!(look(&pulse), None);
+        drop((head, body));
+        advance(Duration::from_secs(3599)).await;
+        assert_eq!(look(&pulse), None);
+        advance(Duration::from_secs(1)).await;
+        assert_eq!(look(&pulse), Some(Limit::Idle));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn http2_has_no_head_after_its_preface() {
+        let pulse = Pulse::new();
+        pulse.read(&PREFACE[..9]);
+        assert_eq!(
+            pulse.look(&params(), Instant::now()),
+            Err(Instant::now() + Duration::from_secs(30))
+        );
+        pulse.read(&PREFACE[9..]);
+        pulse.read(b"settings");
+        advance(Duration::from_secs(31)).await;
+        assert_eq!(look(&pulse), None);
+        let other = Pulse::new();
+        other.read(b"PRI * HTTP/1.1");
+        advance(Duration::from_secs(30)).await;
+        assert_eq!(look(&other), Some(Limit::Head));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_does_not_read_has_its_time_however_busy() {
+        let pulse = Pulse::new();
+        let request = pulse.request();
+        pulse.wrote::<usize>(&Poll::Pending);
+        advance(Duration::from_secs(299)).await;
+        pulse.wrote::<usize>(&Poll::Pending);
+        assert_eq!(look(&pulse), None);
+        pulse.wrote(&Poll::Ready(Ok(1)));
+        pulse.wrote::<usize>(&Poll::Pending);
+        advance(Duration::from_secs(299)).await;
+        assert_eq!(look(&pulse), None);
+        advance(Duration::from_secs(1)).await;
+        assert_eq!(look(&pulse), Some(Limit::Write));
+        drop(request);
+    }
+}

@@ -1,0 +1,102 @@
+//! A request's body on its way in.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use pin_project::pin_project;
+
+use super::pulse::Request;
+use crate::base::{
+    BoxError, Error, Kind,
+    time::{Instant, Sleep, sleep_until},
+};
+
+/// A body that fails once its reader has waited too long for the next bytes, as long as no answer has begun: behind that
+/// a silent caller may be one that listens.
+#[pin_project]
+pub(super) struct Upload {
+    #[pin]
+    inner: Incoming,
+    /// Until the body is over.
+    request: Option<Arc<Request>>,
+    /// `None` is no limit.
+    limit: Option<Duration>,
+    /// When time is up: known from the first wait after a frame.
+    up: Option<Instant>,
+    #[pin]
+    timer: Option<Sleep>,
+}
+
+// === impl Upload ===
+
+impl Upload {
+    pub(super) fn new(inner: Incoming, request: Arc<Request>, limit: Option<Duration>) -> Self {
+        Self {
+            inner,
+            request: Some(request),
+            limit,
+            up: None,
+            timer: None,
+        }
+    }
+}
+
+impl Body for Upload {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let mut this = self.project();
+        if let Poll::Ready(frame) = this.inner.as_mut().poll_frame(cx) {
+            // HTTP/2 may send frames with nothing in them for ever.
+            if !matches!(&frame, Some(Ok(f)) if f.data_ref().is_some_and(Bytes::is_empty)) {
+                *this.up = None;
+            }
+            if !matches!(frame, Some(Ok(_))) || this.inner.is_end_stream() {
+                *this.request = None;
+            }
+            return Poll::Ready(frame.map(|f| f.map_err(|e| super::edge::broken(e).into())));
+        }
+        let (Some(limit), Some(request)) = (*this.limit, this.request.as_ref()) else {
+            return Poll::Pending;
+        };
+        *this.up = this.up.or_else(|| Instant::now().checked_add(limit));
+        let Some(up) = *this.up else {
+            return Poll::Pending;
+        };
+        if this.timer.is_none() {
+            this.timer.set(Some(sleep_until(up)));
+        }
+        let Some(mut timer) = this.timer.as_mut().as_pin_mut() else {
+            return Poll::Pending;
+        };
+        if timer.deadline() != up {
+            timer.as_mut().reset(up);
+        }
+        ready!(timer.poll(cx));
+        if request.is_answered() {
+            *this.limit = None;
+            return Poll::Pending;
+        }
+        *this.request = None;
+        Poll::Ready(Some(Err(Error::new(Kind::UploadTimeout).into())))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
