@@ -21,7 +21,7 @@ pub mod registry;
 pub mod reload;
 #[cfg(feature = "reqwest")]
 mod reqwest;
-mod sanitize;
+pub mod sanitize;
 pub mod snapshot;
 pub mod watch;
 

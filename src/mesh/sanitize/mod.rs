@@ -32,7 +32,7 @@ const NOT_FROM_CALLERS: [HeaderName; 15] = [
 ///
 /// An absolute-form target decides over `Host` (RFC 9112 section 3.2.2), so that routing and the upstream see the same
 /// one. User information in it is taken off: nobody behind this needs it, and it is a credential.
-pub(super) fn outbound(head: &mut Parts) {
+pub fn outbound(head: &mut Parts) {
     for name in &NOT_FROM_CALLERS {
         head.headers.remove(name);
     }

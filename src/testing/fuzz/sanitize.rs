@@ -3,7 +3,7 @@
 use http::{HeaderMap, Request, Uri, header::HOST};
 
 use super::{headers, line};
-use crate::{mesh::sanitize_outbound as outbound, route::RequestView};
+use crate::{mesh::sanitize::outbound, route::RequestView};
 
 /// What only the mesh may say.
 const OVERRIDES: [&str; 8] = [
