@@ -6,7 +6,7 @@ use super::{
     headers,
     http_match::{self, MatchRule},
     retries, rewrite,
-    virtual_service::{DestinationRef, ForwardRule, Rule, RuleAction},
+    rule::{DestinationRef, ForwardRule, Rule, RuleAction},
 };
 use crate::{
     config::{

@@ -9,6 +9,7 @@ pub(super) mod pool;
 pub(super) mod retries;
 mod retry_budget;
 mod rewrite;
+pub(super) mod rule;
 pub(super) mod service_entry;
 mod sidecar;
 pub(super) mod traffic_policy;

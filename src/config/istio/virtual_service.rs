@@ -1,20 +1,15 @@
 //! VirtualService.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use http::StatusCode;
-
-use super::{http_match::MatchRule, http_route};
+use super::{http_route, rule::Rule};
 use crate::{
     config::{
         decode::{Field, Object},
         diagnostic::{Origin, Place, Severity},
         names,
     },
-    layers::{
-        retry,
-        route::params::{HeaderOps, Redirect, Rewrite},
-    },
+    layers::retry,
 };
 
 /// A VirtualService, as far as it concerns the mesh.
@@ -28,47 +23,6 @@ pub(in crate::config) struct VirtualService {
     pub(in crate::config) mesh: bool,
     pub(in crate::config) export_to: Vec<String>,
     pub(in crate::config) rules: Vec<Rule>,
-}
-
-/// One entry of `http`.
-#[derive(Debug)]
-pub(in crate::config) struct Rule {
-    pub(in crate::config) name: Option<String>,
-    pub(in crate::config) place: Place,
-    /// Alternatives; none matches everything.
-    pub(in crate::config) matches: Vec<MatchRule>,
-    /// `None` if it is unusable or not in force.
-    pub(in crate::config) action: Option<RuleAction>,
-}
-
-/// What a rule does.
-#[derive(Debug)]
-pub(in crate::config) enum RuleAction {
-    Forward(Box<ForwardRule>),
-    Redirect(Redirect),
-    Direct(StatusCode, bytes::Bytes),
-}
-
-/// Send on to weighted destinations.
-#[derive(Debug)]
-pub(in crate::config) struct ForwardRule {
-    pub(in crate::config) destinations: Vec<DestinationRef>,
-    pub(in crate::config) timeout: Option<Duration>,
-    pub(in crate::config) retry: retry::params::Params,
-    pub(in crate::config) rewrite: Option<Rewrite>,
-    pub(in crate::config) headers: HeaderOps,
-}
-
-/// A destination by name.
-#[derive(Debug)]
-pub(in crate::config) struct DestinationRef {
-    pub(in crate::config) place: Place,
-    /// The full name.
-    pub(in crate::config) host: String,
-    pub(in crate::config) subset: Option<(String, Place)>,
-    pub(in crate::config) port: Option<(u16, Place)>,
-    pub(in crate::config) weight: u32,
-    pub(in crate::config) headers: HeaderOps,
 }
 
 /// Reads `spec`.

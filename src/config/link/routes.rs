@@ -9,7 +9,8 @@ use crate::{
         diagnostic::Place,
         istio::{
             http_match::MatchRule,
-            virtual_service::{DestinationRef, ForwardRule, Rule, RuleAction, VirtualService},
+            rule::{DestinationRef, ForwardRule, Rule, RuleAction},
+            virtual_service::VirtualService,
         },
         names,
     },

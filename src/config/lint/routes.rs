@@ -7,7 +7,8 @@ use crate::{
         diagnostic::Report,
         istio::{
             http_match::MatchRule,
-            virtual_service::{ForwardRule, Rule, RuleAction, VirtualService},
+            rule::{ForwardRule, Rule, RuleAction},
+            virtual_service::VirtualService,
         },
     },
     layers::route::params::{FieldName, StringMatch},

@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{HeaderValue, header};
 use xxhash_rust::xxh64::xxh64;
 
-use super::{params::HashKey, pick::PickContext};
+use super::{context::PickContext, params::HashKey};
 use crate::base::SharedRng;
 
 /// A request's key.

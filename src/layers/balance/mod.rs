@@ -42,6 +42,7 @@
 //! # }
 //! ```
 
+pub mod context;
 pub mod dial;
 pub mod endpoint;
 pub mod flight;
@@ -57,12 +58,12 @@ pub mod set;
 pub mod snapshot;
 
 pub use self::{
+    context::PickContext,
     dial::Dial,
     endpoint::{Endpoint, EndpointStats},
     future::ResponseFuture,
     layer::BalanceLayer,
     params::{EwmaParams, HashKey, HashTable, Params, Policy},
-    pick::PickContext,
     service::Balance,
     set::{EndpointSet, Picked},
 };

@@ -5,31 +5,15 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use http::{HeaderMap, HeaderValue, Request, Uri};
+use http::HeaderValue;
 
 use super::{
+    context::PickContext,
     key::key,
     params::{EwmaParams, HashKey, Policy},
     snapshot::Snapshot,
 };
-use crate::base::{
-    SharedRng,
-    ext::{Arrival, Tried},
-    time::Instant,
-};
-
-/// What a pick may look at.
-#[derive(Clone, Copy, Debug)]
-pub struct PickContext<'a> {
-    /// The request's headers.
-    pub headers: &'a HeaderMap,
-    /// The request's target.
-    pub uri: &'a Uri,
-    /// Where it came from.
-    pub arrival: Option<&'a Arrival>,
-    /// Where it has been already.
-    pub tried: Option<&'a Tried>,
-}
+use crate::base::{SharedRng, ext::Tried, time::Instant};
 
 /// Whose turn it is in a round robin: starts at random, so that many clients do not start in step.
 #[derive(Debug, Default)]
@@ -45,20 +29,6 @@ pub struct Pick {
     pub member: usize,
     /// The cookie that the response has to carry.
     pub set_cookie: Option<HeaderValue>,
-}
-
-// === impl PickContext ===
-
-impl<'a> PickContext<'a> {
-    /// The context of a request.
-    pub fn of<B>(request: &'a Request<B>) -> Self {
-        Self {
-            headers: request.headers(),
-            uri: request.uri(),
-            arrival: request.extensions().get(),
-            tried: request.extensions().get(),
-        }
-    }
 }
 
 // === impl Turns ===

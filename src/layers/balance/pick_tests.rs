@@ -1,6 +1,6 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use http::HeaderName;
+use http::{HeaderMap, HeaderName, Uri};
 
 use super::*;
 use crate::layers::balance::{Endpoint, HashTable, Params};

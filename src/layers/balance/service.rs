@@ -8,10 +8,10 @@ use http_body::Body;
 use tower::{Service, ServiceExt};
 
 use super::{
+    context::PickContext,
     dial::Dial,
     flight::{Flight, Watch},
     future::ResponseFuture,
-    pick::PickContext,
     set::EndpointSet,
 };
 use crate::{

@@ -10,9 +10,10 @@ use arc_swap::ArcSwap;
 use http::HeaderValue;
 
 use super::{
+    context::PickContext,
     endpoint::Endpoint,
     params::{EwmaParams, Params, Policy},
-    pick::{PickContext, Turns, pick},
+    pick::{Turns, pick},
     snapshot::Snapshot,
 };
 use crate::{

@@ -1,0 +1,32 @@
+//! What a pick may look at.
+
+use http::{HeaderMap, Request, Uri};
+
+use crate::base::ext::{Arrival, Tried};
+
+/// What a pick may look at.
+#[derive(Clone, Copy, Debug)]
+pub struct PickContext<'a> {
+    /// The request's headers.
+    pub headers: &'a HeaderMap,
+    /// The request's target.
+    pub uri: &'a Uri,
+    /// Where it came from.
+    pub arrival: Option<&'a Arrival>,
+    /// Where it has been already.
+    pub tried: Option<&'a Tried>,
+}
+
+// === impl PickContext ===
+
+impl<'a> PickContext<'a> {
+    /// The context of a request.
+    pub fn of<B>(request: &'a Request<B>) -> Self {
+        Self {
+            headers: request.headers(),
+            uri: request.uri(),
+            arrival: request.extensions().get(),
+            tried: request.extensions().get(),
+        }
+    }
+}
