@@ -6,6 +6,7 @@ use std::{
     ops::ControlFlow,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use ::http::{HeaderMap, Response, StatusCode, response};
@@ -56,7 +57,12 @@ struct Holding<B: Body, C> {
     /// Data frames that the classifier has seen.
     seen: usize,
     trailers: Option<HeaderMap>,
+    patience: Pin<Box<time::Sleep>>,
 }
+
+/// How long a body is held back: an error whose body stalls is then judged by its head, as a proxy without an interest in
+/// bodies does at once.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 // === impl ResponseFuture ===
 
@@ -183,6 +189,7 @@ where
                 classifier,
                 seen: 0,
                 trailers: None,
+                patience: Box::pin(time::sleep(PATIENCE)),
             }));
         }
         Verdict::Wait => (None, None),
@@ -201,7 +208,7 @@ where
     B::Error: Into<BoxError>,
     C: Classifier,
 {
-    /// Takes frames until the class is decided, the body is over or the cap is reached. The class at the time of handing
+    /// Takes frames until the class is decided, the body is over, or the cap or the end of patience is reached. The class at the time of handing
     /// on, and the final class if the body is over.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(Option<Class>, Option<Class>)> {
         let Self {
@@ -209,9 +216,10 @@ where
             classifier,
             seen,
             trailers,
+            patience,
             ..
         } = self;
-        let stopped = ready!(peek.poll_until(cx, |frame| {
+        let polled = peek.poll_until(cx, |frame| {
             if let Some(chunk) = frame.data_ref() {
                 *seen += 1;
                 if let Verdict::Done(class) = classifier.frame(chunk) {
@@ -221,7 +229,14 @@ where
                 *trailers = frame.trailers_ref().cloned();
             }
             ControlFlow::Continue(())
-        }));
+        });
+        let stopped = match polled {
+            Poll::Ready(stopped) => stopped,
+            Poll::Pending => {
+                ready!(patience.as_mut().poll(cx));
+                return Poll::Ready((None, None));
+            }
+        };
         let class = match (stopped, peek.error()) {
             (Stopped::Decided(class), _) => return Poll::Ready((Some(class), None)),
             (Stopped::Full, _) => return Poll::Ready((None, None)),

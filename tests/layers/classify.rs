@@ -12,16 +12,17 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, response};
+use http::{HeaderMap, Request, Response, StatusCode, response};
 use http_body::{Body, Frame};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Empty};
 use llmesh::testing::body::Script;
 use llmesh::{
     base::{
         BoxError, Error, Kind, SharedRng,
         ext::{Attempt, RetriesAnswers},
-        time::{format_http_date, parse_rfc3339},
+        time::{Instant, format_http_date, parse_rfc3339},
     },
+    body::replay::Replay,
     classify::{
         Class, Classified, Classifier, ClassifyLayer, Elsewhere, HttpClassifier, Outcome, Scope,
         Verdict, hint,
@@ -30,6 +31,7 @@ use llmesh::{
         Dialect, LlmClassifier, Setting, Usage,
         status::{KeyOwner, client_status},
     },
+    retry::{self, RetryLayer, RetryOn},
 };
 use serde_json::Value;
 use tower::{Layer, ServiceExt, service_fn};
@@ -475,6 +477,34 @@ async fn holding_back_ends_at_its_cap() {
     assert_eq!(class.outcome, Outcome::RateLimited);
 }
 
+/// An error whose body stalls is retried by its status, not held until somebody's timeout.
+#[tokio::test(start_paused = true)]
+async fn holding_back_ends_with_patience() {
+    let inner = service_fn(|request: Request<Replay<Empty<Bytes>>>| async move {
+        let first = request.extensions().get::<Attempt>().unwrap().number == 1;
+        let script = if first {
+            Script::new().data("{").hang()
+        } else {
+            Script::new().data("{}")
+        };
+        let mut response = Response::new(script.body());
+        *response.status_mut() = if first {
+            StatusCode::SERVICE_UNAVAILABLE
+        } else {
+            StatusCode::OK
+        };
+        Ok::<_, Infallible>(response)
+    });
+    let terms = RetryOn::parse("503").unwrap();
+    let service = RetryLayer::new(retry::Params::default().with_retry_on(terms))
+        .layer(ClassifyLayer::new(LlmClassifier::new(Setting::Auto)).layer(inner));
+    let begin = Instant::now();
+    let response = service.oneshot(Request::new(Empty::new())).await.unwrap();
+    assert_eq!(response.status(), 200);
+    let took = begin.elapsed();
+    assert!((1000..1100).contains(&took.as_millis()), "{took:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn frames_that_were_held_are_not_read_twice() {
     let spaces = (0..30).map(|_| Bytes::from(vec![b' '; 4096]));
@@ -535,7 +565,7 @@ async fn an_answer_that_nobody_would_send_again_does_not_wait() {
             number: 1,
             may_retry: true,
         });
-        let soon = tokio::time::timeout(Duration::from_secs(1), service.oneshot(request)).await;
+        let soon = tokio::time::timeout(Duration::from_millis(900), service.oneshot(request)).await;
         assert_eq!(soon.is_ok(), handed_on, "{status}");
     }
 }
