@@ -19,7 +19,7 @@ use crate::{
     llm::{
         Usage,
         answer::{self, Reading},
-        dialect::{Api, Provider, Setting},
+        dialect::{Api, Dialect, Provider, Setting},
         fault::Fault,
         table::{self, Evidence},
         wait,
@@ -50,6 +50,8 @@ pub struct LlmClassifier {
 #[derive(Debug)]
 pub struct Attempt {
     api: Api,
+    /// Whether the operator said which dialect this is.
+    dialect_set: bool,
     head: Option<Head>,
     mode: Mode,
     buffer: Vec<u8>,
@@ -109,6 +111,7 @@ impl LlmClassifier {
         };
         Attempt {
             api,
+            dialect_set: matches!(self.setting, Setting::Fixed(_)),
             head: None,
             mode,
             buffer: Vec::new(),
@@ -163,12 +166,23 @@ impl Attempt {
             {
                 Mode::Answer
             }
-            // No completion comes as a page of text.
-            Content::Html | Content::Other if self.api.generates => {
+            // No completion comes as a page, or as text.
+            Content::Html | Content::Other if self.expects_completion() => {
                 Mode::Decided(Class::new(Outcome::ServerError, head.signal))
             }
             _ => Mode::Pass,
         }
+    }
+
+    /// Whether nothing but a completion can be the answer. Paths such as `/api/chat` and `/generate` are ordinary services'
+    /// too, which answer as they like: there the host or the operator must have said so.
+    fn expects_completion(&self) -> bool {
+        let shared = matches!(
+            self.api.dialect,
+            Some(Dialect::Cohere | Dialect::Ollama | Dialect::Tgi)
+        );
+        let told = self.api.provider.is_some() || self.dialect_set;
+        self.api.generates && (told || !shared)
     }
 
     /// The class of an error, from what was read of its body.

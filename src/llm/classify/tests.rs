@@ -75,6 +75,14 @@ fn a_completion_must_be_json_or_a_stream() {
             Outcome::Success,
         ),
         (Setting::StatusOnly, CHAT, "text/html", Outcome::Success),
+        // A path that ordinary services have too.
+        (Setting::Auto, "/api/chat", "text/plain", Outcome::Success),
+        (
+            Setting::Fixed(Dialect::Ollama),
+            "/api/chat",
+            "text/plain",
+            Outcome::ServerError,
+        ),
         (fixed, "/answer", "text/html", Outcome::ServerError),
         (
             Setting::Auto,
