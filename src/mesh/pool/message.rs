@@ -12,8 +12,14 @@ use crate::{
     body::Body,
 };
 
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+static HOP_BY_HOP: [HeaderName; 6] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    TE,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
 
 /// Origin form, `host`, HTTP/1.1, no hop-by-hop fields.
 ///
@@ -87,6 +93,10 @@ pub(super) fn clean_response<B>(response: &mut Response<B>) {
 /// Removes what belongs to one connection (RFC 9110 section 7.6.1): `connection` and every field that it names,
 /// `keep-alive`, `proxy-connection`, `te` (but `te: trailers` stays), `transfer-encoding` and `upgrade`.
 fn drop_hop_by_hop(headers: &mut HeaderMap) {
+    // Most messages have none, and a look at all names is cheaper than looking for each.
+    if !headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
+        return;
+    }
     let trailers = headers
         .get_all(TE)
         .iter()
@@ -105,14 +115,7 @@ fn drop_hop_by_hop(headers: &mut HeaderMap) {
     for name in &named {
         headers.remove(name);
     }
-    for name in [
-        CONNECTION,
-        KEEP_ALIVE,
-        PROXY_CONNECTION,
-        TE,
-        TRANSFER_ENCODING,
-        UPGRADE,
-    ] {
+    for name in &HOP_BY_HOP {
         headers.remove(name);
     }
     if trailers {
