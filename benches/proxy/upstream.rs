@@ -30,9 +30,10 @@ pub(crate) async fn start(epoch: Instant) -> io::Result<SocketAddr> {
 }
 
 async fn serve(mut wire: Wire, epoch: Instant) -> io::Result<()> {
-    let body = "x".repeat(1022);
+    let body = completion();
     let whole = format!(
-        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 1024\r\n\r\n\"{body}\""
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
     );
     loop {
         let request = wire.message().await?;
@@ -45,6 +46,18 @@ async fn serve(mut wire: Wire, epoch: Instant) -> io::Result<()> {
             _ => wire.send(whole.as_bytes()).await?,
         }
     }
+}
+
+/// A chat completion of 1 KB.
+fn completion() -> String {
+    let text = "x".repeat(800);
+    let choice = format!(
+        r#"{{"index":0,"message":{{"role":"assistant","content":"{text}"}},"finish_reason":"stop"}}"#
+    );
+    let usage = r#"{"prompt_tokens":50,"completion_tokens":200,"total_tokens":250}"#;
+    format!(
+        r#"{{"id":"c","object":"chat.completion","model":"m","choices":[{choice}],"usage":{usage}}}"#
+    )
 }
 
 async fn events(wire: &mut Wire, epoch: Instant) -> io::Result<()> {
