@@ -71,7 +71,9 @@ pub(crate) fn smoke() -> bool {
 /// turn of each, beside that of the first. With `--instructions` it counts instead, and `--count NAME N` is how.
 #[expect(clippy::cast_precision_loss, reason = "small counts")]
 pub(crate) fn compare(title: &str, effort: Effort, mut subjects: Vec<Subject<'_>>) {
-    let args: Vec<String> = std::env::args().skip_while(|arg| arg != "--count").collect();
+    let args: Vec<String> = std::env::args()
+        .skip_while(|arg| arg != "--count")
+        .collect();
     if let [_, name, calls, ..] = args.as_slice() {
         let calls = calls.parse().expect("--count NAME N");
         let subject = subjects.iter_mut().find(|subject| subject.name == *name);

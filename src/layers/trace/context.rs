@@ -7,7 +7,7 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{b3, legacy::Carried, w3c};
+use super::{b3, digits::Digits, legacy::Carried, w3c};
 use crate::base::SharedRng;
 
 /// Which trace and span a request belongs to.
@@ -217,6 +217,11 @@ impl TraceId {
         self.value.get()
     }
 
+    /// As in B3 headers.
+    pub(super) fn digits(self) -> Digits {
+        Digits::default().hex(self.get(), if self.short { 16 } else { 32 })
+    }
+
     /// Whether it has 64 bits.
     #[must_use]
     pub fn is_short(self) -> bool {
@@ -249,6 +254,10 @@ impl SpanId {
     #[must_use]
     pub fn get(self) -> u64 {
         self.0.get()
+    }
+
+    pub(super) fn digits(self) -> Digits {
+        Digits::default().hex(self.get().into(), 16)
     }
 }
 
@@ -326,8 +335,8 @@ pub(super) fn first_text(value: &HeaderValue) -> Option<&str> {
 }
 
 /// Sets a header to text made of digits and hyphens, which is always a valid value.
-pub(super) fn put(headers: &mut HeaderMap, name: HeaderName, text: String) {
-    if let Ok(value) = HeaderValue::try_from(text) {
+pub(super) fn put(headers: &mut HeaderMap, name: HeaderName, text: &Digits) {
+    if let Some(value) = text.value() {
         headers.insert(name, value);
     }
 }
