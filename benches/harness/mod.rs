@@ -1,6 +1,6 @@
 //! The loop that the benches share.
 
-use std::time::Duration;
+use std::{io, process::Command, time::Duration};
 
 use llmesh::base::time::Instant;
 
@@ -68,9 +68,21 @@ pub(crate) fn smoke() -> bool {
 }
 
 /// Measures the subjects in turns, so that a busy moment of the machine hits all of them alike, and prints the best
-/// turn of each, beside that of the first.
+/// turn of each, beside that of the first. With `--instructions` it counts instead, and `--count NAME N` is how.
 #[expect(clippy::cast_precision_loss, reason = "small counts")]
 pub(crate) fn compare(title: &str, effort: Effort, mut subjects: Vec<Subject<'_>>) {
+    let args: Vec<String> = std::env::args()
+        .skip_while(|arg| arg != "--count")
+        .collect();
+    if let [_, name, calls, ..] = args.as_slice() {
+        let calls = calls.parse().expect("--count NAME N");
+        let subject = subjects.iter_mut().find(|subject| subject.name == *name);
+        (subject.expect("a subject of that name").run)(calls);
+        return;
+    }
+    if std::env::args().any(|arg| arg == "--instructions") {
+        return count(title, &subjects);
+    }
     for _ in 0..effort.rounds {
         for subject in &mut subjects {
             let nanos = (subject.run)(effort.operations).as_nanos() as f64;
@@ -82,4 +94,37 @@ pub(crate) fn compare(title: &str, effort: Effort, mut subjects: Vec<Subject<'_>
     for Subject { name, best, .. } in &subjects {
         println!("{name:<44} {best:>10.0} {:>8.2}", best / first);
     }
+}
+
+/// Counts the instructions of each subject: those of a run of many operations less those of a run of few.
+fn count(title: &str, subjects: &[Subject<'_>]) {
+    const FEW: u64 = 1_000;
+    const MANY: u64 = 3_000;
+    println!("\n{title:<44} {:>12} {:>8}", "instructions", "less 1st");
+    let mut first = None;
+    for Subject { name, .. } in subjects {
+        let runs = (instructions(name, FEW), instructions(name, MANY));
+        let (Ok(few), Ok(many)) = runs else {
+            println!("{name:<44} valgrind failed: {runs:?}");
+            continue;
+        };
+        let each = (many - few) / (MANY - FEW);
+        let base = *first.get_or_insert(each);
+        println!("{name:<44} {each:>12} {:>8}", each.saturating_sub(base));
+    }
+}
+
+/// Instructions of this bench doing nothing but `calls` operations of one subject.
+fn instructions(name: &str, calls: u64) -> io::Result<u64> {
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg(std::env::current_exe()?)
+        .args(["--count", name, &calls.to_string()])
+        .output()?;
+    let text = String::from_utf8_lossy(&output.stderr);
+    let count = text.lines().find_map(|line| {
+        let (_, count) = line.split_once("Collected : ")?;
+        count.trim().parse().ok()
+    });
+    count.ok_or_else(|| io::Error::other(text.into_owned()))
 }

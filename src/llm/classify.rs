@@ -144,8 +144,7 @@ impl Attempt {
     }
 
     /// How the body is to be read, from the head.
-    fn read_as(&self, head: &Head, headers: &HeaderMap) -> Mode {
-        let content = content(headers);
+    fn read_as(&self, head: &Head, headers: &HeaderMap, content: Content) -> Mode {
         let opaque = headers
             .get(header::CONTENT_ENCODING)
             .is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
@@ -267,25 +266,27 @@ impl Attempt {
 
 impl Classifier for Attempt {
     fn head(&mut self, parts: &response::Parts, now: SystemTime) -> Verdict {
-        let grpc = grpc_status(&parts.headers).is_some()
-            || content_type(&parts.headers).starts_with("application/grpc");
+        let content_type = content_type(&parts.headers);
+        let grpc =
+            grpc_status(&parts.headers).is_some() || content_type.starts_with("application/grpc");
         if grpc {
             self.mode = Mode::Http(HttpClassifier::default());
         }
         if let Mode::Http(http) = &mut self.mode {
             return http.head(parts, now);
         }
+        let content = content(&content_type);
         let mut head = Head {
             signal: signal(parts),
             status: parts.status.as_u16(),
             headers: HeaderMap::new(),
-            json: content(&parts.headers) == Content::Json,
+            json: content == Content::Json,
             now,
         };
         if head.status >= 400 {
             head.headers.clone_from(&parts.headers);
         }
-        self.mode = self.read_as(&head, &parts.headers);
+        self.mode = self.read_as(&head, &parts.headers, content);
         if matches!(self.mode, Mode::Answer) {
             head.headers.clone_from(&parts.headers);
         }
@@ -357,8 +358,8 @@ fn content_type(headers: &HeaderMap) -> String {
         .unwrap_or_default()
 }
 
-fn content(headers: &HeaderMap) -> Content {
-    match content_type(headers).as_str() {
+fn content(content_type: &str) -> Content {
+    match content_type {
         "" => Content::Absent,
         "text/event-stream"
         | "application/x-ndjson"

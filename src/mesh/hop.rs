@@ -5,9 +5,15 @@ use http::{
     header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRAILER, TRANSFER_ENCODING, UPGRADE},
 };
 
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
-const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+static HOP_BY_HOP: [HeaderName; 7] = [
+    CONNECTION,
+    HeaderName::from_static("http2-settings"),
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    TE,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
 
 /// Removes what belongs to one connection (RFC 9110 section 7.6.1): `connection` and every field that it names,
 /// `keep-alive`, `proxy-connection`, `te` (but `te: trailers` stays), `transfer-encoding`, `upgrade` and
@@ -15,6 +21,10 @@ const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 ///
 /// Whoever adds fields of their own does it after this: a peer could name them.
 pub(super) fn drop_hop_by_hop(headers: &mut HeaderMap) {
+    // Most messages have none, and a look at all names is cheaper than looking for each.
+    if !headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
+        return;
+    }
     let trailers = tokens(headers, &TE).any(|t| t.eq_ignore_ascii_case("trailers"));
     let named: Vec<HeaderName> = tokens(headers, &CONNECTION)
         .filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok())
@@ -24,15 +34,7 @@ pub(super) fn drop_hop_by_hop(headers: &mut HeaderMap) {
     for name in &named {
         headers.remove(name);
     }
-    for name in [
-        CONNECTION,
-        HTTP2_SETTINGS,
-        KEEP_ALIVE,
-        PROXY_CONNECTION,
-        TE,
-        TRANSFER_ENCODING,
-        UPGRADE,
-    ] {
+    for name in &HOP_BY_HOP {
         headers.remove(name);
     }
     if trailers {

@@ -88,26 +88,27 @@ pub(super) fn extract_multi(headers: &HeaderMap) -> Option<Extracted> {
 }
 
 pub(super) fn inject_single(context: &Context, headers: &mut HeaderMap) {
-    let mut text = format!("{}-{}", context.trace_id, context.span_id);
+    let span = u128::from(context.span_id.get());
+    let mut text = context.trace_id.digits().dash().hex(span, 16);
     if let Some(state) = State::of(context) {
-        text.push_str(match state {
-            State::Deny => "-0",
-            State::Accept => "-1",
-            State::Debug => "-d",
+        text = text.dash().char(match state {
+            State::Deny => b'0',
+            State::Accept => b'1',
+            State::Debug => b'd',
         });
         // The parent's place is after the state, so without one it has none.
         if let Some(parent) = context.parent {
-            text.push_str(&format!("-{parent}"));
+            text = text.dash().hex(parent.get().into(), 16);
         }
     }
-    put(headers, SINGLE, text);
+    put(headers, SINGLE, &text);
 }
 
 pub(super) fn inject_multi(context: &Context, headers: &mut HeaderMap) {
-    put(headers, TRACE_ID, context.trace_id.to_string());
-    put(headers, SPAN_ID, context.span_id.to_string());
+    put(headers, TRACE_ID, &context.trace_id.digits());
+    put(headers, SPAN_ID, &context.span_id.digits());
     if let Some(parent) = context.parent {
-        put(headers, PARENT, parent.to_string());
+        put(headers, PARENT, &parent.digits());
     }
     // Debug implies accept, so the decision is not sent beside it.
     let (name, value) = match State::of(context) {

@@ -1,6 +1,6 @@
 //! What happens to a request's trace once, when it comes in.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName};
 
 use super::{
     context::{Context, extract},
@@ -39,7 +39,7 @@ pub fn begin(headers: &mut HeaderMap, params: &Params, rng: &SharedRng) -> Conte
     if context.formats.is_none() {
         context.formats = params.formats;
     }
-    if !kept && let Ok(value) = HeaderValue::try_from(id.with_mark(mark).to_string()) {
+    if !kept && let Some(value) = id.with_mark(mark).value() {
         context.carried.set_request_id(value.clone());
         headers.insert(request_id::HEADER, value);
     }

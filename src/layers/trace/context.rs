@@ -7,7 +7,7 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{b3, legacy::Carried, w3c};
+use super::{b3, digits::Digits, legacy::Carried, w3c};
 use crate::base::SharedRng;
 
 /// Which trace and span a request belongs to.
@@ -217,6 +217,11 @@ impl TraceId {
         self.value.get()
     }
 
+    /// As in B3 headers.
+    pub(super) fn digits(self) -> Digits {
+        Digits::default().hex(self.get(), if self.short { 16 } else { 32 })
+    }
+
     /// Whether it has 64 bits.
     #[must_use]
     pub fn is_short(self) -> bool {
@@ -250,6 +255,10 @@ impl SpanId {
     pub fn get(self) -> u64 {
         self.0.get()
     }
+
+    pub(super) fn digits(self) -> Digits {
+        Digits::default().hex(self.get().into(), 16)
+    }
 }
 
 /// 16 hexadecimal digits.
@@ -262,6 +271,10 @@ impl fmt::Display for SpanId {
 /// Reads a context. Of several formats the first valid one counts: W3C, B3 single, B3 multi.
 #[must_use]
 pub fn extract(headers: &HeaderMap) -> Extracted {
+    // Most requests have none, and a look at all names is cheaper than looking for each.
+    if !headers.keys().any(is_any) {
+        return Extracted::default();
+    }
     let formats = Formats::seen(headers);
     let mut extracted = w3c::extract(headers)
         .or_else(|| b3::extract_single(headers))
@@ -278,11 +291,13 @@ pub fn extract(headers: &HeaderMap) -> Extracted {
 
 /// Writes a context in its formats, in place of whatever context was there; carried headers only where absent.
 pub fn inject(context: &Context, headers: &mut HeaderMap) {
-    for name in [&w3c::TRACEPARENT, &w3c::TRACESTATE, &b3::SINGLE] {
-        headers.remove(name);
-    }
-    for name in &b3::MULTI {
-        headers.remove(name);
+    if headers.keys().any(is_written) {
+        for name in [&w3c::TRACEPARENT, &w3c::TRACESTATE, &b3::SINGLE] {
+            headers.remove(name);
+        }
+        for name in &b3::MULTI {
+            headers.remove(name);
+        }
     }
     if context.formats.w3c {
         w3c::inject(context, headers);
@@ -294,6 +309,16 @@ pub fn inject(context: &Context, headers: &mut HeaderMap) {
         b3::inject_multi(context, headers);
     }
     context.carried.write(headers);
+}
+
+/// Whether a context is written to this header.
+fn is_written(name: &HeaderName) -> bool {
+    [&w3c::TRACEPARENT, &w3c::TRACESTATE, &b3::SINGLE].contains(&name) || b3::MULTI.contains(name)
+}
+
+/// Whether a context is read from this header, or it is passed on.
+fn is_any(name: &HeaderName) -> bool {
+    is_written(name) || Carried::has(name)
 }
 
 /// The only value of a header; `None` if it is absent, repeated or no text. Optional whitespace is cut off.
@@ -310,8 +335,8 @@ pub(super) fn first_text(value: &HeaderValue) -> Option<&str> {
 }
 
 /// Sets a header to text made of digits and hyphens, which is always a valid value.
-pub(super) fn put(headers: &mut HeaderMap, name: HeaderName, text: String) {
-    if let Ok(value) = HeaderValue::try_from(text) {
+pub(super) fn put(headers: &mut HeaderMap, name: HeaderName, text: &Digits) {
+    if let Some(value) = text.value() {
         headers.insert(name, value);
     }
 }

@@ -32,6 +32,11 @@ impl Carried {
         Self(there.collect())
     }
 
+    /// Whether this is one of them.
+    pub(super) fn has(name: &HeaderName) -> bool {
+        NAMES.contains(name)
+    }
+
     /// Writes those that are absent.
     pub(super) fn write(&self, headers: &mut HeaderMap) {
         let absent: Vec<_> = self

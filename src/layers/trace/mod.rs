@@ -31,6 +31,7 @@
 mod b3;
 mod begin;
 mod context;
+mod digits;
 mod layer;
 mod legacy;
 #[cfg(feature = "otel")]

@@ -4,8 +4,9 @@
 
 use std::fmt;
 
-use http::HeaderName;
+use http::{HeaderName, HeaderValue};
 
+use super::digits::Digits;
 use crate::base::{Ratio, SharedRng};
 
 /// `x-request-id`.
@@ -54,6 +55,15 @@ impl RequestId {
             }
         }
         (text.len() == 36).then_some(Self(value))
+    }
+
+    /// The text as a header value; always one.
+    pub(super) fn value(self) -> Option<HeaderValue> {
+        let mut text = Digits::default().hex(self.0 >> 96, 8);
+        for (shift, digits) in [(80, 4), (64, 4), (48, 4), (0, 12)] {
+            text = text.dash().hex(self.0 >> shift, digits);
+        }
+        text.value()
     }
 
     /// Whether a share of traces includes this one: the first eight digits modulo 10,000 lie below the share.
@@ -122,6 +132,7 @@ mod tests {
             assert!(['8', '9', 'a', 'b'].contains(&chars[19]), "{text}");
             assert_eq!(RequestId::parse(&text), Some(id));
             assert_eq!(id.mark(), mark);
+            assert_eq!(id.value().unwrap(), text);
         }
     }
 

@@ -5,7 +5,10 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::context::{Context, Extracted, SpanId, TraceId, only, put};
+use super::{
+    context::{Context, Extracted, SpanId, TraceId, only, put},
+    digits::Digits,
+};
 
 pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 pub(super) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
@@ -30,13 +33,15 @@ pub(super) fn extract(headers: &HeaderMap) -> Option<Extracted> {
 pub(super) fn inject(context: &Context, headers: &mut HeaderMap) {
     let sampled = if context.is_sampled() { SAMPLED } else { 0 };
     let random = if context.random { RANDOM } else { 0 };
-    let text = format!(
-        "00-{:032x}-{}-{:02x}",
-        context.trace_id.get(),
-        context.span_id,
-        sampled | random
-    );
-    put(headers, TRACEPARENT, text);
+    let text = Digits::default()
+        .hex(0, 2)
+        .dash()
+        .hex(context.trace_id.get(), 32)
+        .dash()
+        .hex(context.span_id.get().into(), 16)
+        .dash()
+        .hex(u128::from(sampled | random), 2);
+    put(headers, TRACEPARENT, &text);
     if let Some(state) = &context.state {
         headers.insert(TRACESTATE, state.clone());
     }

@@ -1,0 +1,74 @@
+//! The upstream: a whole answer of 1 KB at once or late, or a stream of events that say when they were sent.
+
+use std::{io, net::SocketAddr, time::Duration};
+
+use llmesh::base::time::{Instant, sleep};
+use tokio::net::TcpListener;
+
+use super::wire::Wire;
+
+/// Before each event, and before the first.
+pub(crate) const EVENT_GAP: Duration = Duration::from_millis(20);
+/// Events of a stream.
+pub(crate) const EVENTS: usize = 50;
+/// How late the late answer is.
+pub(crate) const LATE: Duration = Duration::from_millis(50);
+
+/// Serves on a free loopback port for as long as the runtime lives. Events count nanoseconds from `epoch`.
+pub(crate) async fn start(epoch: Instant) -> io::Result<SocketAddr> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            if let Ok(wire) = Wire::new(stream) {
+                // Ends when the caller closes.
+                tokio::spawn(async move { serve(wire, epoch).await });
+            }
+        }
+    });
+    Ok(address)
+}
+
+async fn serve(mut wire: Wire, epoch: Instant) -> io::Result<()> {
+    let body = completion();
+    let whole = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    loop {
+        let request = wire.message().await?;
+        match request.line.split(' ').nth(1) {
+            Some("/events") => events(&mut wire, epoch).await?,
+            Some("/late") => {
+                sleep(LATE).await;
+                wire.send(whole.as_bytes()).await?;
+            }
+            _ => wire.send(whole.as_bytes()).await?,
+        }
+    }
+}
+
+/// A chat completion of 1 KB.
+fn completion() -> String {
+    let text = "x".repeat(800);
+    let choice = format!(
+        r#"{{"index":0,"message":{{"role":"assistant","content":"{text}"}},"finish_reason":"stop"}}"#
+    );
+    let usage = r#"{"prompt_tokens":50,"completion_tokens":200,"total_tokens":250}"#;
+    format!(
+        r#"{{"id":"c","object":"chat.completion","model":"m","choices":[{choice}],"usage":{usage}}}"#
+    )
+}
+
+async fn events(wire: &mut Wire, epoch: Instant) -> io::Result<()> {
+    let head =
+        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+    wire.send(head.as_bytes()).await?;
+    for _ in 0..EVENTS {
+        sleep(EVENT_GAP).await;
+        let event = format!("data: {:020}\n\n", epoch.elapsed().as_nanos());
+        let chunk = format!("{:x}\r\n{event}\r\n", event.len());
+        wire.send(chunk.as_bytes()).await?;
+    }
+    wire.send(b"0\r\n\r\n").await
+}
