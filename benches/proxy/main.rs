@@ -6,8 +6,9 @@
 //! Each proxy is a process of its own with one worker, kept on the second core; the load and the upstreams share one
 //! thread on the first. Loopback only; HTTP/1.1, POSTs of 250 bytes, answers of 1 KB, kept connections; Envoy's access
 //! log is off, as llmesh's is. The targets take turns, so that a busy moment of the machine hits all of them alike; each
-//! number is the median over the turns, and in rows that say "added" what the direct way takes is subtracted. Compare
-//! within one run only: `ratio` is llmesh to Envoy.
+//! number is the median over the turns, and in rows that say "added" what the direct way takes is subtracted; that way
+//! crosses no process boundary, so what the crossing costs is in them. Compare within one run only: `ratio` is llmesh to
+//! Envoy. Requests/s are a proxy's limit only where its core is busy.
 
 use std::{io, process::ExitCode, time::Duration};
 
