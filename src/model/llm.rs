@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::layers::{fallback, limit::tokens, retry::params::Budget, stream};
+use crate::layers::{
+    fallback, limit::tokens::params::Params as TokenLimits, retry::params::Budget, stream,
+};
 
 /// The LLM policy of some routes. What an `LlmPolicy` resource compiles to.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,7 +19,7 @@ pub struct LlmPolicy {
     /// Other targets.
     pub fallback: fallback::Params,
     /// Limits on requests and tokens.
-    pub limits: tokens::Params,
+    pub limits: TokenLimits,
     /// Whether answers that were made or given up on here carry `x-llmesh-class`, `x-llmesh-attempts` and
     /// `x-llmesh-target`.
     pub headers: bool,
@@ -45,7 +47,7 @@ impl Default for LlmPolicy {
             stream: stream::Params::default(),
             retries: Retries::default(),
             fallback: fallback::Params::default(),
-            limits: tokens::Params::default(),
+            limits: TokenLimits::default(),
             headers: true,
         }
     }
