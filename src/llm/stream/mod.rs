@@ -55,7 +55,10 @@ use serde_json::Value;
 
 use crate::{classify::Outcome, llm::Dialect};
 
-pub use self::{class::class_of_fault, reader::Reader};
+pub use self::{
+    class::{class_of_end, class_of_fault},
+    reader::Reader,
+};
 
 /// How a stream is cut into events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
