@@ -174,6 +174,7 @@ impl<'de> Visitor<'de> for Sieve {
 
     fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Value, A::Error> {
         let mut kept = Map::new();
+        let mut skipped = false;
         while let Some(key) = object.next_key_seed(Key { whole: self.whole })? {
             match key {
                 Kept::Whole(key) => {
@@ -184,8 +185,13 @@ impl<'de> Visitor<'de> for Sieve {
                 }
                 Kept::Not => {
                     object.next_value::<IgnoredAny>()?;
+                    skipped = true;
                 }
             }
+        }
+        if skipped && kept.is_empty() {
+            // It was not empty, which is a fact too.
+            kept.insert(String::new(), Value::Null);
         }
         Ok(kept.into())
     }
@@ -254,7 +260,8 @@ mod tests {
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         assert_eq!(read(deep.as_bytes()), None);
         let skipped = format!("{{\"x\": {deep}}}");
-        assert_eq!(read(skipped.as_bytes()), Some(json!({})));
+        assert_eq!(read(skipped.as_bytes()), Some(json!({"": null})));
+        assert_eq!(read(b"{}"), Some(json!({})));
         let wide = format!("{{\"choices\": [{}0]}}", "0,".repeat(100_000));
         assert_eq!(
             read(wide.as_bytes()).unwrap()["choices"]
