@@ -42,22 +42,37 @@ use hyper_util::{rt::TokioExecutor, server::conn::auto};
 
 mod admin;
 mod answer;
+mod anthropic;
+mod bedrock;
 mod body;
+mod cases;
+mod chat;
+mod cohere;
 mod conn;
 mod dialect;
 mod directive;
 mod errors;
+mod event;
+mod faults;
+mod gemini;
+mod ollama;
+mod plan;
+mod prompt;
+mod render;
 mod reply;
+mod responses;
 mod script;
 mod seen;
 mod serve;
-mod stream;
+mod usage;
+mod wire;
 
 pub use self::{
     answer::{Answer, ErrorKind, Fault},
     directive::BadDirective,
     script::{Script, Sequences},
     seen::SeenRequest,
+    usage::Usage,
 };
 
 /// A running upstream. Dropping it closes its listener and connections.
@@ -88,6 +103,7 @@ struct Shared {
     record: bool,
     recorder: seen::Recorder,
     stats: seen::Stats,
+    ledger: usage::Ledger,
     doors: conn::Doors,
     http: auto::Builder<TokioExecutor>,
 }
@@ -131,6 +147,12 @@ impl Upstream {
     #[must_use]
     pub fn seen(&self) -> Vec<SeenRequest> {
         self.shared.recorder.all()
+    }
+
+    /// Tokens, attempts and hang-ups by key and model. Requests that the script answers with bytes are not in it.
+    #[must_use]
+    pub fn usage(&self) -> Vec<Usage> {
+        self.shared.ledger.rows()
     }
 
     /// How many connections were accepted since the start.
@@ -248,6 +270,7 @@ impl Builder {
             record: self.record,
             recorder: seen::Recorder::default(),
             stats: seen::Stats::new(),
+            ledger: usage::Ledger::default(),
             doors: conn::Doors::new(),
             http: conn::http(),
         });
