@@ -124,7 +124,7 @@ impl Answer {
     }
 
     /// Applies a text such as `503`, `overloaded`, `cut:3` or `429;retry-after-ms=300;delay-ms=5` to this answer: the
-    /// first part may be a bare status, error or fault, or `tool`, `no-prefill` or `gzip`; others are `name=value` as in
+    /// first part may be a bare status, error or fault, or `tool`, `no-prefill`, `gzip` or `bad-gzip`; others are `name=value` as in
     /// [`Answer::set`].
     ///
     /// # Errors
@@ -138,8 +138,8 @@ impl Answer {
                 self.set("status", part)?;
             } else if matches!(part, "tool" | "no-prefill") {
                 self.set(part, "1")?;
-            } else if part == "gzip" {
-                self.encoding = Some(Encoding::Gzip);
+            } else if matches!(part, "gzip" | "bad-gzip") {
+                self.set("encoding", part)?;
             } else if let Ok(kind) = part.parse() {
                 self.content = Content::Error(kind);
             } else if self.set_fault(part).is_err() {
