@@ -53,23 +53,41 @@ impl Steps {
         }
     }
 
-    /// The item for the request with this number, counted from 0.
-    pub(super) fn at(&self, at: usize) -> Option<&Answer> {
-        match (item(&self.items, at), self.end) {
-            (Ok(answer), _) => Some(answer),
-            (Err(_), End::Open) => None,
-            (Err(_), End::Hold) => self.items.last(),
-            (Err(after), End::Loop) => {
-                // `at - after` is how many requests one round takes.
-                let round = at.checked_sub(after).filter(|round| *round > 0)?;
-                item(&self.items, at % round).ok()
-            }
+    /// Whether there is nothing but what follows.
+    pub(super) fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// The item for the request with this number, counted from 0, or how far the request is past the last item.
+    pub(super) fn at(&self, at: usize) -> Result<&Answer, usize> {
+        let after = match item(&self.items, at) {
+            Ok(answer) => return Ok(answer),
+            Err(after) => after,
+        };
+        match self.end {
+            End::Open => Err(after),
+            End::Hold => self.items.last().ok_or(after),
+            // `at - after` is how many requests one round takes.
+            End::Loop => match at.checked_sub(after) {
+                Some(round) if round > 0 => item(&self.items, at % round),
+                _ => Err(after),
+            },
+        }
+    }
+}
+
+impl FromIterator<Answer> for Steps {
+    /// These items in turn; what follows is open.
+    fn from_iter<T: IntoIterator<Item = Answer>>(items: T) -> Self {
+        Self {
+            items: items.into_iter().collect(),
+            end: End::Open,
         }
     }
 }
 
 /// The item for the request with this number, or how far it is past the last.
-pub(super) fn item(items: &[Answer], mut at: usize) -> Result<&Answer, usize> {
+fn item(items: &[Answer], mut at: usize) -> Result<&Answer, usize> {
     for item in items {
         let times = item.times.unwrap_or(1);
         if at < times {
@@ -87,7 +105,7 @@ mod tests {
     fn statuses(text: &str, requests: usize) -> Vec<u16> {
         let steps = Steps::parse(text, &Answer::ok()).unwrap();
         let status = |at| {
-            let answer = steps.at(at).and_then(|a| a.status);
+            let answer = steps.at(at).ok().and_then(|a| a.status);
             answer.map_or(0, |s| s.as_u16())
         };
         (0..requests).map(status).collect()

@@ -13,12 +13,7 @@ use std::{
 
 use http::HeaderMap;
 
-use super::{
-    answer::Answer,
-    directive::BadDirective,
-    plan::{self, Steps},
-    seen::SeenRequest,
-};
+use super::{answer::Answer, directive::BadDirective, plan::Steps, seen::SeenRequest};
 use crate::base::time::Instant;
 
 /// A listener's plan: some answers in order, then a default; or a function.
@@ -28,10 +23,7 @@ pub struct Script {
 }
 
 enum Plan {
-    Fixed {
-        first: Vec<Answer>,
-        then: Box<Answer>,
-    },
+    Fixed { first: Steps, then: Box<Answer> },
     By(Box<dyn Fn(&SeenRequest) -> Answer + Send + Sync>),
 }
 
@@ -105,7 +97,7 @@ impl Script {
             }
             Plan::Fixed { first, then } => {
                 let at = self.at.fetch_add(1, Ordering::Relaxed);
-                match plan::item(first, at) {
+                match first.at(at) {
                     Ok(answer) => answer.clone(),
                     Err(after) if then.times.is_none_or(|times| after < times) => {
                         Answer::clone(then)
@@ -132,10 +124,16 @@ impl From<Answer> for Script {
 impl FromStr for Script {
     type Err = BadDirective;
 
-    /// Reads `503,429;retry-after-ms=300,200`: the grammar of `x-mock-sequence`.
+    /// Reads `503;times=2,429;retry-after-ms=300,200`, `503,200,loop` or `429,500,hold`: the grammar of
+    /// `x-mock-sequence`.
     fn from_str(text: &str) -> Result<Self, BadDirective> {
-        let answers: Result<Vec<_>, _> = text.split(',').map(str::parse).collect();
-        Ok(Self::sequence(answers?))
+        Ok(Self {
+            plan: Plan::Fixed {
+                first: Steps::parse(text, &Answer::ok())?,
+                then: Box::default(),
+            },
+            at: AtomicUsize::new(0),
+        })
     }
 }
 
@@ -232,7 +230,7 @@ pub(super) fn steered(
         let base = answer.get_or_insert_with(Answer::ok);
         let steps = Steps::parse(sequence, base)?;
         let key = key.unwrap_or(sequence);
-        if let Some(item) = steps.at(sequences.advance(key)) {
+        if let Ok(item) = steps.at(sequences.advance(key)) {
             *base = item.clone();
         }
         return Ok(answer.map(|answer| flapped(answer, key, sequences)));
