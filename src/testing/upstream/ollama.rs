@@ -9,7 +9,7 @@ pub(super) fn whole(ask: &Ask, reply: &Reply, text: &str) -> Value {
         None => message(text),
         Some(_) => call(reply),
     };
-    done(ask, reply, message)
+    done(ask, reply, &message)
 }
 
 /// One line a token, or one with the whole call, then the line with the counts.
@@ -20,24 +20,24 @@ pub(super) fn events(ask: &Ask, reply: &Reply) -> Vec<Event> {
             reply
                 .tokens
                 .iter()
-                .map(|token| Event::token("", line(ask, message(token)))),
+                .map(|token| Event::token("", line(ask, &message(token)))),
         ),
         Some(_) => out.push(Event {
             tokens: reply.tokens.len(),
-            ..Event::new("", line(ask, call(reply)))
+            ..Event::new("", line(ask, &call(reply)))
         }),
     }
-    out.push(Event::finish("", done(ask, reply, message(""))));
+    out.push(Event::finish("", done(ask, reply, &message(""))));
     out
 }
 
-fn line(ask: &Ask, message: Value) -> Value {
+fn line(ask: &Ask, message: &Value) -> Value {
     json!({
         "model": ask.model, "created_at": "2026-11-22T10:00:00Z", "message": message, "done": false,
     })
 }
 
-fn done(ask: &Ask, reply: &Reply, message: Value) -> Value {
+fn done(ask: &Ask, reply: &Reply, message: &Value) -> Value {
     let mut line = line(ask, message);
     line["done"] = true.into();
     line["done_reason"] = match reply.finish {

@@ -237,7 +237,11 @@ mod tests {
             json!({"tools": [{"functionDeclarations": [{"name": "weather", "parameters": schema}]}]}),
             json!({"toolConfig": {"tools": [{"toolSpec": {"name": "weather", "inputSchema": {"json": schema}}}]}}),
         ] {
-            assert_eq!(Prompt::read(&body).tools, [expected.clone()], "{body}");
+            assert_eq!(
+                Prompt::read(&body).tools,
+                std::slice::from_ref(&expected),
+                "{body}"
+            );
         }
     }
 }

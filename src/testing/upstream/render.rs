@@ -15,7 +15,9 @@ use super::{
     body::{Ending, Pace, Piece, ReplyBody},
     conn::Conn,
     dialect::{Ask, Dialect},
-    errors, event, faults,
+    errors,
+    event::{self, Event},
+    faults,
     reply::{self, Reply},
     usage::Meter,
     wire::Gzip,
@@ -120,10 +122,22 @@ fn in_dialect(scene: &Scene<'_>, mut head: Head, answer: &Answer) -> Response<Re
             answer,
         );
     }
-    let mut events = reply::events(ask, &reply);
-    let ending = faults::apply(ask, answer, &mut events, || {
+    let events = reply::events(ask, &reply);
+    streamed(scene, head, answer, events, || {
         errors::event(ask, kind, body_of_error())
-    });
+    })
+}
+
+/// A stream of these events with the answer's fault and pace. `error` is the event that [`Fault::Error`] sends.
+fn streamed(
+    scene: &Scene<'_>,
+    mut head: Head,
+    answer: &Answer,
+    mut events: Vec<Event>,
+    error: impl FnOnce() -> Event,
+) -> Response<ReplyBody> {
+    let ask = scene.ask;
+    let ending = faults::apply(ask, answer, &mut events, error);
     let mut pieces = event::frame(ask, events);
     if answer.encoding == Some(Encoding::Gzip) {
         zip(&mut pieces, ending);

@@ -270,7 +270,7 @@ pub(super) fn flapped(answer: Answer, key: &str, sequences: &Sequences) -> Answe
         Some(period) if !period.is_zero() => {
             let age = sequences.age(&format!("flap {key}"));
             let periods = age.as_nanos() / period.as_nanos();
-            if periods % 2 == 0 {
+            if periods.is_multiple_of(2) {
                 answer
             } else {
                 Answer::ok()
