@@ -11,7 +11,10 @@ use std::{
 use super::{Linker, fallback::Own, rules::ROOT_NAMESPACE};
 use crate::{
     config::{decode::nearest, diagnostic::Severity, llm_policy::LlmPolicy, names},
-    layers::route::params::{Action, Forward, Route},
+    layers::{
+        fallback::Credential,
+        route::params::{Action, Forward, Route},
+    },
     model::{self, VirtualHost},
 };
 
@@ -157,7 +160,11 @@ impl Linker<'_> {
             clusters.sort();
             clusters.dedup();
         }
-        let own = Own::of(&clusters);
+        let key = (index, clusters);
+        if let Some(known) = linked.get(&key) {
+            return Arc::clone(known);
+        }
+        let own = Own::of(&key.1);
         let mut model = policy.model.clone();
         for (position, target) in policy.targets.iter().enumerate() {
             let Some(resolved) = self.target(target, &own, &at.to_string()) else {
@@ -171,8 +178,7 @@ impl Linker<'_> {
                 model.fallback.targets.push(resolved);
             }
         }
-        let shared = linked.entry((index, clusters));
-        Arc::clone(shared.or_insert_with(|| Arc::new(model)))
+        Arc::clone(linked.entry(key).or_insert_with(|| Arc::new(model)))
     }
 
     /// What is to be said of a policy as a whole.
@@ -236,7 +242,6 @@ impl Linker<'_> {
         let Some(can_be_read) = self.options.credentials else {
             return;
         };
-        use crate::layers::fallback::Credential;
         for (credential, place) in policy.targets.iter().flat_map(|t| &t.credential) {
             if can_be_read(credential) {
                 continue;
