@@ -56,7 +56,7 @@ struct Tally {
 }
 
 /// Policies that were linked for the same clusters before.
-type Linked = BTreeMap<(usize, Vec<Arc<str>>), model::llm::Shared>;
+type Linked = BTreeMap<(usize, Option<Own>), model::llm::Shared>;
 
 // === impl Linker ===
 
@@ -154,20 +154,22 @@ impl Linker<'_> {
         linked: &mut Linked,
     ) -> model::llm::Shared {
         let policy = &policies[index];
-        let mut clusters: Vec<_> = Vec::new();
-        if !policy.targets.is_empty() {
-            clusters.extend(forward.destinations.iter().map(|d| Arc::clone(&d.cluster)));
+        // Without targets it is the same for all of its routes.
+        let own = (!policy.targets.is_empty()).then(|| {
+            let clusters = forward.destinations.iter();
+            let mut clusters: Vec<_> = clusters.map(|d| Arc::clone(&d.cluster)).collect();
             clusters.sort();
             clusters.dedup();
-        }
-        let key = (index, clusters);
+            Own::of(&clusters, at.host)
+        });
+        let key = (index, own);
         if let Some(known) = linked.get(&key) {
             return Arc::clone(known);
         }
-        let own = Own::of(&key.1);
         let mut model = policy.model.clone();
         for (position, target) in policy.targets.iter().enumerate() {
-            let Some(resolved) = self.target(target, &own, &at.to_string()) else {
+            let Some(own) = &key.1 else { break };
+            let Some(resolved) = self.target(target, own, &at.to_string()) else {
                 continue;
             };
             let (back, elsewhere) = tally.targets.entry((index, position)).or_default();
@@ -284,7 +286,10 @@ impl Tally {
     /// A policy that is in force nowhere.
     fn check_use(&self, index: usize, policy: &LlmPolicy, linker: &Linker<'_>) {
         let told = self.told.iter().any(|(_, loser)| *loser == index);
-        if self.winning.contains(&index) || told || linker.incomplete {
+        // What cannot be read selects nothing, which has been said.
+        let broken = |names: &Option<Vec<_>>| names.as_ref().is_some_and(Vec::is_empty);
+        let broken = broken(&policy.hosts) || broken(&policy.routes);
+        if self.winning.contains(&index) || told || broken || linker.incomplete {
             return;
         }
         let nothing = linker.registry.services.is_empty();
