@@ -124,7 +124,7 @@ fn chosen(model: &Model) -> Vec<String> {
     let name = |policy: Option<&Shared>| {
         policy.map_or_else(
             || "-".to_owned(),
-            |p| p.origin.rsplit('/').next().unwrap().to_owned(),
+            |p| p.origin.rsplit('/').next().unwrap_or_default().to_owned(),
         )
     };
     let mut all = Vec::new();
