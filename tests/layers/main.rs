@@ -13,4 +13,6 @@ mod respond;
 mod retry;
 mod route;
 mod timeouts;
+#[cfg(feature = "llm")]
+mod tokens;
 mod trace;

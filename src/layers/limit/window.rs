@@ -81,13 +81,10 @@ impl Window {
     /// When it would fit; nothing is charged.
     pub fn charge(&mut self, rate: Rate, amount: u64, now: Instant) -> Result<Instant, Short> {
         let at = self.expire(rate.per, now);
-        if amount > rate.amount {
+        let Some(room) = rate.amount.checked_sub(amount) else {
             return Err(Short::Never);
-        }
-        let over = self
-            .total
-            .saturating_add(amount)
-            .saturating_sub(rate.amount);
+        };
+        let over = self.total.saturating_sub(room);
         if over > 0 {
             return Err(Short::Wait(self.until_gone(over, rate.per, now)));
         }

@@ -84,11 +84,24 @@ fn credentials<B>(request: &Request<B>) -> Vec<Fingerprint> {
     keys
 }
 
-/// The key without its scheme.
+/// The key without its scheme. Of an AWS signature, which differs each time, the access key's id.
 fn bare(value: &[u8]) -> &[u8] {
+    const AWS: &[u8] = b"AWS4-HMAC-SHA256 ";
     let value = value.trim_ascii();
-    match value.split_at_checked(7) {
-        Some((scheme, key)) if scheme.eq_ignore_ascii_case(b"bearer ") => key.trim_ascii_start(),
+    if let Some(fields) = value.strip_prefix(AWS) {
+        let mut fields = fields.split(|b| *b == b',').map(<[u8]>::trim_ascii);
+        let scope = fields.find_map(|field| field.strip_prefix(b"Credential="));
+        return scope
+            .and_then(|scope| scope.split(|b| *b == b'/').next())
+            .unwrap_or(value);
+    }
+    match value.split_at_checked(6) {
+        Some((scheme, key))
+            if scheme.eq_ignore_ascii_case(b"bearer")
+                && key.first().is_none_or(u8::is_ascii_whitespace) =>
+        {
+            key.trim_ascii_start()
+        }
         _ => value,
     }
 }
@@ -125,6 +138,13 @@ mod tests {
         assert!(both.len() == 2 && both.contains(&one[0]));
         let twice = keys("/", &[("x-api-key", "junk"), ("x-api-key", "k1")]);
         assert!(twice.contains(&one[0]));
+        let aws = |signature| {
+            let value = format!(
+                "AWS4-HMAC-SHA256 Credential=AKID/20261122/us-east-1/bedrock/aws4_request, Signature={signature}"
+            );
+            keys("/", &[("authorization", &value)])
+        };
+        assert_eq!(aws("a"), aws("b"));
         assert_eq!(keys("/?keys=1", &[("authorization", "Bearer ")]), []);
     }
 
