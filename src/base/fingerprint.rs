@@ -2,7 +2,8 @@
 //!
 //! A table of what a credential may do must not hold the credential, and a caller who chooses keys must not be able to
 //! choose where in a table they fall. A [`Fingerprint`] is a SipHash under a key that is drawn when the process starts: it
-//! means nothing outside this process and cannot be aimed at.
+//! means nothing outside this process and cannot be aimed at. The key is the standard library's and not one of
+//! [`rng`](super::rng), of which nothing secret may be made; no decision depends on it but where in a table something stands.
 
 use std::{
     hash::{BuildHasher, Hasher, RandomState},

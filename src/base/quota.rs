@@ -18,6 +18,9 @@ pub const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms")
 /// Whether those SDKs may repeat.
 pub const X_SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
+/// Who has to wait longer is not asked back: SDKs drop longer waits, or sleep for whatever they are told.
+const LONGEST: Duration = Duration::from_secs(60);
+
 /// What an allowance is counted in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Unit {
@@ -98,7 +101,8 @@ impl Refused {
     /// Tells the caller: when to come back, whether a repeat helps, and what is left. Fields that are there already are
     /// kept, but for `RateLimit` and `RateLimit-Policy`.
     pub fn write(&self, headers: &mut HeaderMap) {
-        let again = if self.wait.is_some() { "true" } else { "false" };
+        let again = self.wait.is_some_and(|wait| wait <= LONGEST);
+        let again = if again { "true" } else { "false" };
         keep(headers, X_SHOULD_RETRY, HeaderValue::from_static(again));
         if let Some(wait) = self.wait {
             keep(headers, RETRY_AFTER, seconds(wait).into());
@@ -208,6 +212,9 @@ mod tests {
         assert_eq!(later[RETRY_AFTER], "2");
         assert_eq!(later[RETRY_AFTER_MS], "1001");
         assert_eq!(later[X_SHOULD_RETRY], "true");
+        let much_later = told(Some(Duration::from_millis(60_001)));
+        assert_eq!(much_later[X_SHOULD_RETRY], "false");
+        assert_eq!(much_later[RETRY_AFTER], "61");
         let never = told(None);
         assert!(!never.contains_key(RETRY_AFTER) && !never.contains_key(RETRY_AFTER_MS));
         assert_eq!(never[X_SHOULD_RETRY], "false");

@@ -26,9 +26,9 @@ const MAX_KEYS: usize = 65_536;
 /// The counts of all limits, by name. Keep one as long as limits are to be remembered; cloning shares it.
 ///
 /// A limit's counts live as long as a layer or a request holds it: put the next configuration's layers together before the
-/// last one's are dropped. Each limit tells 65,536 keys apart, for requests and for tokens; what comes on top shares one
-/// allowance until others have been idle for a period. A key takes about 300 bytes, up to 1.5 KiB in constant use: random
-/// keys fill 20 MiB a limit and no more.
+/// last one's are dropped. Each limit tells 65,536 keys apart; what comes on top shares one allowance until others have been
+/// idle for a period. For each of requests and tokens, a key takes about 300 bytes, and up to 1.5 KiB in constant use: random
+/// keys fill 20 MiB a limit and unit, and no more.
 #[derive(Clone)]
 pub struct Registry {
     limits: Arc<Mutex<BTreeMap<Arc<str>, Weak<State>>>>,
