@@ -14,4 +14,6 @@ mod respond;
 mod retry;
 mod route;
 mod timeouts;
+#[cfg(feature = "llm")]
+mod tokens;
 mod trace;
