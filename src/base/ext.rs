@@ -9,7 +9,10 @@
 //! | [`Record`] | the outer shell | access log, metrics; annotated by all | nothing is noted |
 //! | [`RouteMeta`] | route | cluster dispatch, logs | label `-` |
 //! | [`Deadline`] | deadline, retry (per attempt), context | deadline, retry, respond | no limit |
-//! | [`Attempt`] | retry | classify, trace, balance | the only attempt |
+//! | [`Attempt`] | retry, fallback | classify, trace, balance | the only attempt |
+//! | [`Chain`] | fallback (per target) | retry | the only target |
+//! | [`OurKey`] | fallback | respond | the key is the caller's |
+//! | [`AnsweredBy`] | fallback (response) | respond, logs | the route's own target |
 //! | [`RetriesAnswers`] | retry | classify | an answer is never sent again |
 //! | [`Tried`] | retry creates, balance fills | balance | nothing tried |
 //! | [`TryClock`] | retry creates, the pool and the body hold | retry | runs from the start |
@@ -19,7 +22,10 @@
 use std::{
     fmt,
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -62,7 +68,7 @@ impl Deadline {
     }
 }
 
-/// Which send of the request this is.
+/// Which send of the request this is, over all targets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempt {
     /// 1 for the first send.
@@ -70,6 +76,46 @@ pub struct Attempt {
     /// Whether another attempt may still follow: as long as it may, response frames that could show an error are held
     /// back so that it stays possible.
     pub may_retry: bool,
+}
+
+/// Where a request stands in a chain of targets. Cloning shares the count.
+#[derive(Clone, Debug, Default)]
+pub struct Chain {
+    sent: Arc<AtomicU32>,
+    /// Whether another target may still be asked after this one.
+    pub follows: bool,
+}
+
+impl Chain {
+    /// Attempts sent so far, over all targets.
+    #[must_use]
+    pub fn sent(&self) -> u32 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Counts an attempt and gives its number, from 1 over all targets.
+    #[must_use]
+    pub fn send(&self) -> u32 {
+        self.sent.fetch_add(1, Ordering::Relaxed).saturating_add(1)
+    }
+}
+
+/// The request carries a key of this side, not its caller's: what the upstream says of the key is none of the caller's
+/// business.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OurKey;
+
+/// The target of a chain that an answer, or the error that is shown, came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnsweredBy {
+    /// Its cluster.
+    pub cluster: Arc<str>,
+    /// The model that was asked for, where it is known.
+    pub model: Option<Arc<str>>,
+    /// Its place in the chain; 0 is the route's own.
+    pub place: usize,
+    /// Whether it was asked with a key of this side.
+    pub our_key: bool,
 }
 
 /// Whether a 2xx answer is sent again too if its body shows an error. Without it only the beginnings of error responses
@@ -327,6 +373,8 @@ pub struct Notes {
     pub version: Option<Arc<str>>,
     /// When the last attempt's response head came in, counted from the first send.
     pub upstream_time: Option<Duration>,
+    /// The target of a fallback chain that is answering.
+    pub answered_by: Option<AnsweredBy>,
 }
 
 impl Record {
