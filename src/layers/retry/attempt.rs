@@ -258,9 +258,12 @@ fn retries_answers(on: &RetryOn) -> bool {
     on.llm || on.statuses.first().is_some_and(|status| *status < 400)
 }
 
-/// Marks a request's head as this attempt, and notes it.
+/// Marks a request's head as this attempt, and notes it. If attempts are timed, the time of this one begins.
 pub(super) fn stamp(head: &mut Parts, number: u32, may_retry: bool, header: bool) {
     head.extensions.insert(Attempt { number, may_retry });
+    if head.extensions.get::<TryClock>().is_some() {
+        head.extensions.insert(TryClock::start());
+    }
     if let Some(record) = head.extensions.get::<Record>() {
         record.note(|n| n.attempts = number);
     }
