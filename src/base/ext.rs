@@ -15,9 +15,11 @@
 //! | [`AnsweredBy`] | fallback (response) | respond, logs | the route's own target |
 //! | [`RetriesAnswers`] | retry | classify | an answer is never sent again |
 //! | [`Tried`] | retry creates, balance fills | balance | nothing tried |
-//! | [`TryClock`] | retry creates, the pool and the body hold | retry | runs from the start |
+//! | [`TryClock`] | retry creates or renews, the pool and the body hold | retry, stream | runs from the start |
 //! | [`GivenUp`] | deadline or retry creates, sets | breaker, outlier, balance | a drop means that the caller went away |
-//! | [`EndpointRef`] | balance (request and response) | pool, logs | `-` |
+//! | [`EndpointRef`] | balance (request and response) | pool, stream, logs | `-` |
+//! | [`LastTarget`] | fallback; the route stack where there is none | stream | another target may follow |
+//! | [`UsageInjected`] | the layer that asked for usage on the caller's behalf | stream | the caller asked, or nobody |
 
 use std::{
     fmt,
@@ -118,6 +120,14 @@ pub struct AnsweredBy {
     pub our_key: bool,
 }
 
+/// Nowhere else can this request go: the target is its last. What only makes sense if another one follows is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastTarget;
+
+/// Usage was asked for on behalf of a caller who did not: what comes of it is taken out of the caller's stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UsageInjected;
+
 /// Whether a 2xx answer is sent again too if its body shows an error. Without it only the beginnings of error responses
 /// are held back: nobody would do anything about an answer, so it must not wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,6 +162,9 @@ impl Tried {
 /// bounded by the connect timeout and the route timeout only. Whoever acquires a connection calls
 /// [`hold`](Self::hold) before it first yields and drops the guard once it has one; the body does so while the caller
 /// owes more of it. Nobody holds: the clock runs from its creation.
+///
+/// Retry makes one for an attempt that has a per-try timeout. Whoever wants attempts timed for other reasons puts one into the
+/// request above retry, which then renews it for each attempt.
 #[derive(Clone, Debug)]
 pub struct TryClock(Arc<watch::Sender<Reading>>);
 
@@ -181,6 +194,13 @@ impl TryClock {
     pub fn hold(&self) -> Held {
         self.0.send_modify(|clock| clock.held += 1);
         Held(Arc::clone(&self.0))
+    }
+
+    /// Since when it runs; `None` while it is held. Once let go it runs from that instant.
+    #[must_use]
+    pub fn since(&self) -> Option<Instant> {
+        let Reading { since, held } = *self.0.borrow();
+        (held == 0).then_some(since)
     }
 
     /// Completes when the clock has run for `limit`.

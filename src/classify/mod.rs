@@ -5,6 +5,7 @@
 //! is what [`llm`](crate::llm) adds.
 
 mod body;
+mod failure;
 mod future;
 pub mod hint;
 pub mod http;
@@ -19,13 +20,13 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use ::http::{HeaderMap, Method, StatusCode, Uri, response};
+use ::http::{Extensions, HeaderMap, Method, StatusCode, Uri, response};
 use bytes::Bytes;
 
 use crate::base::{BoxError, Kind};
 
 pub use self::{
-    body::ResponseBody, future::ResponseFuture, http::HttpClassifier, layer::ClassifyLayer,
+    body::ResponseBody, failure::Failure, future::ResponseFuture, http::HttpClassifier, layer::ClassifyLayer,
     service::Classify,
 };
 
@@ -188,7 +189,13 @@ pub trait MakeClassifier {
     type Classifier: Classifier;
 
     /// A classifier for the response to this request.
-    fn classifier(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Self::Classifier;
+    fn classifier(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+    ) -> Self::Classifier;
 }
 
 /// Decides what one attempt came to. LLM errors appear in any phase, hence the four calls.
@@ -204,6 +211,9 @@ pub trait Classifier {
 }
 
 /// The class of an attempt, in the extensions of its response.
+///
+/// A layer below [`Classify`] that knows more than a classifier can (it holds streams back until their first content) leaves
+/// one itself: then that one counts, and nothing is held back any more.
 #[derive(Clone, Debug, Default)]
 pub struct Classified(Arc<Cells>);
 
@@ -213,6 +223,7 @@ pub struct Witness(Arc<dyn Fn(&Class) + Send + Sync>);
 
 #[derive(Debug, Default)]
 struct Cells {
+    open: bool,
     head: OnceLock<Class>,
     end: OnceLock<Class>,
 }
@@ -398,6 +409,21 @@ impl fmt::Debug for Witness {
 // === impl Classified ===
 
 impl Classified {
+    /// For an answer of which the head says nothing: only its end counts.
+    #[must_use]
+    pub fn open() -> Self {
+        Self(Arc::new(Cells {
+            open: true,
+            ..Cells::default()
+        }))
+    }
+
+    /// Whether only the end counts.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.0.open
+    }
+
     /// What is known when the response is handed on: decided at the head, or after holding back the body's beginning.
     #[must_use]
     pub fn head(&self) -> Option<&Class> {

@@ -265,6 +265,7 @@ fn retries_answers(on: &RetryOn) -> bool {
 }
 
 /// Marks a request's head as this attempt, and notes it. What may be retried here may also be answered elsewhere.
+/// If attempts are timed, the time of this one begins.
 pub(super) fn stamp(
     head: &mut Parts,
     number: u32,
@@ -279,6 +280,9 @@ pub(super) fn stamp(
         answers |= chain.follows;
     }
     head.extensions.insert(Attempt { number, may_retry });
+    if head.extensions.get::<TryClock>().is_some() {
+        head.extensions.insert(TryClock::start());
+    }
     if answers {
         head.extensions.insert(RetriesAnswers);
     } else {

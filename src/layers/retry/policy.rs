@@ -98,7 +98,7 @@ fn listed(on: &RetryOn, class: &Class) -> bool {
             grpc_status,
             ..
         } => {
-            status_listed(on, status, class.outcome)
+            status_listed(on, status, class)
                 || grpc_status.is_some_and(|code| on.grpc_statuses.contains(&code))
                 || (on.llm && class.retry_same)
         }
@@ -106,7 +106,8 @@ fn listed(on: &RetryOn, class: &Class) -> bool {
     }
 }
 
-fn status_listed(on: &RetryOn, status: StatusCode, outcome: Outcome) -> bool {
+fn status_listed(on: &RetryOn, status: StatusCode, class: &Class) -> bool {
+    let outcome = class.inner.unwrap_or(class.outcome);
     let pacing = matches!(outcome, Outcome::RateLimited | Outcome::RampLimited);
     (on.server_error && status.is_server_error())
         || (on.gateway_error && matches!(status.as_u16(), 502..=504))
@@ -124,10 +125,15 @@ fn error_listed(on: &RetryOn, kind: Kind, class: &Class) -> bool {
                 || (on.refused_stream && reason == ResetReason::Refused)
         }
         // Envoy resets the attempt itself: a reset on this side, after the request was sent.
-        Kind::AttemptTimeout | Kind::FirstTokenTimeout | Kind::IdleTimeout => no_response,
-        Kind::UpstreamProtocol | Kind::StreamTruncated => {
-            no_response || (on.llm && class.retry_same)
-        }
+        Kind::AttemptTimeout
+        | Kind::FirstTokenTimeout
+        | Kind::HeadersTimeout
+        | Kind::IdleTimeout => no_response,
+        Kind::StreamError
+        | Kind::StreamMalformed
+        | Kind::StreamStalled
+        | Kind::StreamTruncated
+        | Kind::UpstreamProtocol => no_response || (on.llm && class.retry_same),
         // Decided on this side, or nobody waits any more. Envoy never retries overflow or local replies.
         Kind::BadRequest
         | Kind::BodyTooLarge
@@ -153,6 +159,13 @@ fn forbidden(class: &Class) -> bool {
     let answered = match class.signal {
         // Our own limit, under Envoy's rule alone.
         Signal::Error(Kind::AttemptTimeout) => return false,
+        // Limits of one target among several: the silent one is not asked again.
+        Signal::Error(
+            Kind::FirstTokenTimeout
+            | Kind::HeadersTimeout
+            | Kind::StreamError
+            | Kind::StreamStalled,
+        ) => return !class.retry_same,
         Signal::Error(_) => false,
         Signal::Response { .. } => true,
     };
