@@ -5,7 +5,7 @@
 
 use std::time::SystemTime;
 
-use ::http::{HeaderMap, Method, Uri, header, response};
+use ::http::{Extensions, HeaderMap, Method, Uri, header, response};
 use bytes::Bytes;
 use serde_json::Value;
 
@@ -123,7 +123,13 @@ impl LlmClassifier {
 impl MakeClassifier for LlmClassifier {
     type Classifier = Attempt;
 
-    fn classifier(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Attempt {
+    fn classifier(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+        _: &Extensions,
+    ) -> Attempt {
         self.attempt(method, uri, headers)
     }
 }

@@ -143,7 +143,11 @@ impl Cooldowns {
             ),
             Outcome::Permission => (pair(who), Some(params.auth), true),
             Outcome::Overloaded | Outcome::ModelNotReady => match hint {
-                Some(hint) => (pair(who), Some(hint.min(params.breaker.max_open_for)), false),
+                Some(hint) => (
+                    pair(who),
+                    Some(hint.min(params.breaker.max_open_for)),
+                    false,
+                ),
                 None => return,
             },
             _ => return,

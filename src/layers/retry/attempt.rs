@@ -15,9 +15,7 @@ use super::{
 use crate::{
     base::{
         BoxError, Ceiling, Error, Kind, Permit, SharedRng,
-        ext::{
-            Attempt, Chain, Deadline, Flag, GivenUp, Record, RetriesAnswers, Tried, TryClock,
-        },
+        ext::{Attempt, Chain, Deadline, Flag, GivenUp, Record, RetriesAnswers, Tried, TryClock},
         time::{Instant, sleep},
     },
     body::replay::{Lag, Replay},
@@ -126,7 +124,13 @@ where
             head.extensions.insert(deadline);
         }
         let answers = may_retry && retries_answers(&params.retry_on);
-        stamp(&mut head, self.number, may_retry, answers, params.attempt_header);
+        stamp(
+            &mut head,
+            self.number,
+            may_retry,
+            answers,
+            params.attempt_header,
+        );
         Ok((Request::from_parts(head, self.body.clone()), limit))
     }
 
