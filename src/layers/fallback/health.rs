@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// How many ill targets are watched. Beyond them breakers stay closed.
-const MOST_CIRCUITS: usize = 4096;
+const MOST_CIRCUITS: usize = 1024;
 
 /// How targets are judged.
 #[derive(Clone, Debug, PartialEq)]
@@ -282,3 +282,7 @@ fn says(class: &Class) -> breaker::Outcome {
         breaker::Outcome::Neutral
     }
 }
+
+#[cfg(test)]
+#[path = "health_tests.rs"]
+mod tests;
