@@ -142,10 +142,7 @@ fn all_that_happened_counts() {
     );
     // The chain may have begun elsewhere.
     assert_eq!(after(&[(2, down.clone())]), Next::Target(0));
-    assert_eq!(
-        after(&[(0, down.clone()), (1, broke), (2, long)]),
-        NOBODY
-    );
+    assert_eq!(after(&[(0, down.clone()), (1, broke), (2, long)]), NOBODY);
     let all = [0, 1, 2, 3].map(|at| (at, down.clone()));
     assert_eq!(after(&all), NOBODY);
 }

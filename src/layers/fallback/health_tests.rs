@@ -93,23 +93,42 @@ async fn each_scope_takes_out_what_it_is_about() {
     let same_key = model("b");
     let other_model = model("b").with_key(Some(KeyHash::of(b"k2")), None);
     let named = Arc::from("acme");
-    let in_account = |name: &str, key: &[u8]| {
-        model(name).with_key(Some(KeyHash::of(key)), Some(&named))
-    };
+    let in_account =
+        |name: &str, key: &[u8]| model(name).with_key(Some(KeyHash::of(key)), Some(&named));
     let wall = time::wall_now();
     let mut window = of(Outcome::QuotaWindow, None);
     window.reset_at = Some(wall + secs(7200));
     let mut keys_window = window.clone();
     keys_window.scope = Scope::Credential;
     for (class, out, lasts) in [
-        (of(Outcome::RateLimited, Some(5)), [true, false, false, false], 5),
-        (of(Outcome::RampLimited, Some(5)), [true, true, false, true], 5),
-        (of(Outcome::QuotaExhausted, None), [true, true, false, true], 300),
+        (
+            of(Outcome::RateLimited, Some(5)),
+            [true, false, false, false],
+            5,
+        ),
+        (
+            of(Outcome::RampLimited, Some(5)),
+            [true, true, false, true],
+            5,
+        ),
+        (
+            of(Outcome::QuotaExhausted, None),
+            [true, true, false, true],
+            300,
+        ),
         (window, [true, true, false, true], 7200),
         (keys_window, [true, true, false, false], 7200),
         (of(Outcome::Auth, None), [true, true, false, false], 60),
-        (of(Outcome::Permission, None), [true, false, false, false], 60),
-        (of(Outcome::Overloaded, Some(30)), [true, false, false, false], 10),
+        (
+            of(Outcome::Permission, None),
+            [true, false, false, false],
+            60,
+        ),
+        (
+            of(Outcome::Overloaded, Some(30)),
+            [true, false, false, false],
+            10,
+        ),
         (of(Outcome::ContextLength, None), [false; 4], 0),
         (of(Outcome::InvalidRequest, Some(9)), [false; 4], 0),
     ] {

@@ -21,7 +21,9 @@ use super::{
 use crate::{
     base::{
         BoxError, Error, Kind,
-        ext::{AnsweredBy, Attempt, Chain, Deadline, LastTarget, OurKey, Record, RetriesAnswers},
+        ext::{
+            AnsweredBy, Attempt, Chain, Deadline, LastTarget, Model, OurKey, Record, RetriesAnswers,
+        },
         time::Instant,
     },
     body::{Body, Observed, Replay, box_errors},
@@ -189,6 +191,9 @@ impl<S> Run<S> {
             head.extensions.insert(LastTarget);
         }
         if let Some(place) = self.places.get(at) {
+            if let Some(model) = &place.who.model {
+                head.extensions.insert(Model(Arc::clone(model)));
+            }
             let (health, who) = (self.shared.health.clone(), place.who.clone());
             head.extensions
                 .insert(Witness::new(move |class| health.note(&who, class)));
