@@ -4,15 +4,17 @@
 //! error. [`LlmClassifier`] tells them apart. What it knows is data: [`dialect`] says whose API it is, [`fault`] reads an
 //! error body of any of the known shapes, [`table`] and [`pattern`] take signals to classes, [`wait`] the hints that stand in
 //! bodies, [`answer`] the errors that come with a 200, [`usage`] the token counts, [`stream`] what a streamed answer is while it
-//! runs.
+//! runs. [`request`] knows what is asked for, [`account`] what it cost.
 //!
 //! Nothing of a body is kept in a class, an error or a log, and no input panics.
 
+pub mod account;
 pub mod answer;
 pub mod classify;
 pub mod dialect;
 pub mod fault;
 pub mod pattern;
+pub mod request;
 mod signals;
 pub mod status;
 pub mod stream;
