@@ -25,7 +25,9 @@ fn rest(splice: &mut Splice, well: bool) -> String {
 }
 
 fn chunk(delta: &str) -> String {
-    format!("data: {{\"id\":\"b\",\"choices\":[{{\"index\":0,\"delta\":{delta},\"finish_reason\":null}}]}}\n\n")
+    format!(
+        "data: {{\"id\":\"b\",\"choices\":[{{\"index\":0,\"delta\":{delta},\"finish_reason\":null}}]}}\n\n"
+    )
 }
 
 fn says(text: &str) -> String {
@@ -39,7 +41,9 @@ const DONE: &str = "data: [DONE]\n\n";
 
 /// The texts of chunks or messages, joined as a client does.
 fn heard(stream: &str) -> String {
-    let data = stream.lines().filter_map(|line| line.strip_prefix("data: "));
+    let data = stream
+        .lines()
+        .filter_map(|line| line.strip_prefix("data: "));
     data.filter_map(|data| serde_json::from_str::<Value>(data).ok())
         .filter_map(|event| {
             let text = event
@@ -75,13 +79,19 @@ fn a_joined_chat_has_one_role_one_finish_and_adds_what_was_said() {
     s.join();
     let usage = "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":3,\"total_tokens\":12}}\n\n";
     let with_role = chunk("{\"role\":\"assistant\",\"content\":\" three\"}");
-    let second = feed(&mut s, &[ROLE, &with_role, &says(" four"), STOP, usage, DONE]);
+    let second = feed(
+        &mut s,
+        &[ROLE, &with_role, &says(" four"), STOP, usage, DONE],
+    );
     let all = first + &second;
     assert_eq!(heard(&all), "one two three four");
     assert_eq!(all.matches("\"role\"").count(), 1);
     assert_eq!(all.matches("\"stop\"").count(), 1);
     assert_eq!(all.matches("[DONE]").count(), 1);
-    assert!(all.contains(&says(" four")), "unchanged events keep their bytes");
+    assert!(
+        all.contains(&says(" four")),
+        "unchanged events keep their bytes"
+    );
     assert!(all.contains("\"completion_tokens\":5"), "{all}");
     assert!(all.contains("\"total_tokens\":14"), "{all}");
     assert!(all.contains("\"prompt_tokens\":9"), "{all}");
@@ -125,7 +135,10 @@ fn only_plain_text_is_gone_on_with() {
     feed(&mut s, &[ROLE, &says(" \n")]);
     assert_eq!(s.text(), None, "nothing to go on with");
     // Reasoning is not sent along, and forbids nothing.
-    feed(&mut s, &[&chunk("{\"reasoning_content\":\"hm\"}"), &says("a")]);
+    feed(
+        &mut s,
+        &[&chunk("{\"reasoning_content\":\"hm\"}"), &says("a")],
+    );
     assert_eq!(s.text(), Some(" \na"));
 }
 
@@ -164,10 +177,16 @@ fn a_repetition_is_heard_once() {
     for (parts, added) in [
         (vec![begun, "; rain"], "; rain"),
         (vec!["It was a dark", " and stormy night; rain"], "; rain"),
-        (vec!["It was", " a d", "ark and stormy night", "; rain"], "; rain"),
+        (
+            vec!["It was", " a d", "ark and stormy night", "; rain"],
+            "; rain",
+        ),
         (vec!["; rain"], "; rain"),
         // Nearly the same is not the same.
-        (vec!["It was a dark", " and stormy day"], "It was a dark and stormy day"),
+        (
+            vec!["It was a dark", " and stormy day"],
+            "It was a dark and stormy day",
+        ),
         (vec!["It was"], "It was"),
         (vec!["It", " was", " I"], "It was I"),
     ] {
@@ -201,11 +220,15 @@ fn text(index: u64, text: &str) -> String {
 }
 
 fn stop_of(index: u64) -> String {
-    event(&format!(r#"{{"type":"content_block_stop","index":{index}}}"#))
+    event(&format!(
+        r#"{{"type":"content_block_stop","index":{index}}}"#
+    ))
 }
 
 fn begin() -> String {
-    event(r#"{"type":"message_start","message":{"id":"m","usage":{"input_tokens":7,"output_tokens":1}}}"#)
+    event(
+        r#"{"type":"message_start","message":{"id":"m","usage":{"input_tokens":7,"output_tokens":1}}}"#,
+    )
 }
 
 fn finish(output: u64) -> String {
@@ -217,7 +240,10 @@ fn finish(output: u64) -> String {
 /// What an SDK checks: one message, blocks that begin, go on and stop in order.
 fn well_formed(stream: &str) -> Vec<u64> {
     let (mut open, mut seen, mut starts, mut stops) = (None, Vec::new(), 0, 0);
-    for data in stream.lines().filter_map(|line| line.strip_prefix("data: ")) {
+    for data in stream
+        .lines()
+        .filter_map(|line| line.strip_prefix("data: "))
+    {
         let event: Value = serde_json::from_str(data).unwrap();
         let index = event["index"].as_u64();
         match event["type"].as_str().unwrap() {
@@ -241,11 +267,25 @@ fn well_formed(stream: &str) -> Vec<u64> {
 #[test]
 fn a_joined_message_has_one_start_and_its_block_goes_on() {
     let mut s = splice(Dialect::Anthropic);
-    let mut all = feed(&mut s, &[&begin(), &block(0, "text"), &text(0, "one two "), &text(0, "three ")]);
+    let mut all = feed(
+        &mut s,
+        &[
+            &begin(),
+            &block(0, "text"),
+            &text(0, "one two "),
+            &text(0, "three "),
+        ],
+    );
     assert_eq!(s.text(), Some("one two three "));
     s.join();
     // The white space at the end is not sent, so the target may bring it.
-    let next = [begin(), block(0, "text"), text(0, " four"), stop_of(0), finish(3)];
+    let next = [
+        begin(),
+        block(0, "text"),
+        text(0, " four"),
+        stop_of(0),
+        finish(3),
+    ];
     all += &feed(&mut s, &next.each_ref().map(String::as_str));
     assert_eq!(heard(&all), "one two three four");
     assert_eq!(well_formed(&all), [0]);
@@ -293,7 +333,14 @@ fn blocks_are_numbered_on() {
     let first = [begin(), block(0, "text"), text(0, "so"), stop_of(0)].concat();
     let mut all = feed(&mut s, &[&first]);
     s.join();
-    let next = [begin(), block(0, "text"), text(0, " on"), stop_of(0), finish(3)].concat();
+    let next = [
+        begin(),
+        block(0, "text"),
+        text(0, " on"),
+        stop_of(0),
+        finish(3),
+    ]
+    .concat();
     all += &feed(&mut s, &[&next]);
     assert_eq!(well_formed(&all), [0, 1]);
     // A call of a tool is not gone on with.
