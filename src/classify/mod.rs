@@ -24,8 +24,8 @@ use bytes::Bytes;
 use crate::base::{BoxError, Kind};
 
 pub use self::{
-    body::ResponseBody, failure::Failure, future::ResponseFuture, http::HttpClassifier, layer::ClassifyLayer,
-    service::Classify,
+    body::ResponseBody, failure::Failure, future::ResponseFuture, http::HttpClassifier,
+    layer::ClassifyLayer, service::Classify,
 };
 
 /// What one attempt came to.

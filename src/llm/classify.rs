@@ -77,6 +77,8 @@ struct Head {
     headers: HeaderMap,
     /// Whether the response says that its body is JSON.
     json: bool,
+    /// Whether its body is the answer of a model, and compressed.
+    opaque: bool,
     now: SystemTime,
 }
 
@@ -295,7 +297,7 @@ impl Attempt {
                 let body = serde_json::from_slice(&self.buffer).unwrap_or(Value::Null);
                 self.fault(head, &body)
             }
-            (_, Some(head)) => Class::new(Outcome::Success, head.signal),
+            (_, Some(head)) => head.success(),
             (_, None) => return transport::class_of_error(&internal()),
         };
         self.buffer = Vec::new();
@@ -321,25 +323,21 @@ impl Classifier for Attempt {
             status: parts.status.as_u16(),
             headers: HeaderMap::new(),
             json: content == Content::Json,
+            opaque: self.api.generates && is_opaque(&parts.headers),
             now,
         };
         if head.status >= 400 {
             head.headers.clone_from(&parts.headers);
         }
         self.mode = self.read_as(&head, &parts.headers, content);
-        let opaque = self.api.generates && is_opaque(&parts.headers);
         if matches!(self.mode, Mode::Answer) {
             head.headers.clone_from(&parts.headers);
         }
-        self.whole = matches!(self.mode, Mode::Answer) || opaque;
+        self.whole = matches!(self.mode, Mode::Answer) || head.opaque;
         let verdict = match &self.mode {
             Mode::Decided(class) => Verdict::Done(class.clone()),
             Mode::Fault | Mode::Answer => Verdict::Wait,
-            Mode::Http(_) | Mode::Pass => {
-                let mut class = Class::new(Outcome::Success, head.signal);
-                class.status_only = opaque;
-                Verdict::Done(class)
-            }
+            Mode::Http(_) | Mode::Pass => Verdict::Done(head.success()),
         };
         self.head = Some(head);
         verdict
@@ -385,6 +383,17 @@ impl Classifier for Attempt {
             (_, Some(_)) => transport::class_of_body_error(error),
             (_, None) => transport::class_of_error(error),
         }
+    }
+}
+
+// === impl Head ===
+
+impl Head {
+    /// Nothing of the body matters, or nothing can be read.
+    fn success(&self) -> Class {
+        let mut class = Class::new(Outcome::Success, self.signal);
+        class.status_only = self.opaque;
+        class
     }
 }
 

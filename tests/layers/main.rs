@@ -12,5 +12,6 @@ mod outlier;
 mod respond;
 mod retry;
 mod route;
+mod stream;
 mod timeouts;
 mod trace;
