@@ -22,6 +22,7 @@ use crate::{
         Usage,
         account::Account,
         answer::{self, Reading},
+        content::{Content, content, content_type, is_opaque},
         dialect::{Api, Dialect, Provider, Setting},
         fault::Fault,
         table::{self, Evidence},
@@ -94,16 +95,6 @@ enum Mode {
     Answer,
     /// Decided.
     Decided(Class),
-}
-
-/// What a content type says, as far as it matters here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Content {
-    Absent,
-    Json,
-    Stream,
-    Html,
-    Other,
 }
 
 // === impl LlmClassifier ===
@@ -406,40 +397,6 @@ fn forbidden(headers: &HeaderMap) -> bool {
     headers
         .get("x-should-retry")
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"false"))
-}
-
-/// Whether the body is compressed, so that nothing of it can be read.
-pub(crate) fn is_opaque(headers: &HeaderMap) -> bool {
-    headers
-        .get(header::CONTENT_ENCODING)
-        .is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
-}
-
-fn content_type(headers: &HeaderMap) -> String {
-    headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split(';').next())
-        .map(|value| value.trim().to_ascii_lowercase())
-        .unwrap_or_default()
-}
-
-fn content(content_type: &str) -> Content {
-    match content_type {
-        "" => Content::Absent,
-        "text/event-stream"
-        | "application/x-ndjson"
-        | "application/ndjson"
-        | "application/jsonl"
-        | "application/stream+json"
-        | "application/vnd.amazon.eventstream" => Content::Stream,
-        "text/html" | "application/xhtml+xml" => Content::Html,
-        "application/json" => Content::Json,
-        other if other.ends_with("+json") || other.starts_with("application/x-amz-json") => {
-            Content::Json
-        }
-        _ => Content::Other,
-    }
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ use crate::{
     llm::{
         Dialect, Setting,
         account::Account,
-        classify::is_opaque,
+        content::is_opaque,
         dialect::Api,
         request,
         stream::{Framing, Reader},
