@@ -8,6 +8,7 @@ mod client_stack;
 mod concurrency;
 mod context;
 mod deadline;
+mod llm_stream;
 mod outlier;
 mod respond;
 mod retry;
