@@ -22,7 +22,7 @@ use crate::{
         Usage,
         account::Account,
         answer::{self, Reading},
-        content::{Content, content, content_type, is_opaque},
+        content::{Content, content, content_type, forbidden, is_opaque},
         dialect::{Api, Dialect, Provider, Setting},
         fault::Fault,
         table::{self, Evidence},
@@ -390,13 +390,6 @@ impl Head {
 
 fn internal() -> BoxError {
     crate::base::Error::new(crate::base::Kind::Internal).into()
-}
-
-/// `x-should-retry: false` forbids the same target, whatever the class.
-fn forbidden(headers: &HeaderMap) -> bool {
-    headers
-        .get("x-should-retry")
-        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"false"))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What the headers of a response say of its body.
+//! What the headers of a response say of its body and of a repetition.
 
 use ::http::{HeaderMap, header};
 
@@ -44,4 +44,11 @@ pub(super) fn content(content_type: &str) -> Content {
         }
         _ => Content::Other,
     }
+}
+
+/// `x-should-retry: false` forbids the same target, whatever the class.
+pub(super) fn forbidden(headers: &HeaderMap) -> bool {
+    headers
+        .get("x-should-retry")
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"false"))
 }
