@@ -7,7 +7,7 @@
 
 use std::time::SystemTime;
 
-use ::http::{Extensions, HeaderMap, Method, Uri, header, response};
+use ::http::{Extensions, HeaderMap, Method, Uri, response};
 use bytes::Bytes;
 use serde_json::Value;
 
