@@ -1078,6 +1078,43 @@ fn gemini() {
 }
 
 #[test]
+fn geminis_interactions() {
+    let d = Dialect::Gemini;
+    let delta = |kind: &str| json!({"event_type": "step.delta", "index": 0, "delta": {"type": kind, "text": "a"}});
+    let end = |status: &str| {
+        json!({"event_type": "interaction.completed", "interaction": {"id": "i", "status": status, "model": "m",
+        "usage": {"total_input_tokens": 7, "total_output_tokens": 20, "total_thought_tokens": 22, "total_tokens": 49}}})
+    };
+    let created = json!({"event_type": "interaction.created", "interaction": {"id": "i", "status": "in_progress"}});
+    let story = events(
+        d,
+        &[
+            created.clone(),
+            delta("thought_summary"),
+            delta("text"),
+            end("completed"),
+        ],
+    );
+    complete(&story, 2);
+    assert_eq!(
+        story.usage.map(|u| (u.input, u.output, u.reasoning)),
+        Some((7, 42, Some(22)))
+    );
+    assert_eq!(
+        events(d, &[created.clone(), delta("text")]).end,
+        End::Truncated
+    );
+    assert!(!events(d, std::slice::from_ref(&created)).committed);
+    let failed = events(d, &[created.clone(), end("failed")]);
+    assert_eq!(inner(&failed.end, false).inner, Some(Outcome::ServerError));
+    let error = json!({"event_type": "error", "error": {"code": "quota_exceeded", "message": "m"}});
+    assert!(matches!(
+        events(d, &[created, error]).fault,
+        Some(Fault::Error(_))
+    ));
+}
+
+#[test]
 fn cohere_and_tgi() {
     let d = Dialect::Cohere;
     let end = |reason: &str| json!({"type": "message-end", "delta": {"finish_reason": reason}});

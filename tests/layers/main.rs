@@ -15,4 +15,6 @@ mod retry;
 mod route;
 mod stream;
 mod timeouts;
+#[cfg(feature = "llm")]
+mod tokens;
 mod trace;

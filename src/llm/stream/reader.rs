@@ -30,8 +30,8 @@ enum Decoder {
 // === impl Reader ===
 
 impl Reader {
-    /// A reader of one stream from its first byte. No provider has rules of its own so far that others' streams would break:
-    /// all of a dialect's are read as one.
+    /// A reader of one stream from its first byte. So far no provider's habits contradict another's of the same dialect, so
+    /// `provider` decides nothing.
     #[must_use]
     pub fn new(dialect: Dialect, _provider: Option<Provider>, framing: Framing) -> Self {
         Self {

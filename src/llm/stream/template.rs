@@ -153,7 +153,13 @@ impl Template {
             };
             (rest, from) = (after.get(len..).unwrap_or_default(), place.to);
         }
-        self.data.get(from..) == Some(rest) && self.name == name
+        // Most have no name. To compare nothing with nothing costs as much as all the rest, where `memcmp` is by masked loads:
+        // an empty slice points nowhere.
+        let named = match (name.is_empty(), self.name.is_empty()) {
+            (false, false) => self.name == name,
+            (a, b) => a == b,
+        };
+        named && self.data.get(from..) == Some(rest)
     }
 
     /// `data` is valid JSON.
@@ -234,6 +240,7 @@ fn plain_text(rest: &[u8]) -> Option<usize> {
     let mut at = 0;
     let mut ascii = true;
     loop {
+        at += plain_ascii(rest.get(at..)?);
         match rest.get(at)? {
             b'"' => break,
             b'\\' => match rest.get(at + 1)? {
@@ -252,12 +259,32 @@ fn plain_text(rest: &[u8]) -> Option<usize> {
                 ascii = false;
                 at += 1;
             }
+            // The last few bytes before the end of the event.
             0x20.. => at += 1,
             _ => return None,
         }
     }
     let valid = ascii || std::str::from_utf8(rest.get(..at)?).is_ok();
     valid.then_some(at)
+}
+
+/// How many bytes of printable ASCII come first, other than quotes and backslashes; of the last seven it does not look.
+fn plain_ascii(rest: &[u8]) -> usize {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const HIGH: u64 = ONES * 0x80;
+    // The lowest byte that is marked is one that is less; above it there may be marks by borrow.
+    let less = |word: u64, than: u64| word.wrapping_sub(ONES * than) & !word & HIGH;
+    let (eights, _) = rest.as_chunks::<8>();
+    for (n, eight) in eights.iter().enumerate() {
+        let word = u64::from_le_bytes(*eight);
+        let quote = less(word ^ (ONES * u64::from(b'"')), 1);
+        let slash = less(word ^ (ONES * u64::from(b'\\')), 1);
+        let marks = quote | slash | less(word, 0x20) | word & HIGH;
+        if marks != 0 {
+            return n * 8 + marks.trailing_zeros() as usize / 8;
+        }
+    }
+    eights.len() * 8
 }
 
 /// The length of a JSON number.
@@ -351,6 +378,10 @@ mod tests {
             (b"\xc3\"", None),
             (b"abc", None),
             (b"abc\\", None),
+            (b"0123456789abcdef0123\" \"", Some(20)),
+            (b"01234567\\\"9\xc3\xa9abcdef\"0123456789", Some(19)),
+            (b"0123456\x1f9abcdef\"", None),
+            (b"\x7f !#[]^~abcdefgh\"", Some(16)),
         ] {
             assert_eq!(plain_text(text), len, "{}", text.escape_ascii());
         }
