@@ -22,7 +22,7 @@
 //! | [`LastTarget`] | fallback; the route stack where there is none | stream | another target may follow |
 //! | [`UsageInjected`] | the layer that asked for usage on the caller's behalf | stream | the caller asked, or nobody |
 //! | [`Buffered`] | whoever reads the request body | token limits (estimates) | the body was not read |
-//! | [`Ledger`](crate::base::cost::Ledger) | token limits create, attempts fill | token limits, logs | nobody counts costs |
+//! | [`Ledger`](crate::base::cost::Ledger) | token limits create, stream and classify fill | token limits, logs | nobody counts costs |
 
 use std::{
     fmt,

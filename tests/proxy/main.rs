@@ -13,6 +13,7 @@ mod faults;
 mod framing;
 mod kit;
 mod limits;
+mod llm_stream;
 mod mesh_client;
 mod mock;
 mod mock_faults;
