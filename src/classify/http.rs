@@ -26,7 +26,7 @@ pub struct HttpClassifier {
 impl MakeClassifier for HttpClassifier {
     type Classifier = Self;
 
-    fn classifier(&self, _: &Method, _: &Uri, _: &HeaderMap) -> Self {
+    fn classifier(&self, _: &Method, _: &Uri, _: &HeaderMap, _: &Extensions) -> Self {
         Self::default()
     }
 }

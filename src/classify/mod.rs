@@ -5,25 +5,28 @@
 //! is what [`llm`](crate::llm) adds.
 
 mod body;
+mod failure;
 mod future;
 pub mod hint;
 pub mod http;
 pub mod layer;
+pub mod result;
 pub mod service;
 pub mod transport;
 
 use std::{
+    fmt,
     sync::{Arc, OnceLock},
     time::{Duration, SystemTime},
 };
 
-use ::http::{HeaderMap, Method, StatusCode, Uri, response};
+use ::http::{Extensions, HeaderMap, Method, StatusCode, Uri, response};
 use bytes::Bytes;
 
 use crate::base::{BoxError, Kind};
 
 pub use self::{
-    body::ResponseBody, future::ResponseFuture, http::HttpClassifier, layer::ClassifyLayer,
+    body::ResponseBody, failure::Failure, future::ResponseFuture, http::HttpClassifier, layer::ClassifyLayer,
     service::Classify,
 };
 
@@ -186,7 +189,13 @@ pub trait MakeClassifier {
     type Classifier: Classifier;
 
     /// A classifier for the response to this request.
-    fn classifier(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Self::Classifier;
+    fn classifier(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+    ) -> Self::Classifier;
 }
 
 /// Decides what one attempt came to. LLM errors appear in any phase, hence the four calls.
@@ -202,11 +211,19 @@ pub trait Classifier {
 }
 
 /// The class of an attempt, in the extensions of its response.
+///
+/// A layer below [`Classify`] that knows more than a classifier can (it holds streams back until their first content) leaves
+/// one itself: then that one counts, and nothing is held back any more.
 #[derive(Clone, Debug, Default)]
 pub struct Classified(Arc<Cells>);
 
+/// Is told of the class of each attempt that another one follows, before the wait. In a request's extensions; retry tells.
+#[derive(Clone)]
+pub struct Witness(Arc<dyn Fn(&Class) + Send + Sync>);
+
 #[derive(Debug, Default)]
 struct Cells {
+    open: bool,
     head: OnceLock<Class>,
     end: OnceLock<Class>,
 }
@@ -369,9 +386,44 @@ impl Outcome {
     }
 }
 
+// === impl Witness ===
+
+impl Witness {
+    /// Tells `told`.
+    pub fn new(told: impl Fn(&Class) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(told))
+    }
+
+    /// Tells of an attempt.
+    pub fn tell(&self, class: &Class) {
+        (self.0)(class);
+    }
+}
+
+impl fmt::Debug for Witness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Witness")
+    }
+}
+
 // === impl Classified ===
 
 impl Classified {
+    /// For an answer of which the head says nothing: only its end counts.
+    #[must_use]
+    pub fn open() -> Self {
+        Self(Arc::new(Cells {
+            open: true,
+            ..Cells::default()
+        }))
+    }
+
+    /// Whether only the end counts.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.0.open
+    }
+
     /// What is known when the response is handed on: decided at the head, or after holding back the body's beginning.
     #[must_use]
     pub fn head(&self) -> Option<&Class> {
