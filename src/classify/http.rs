@@ -7,7 +7,7 @@
 
 use std::time::SystemTime;
 
-use ::http::{HeaderMap, Method, StatusCode, Uri, response};
+use ::http::{Extensions, HeaderMap, Method, StatusCode, Uri, response};
 use bytes::Bytes;
 
 use crate::{

@@ -26,8 +26,8 @@ use bytes::Bytes;
 use crate::base::{BoxError, Kind};
 
 pub use self::{
-    body::ResponseBody, failure::Failure, future::ResponseFuture, http::HttpClassifier, layer::ClassifyLayer,
-    service::Classify,
+    body::ResponseBody, failure::Failure, future::ResponseFuture, http::HttpClassifier,
+    layer::ClassifyLayer, result::class_of_result, service::Classify,
 };
 
 /// What one attempt came to.

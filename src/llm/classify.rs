@@ -5,7 +5,7 @@
 
 use std::time::SystemTime;
 
-use ::http::{HeaderMap, Method, Uri, header, response};
+use ::http::{Extensions, HeaderMap, Method, Uri, header, response};
 use bytes::Bytes;
 use serde_json::Value;
 
@@ -123,8 +123,16 @@ impl LlmClassifier {
 impl MakeClassifier for LlmClassifier {
     type Classifier = Attempt;
 
-    fn classifier(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Attempt {
-        self.attempt(method, uri, headers)
+    /// A [`Setting`] among the extensions overrules the maker's.
+    fn classifier(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+    ) -> Attempt {
+        let setting = extensions.get().copied().unwrap_or(self.setting);
+        Self::new(setting).attempt(method, uri, headers)
     }
 }
 
