@@ -197,9 +197,7 @@ fn wait(
     class: &Class,
     rng: &SharedRng,
 ) -> Option<(Duration, bool)> {
-    let own = params
-        .backoff
-        .wait(attempt.number, throttled(class), rng);
+    let own = params.backoff.wait(attempt.number, throttled(class), rng);
     let Some(Hint { wait, .. }) = class.hint else {
         return Some((own, false));
     };

@@ -24,7 +24,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 pub use self::place::Place;
-use self::words::words;
+use self::words::{sentence, words};
 use crate::{
     base::Kind,
     classify::{Class, Outcome, Signal},
@@ -51,6 +51,12 @@ pub fn status(outcome: Outcome, dialect: Dialect) -> StatusCode {
 #[must_use]
 pub fn body(dialect: Dialect, outcome: Outcome, status: StatusCode, message: &str) -> Bytes {
     value(dialect, outcome, status, message).to_string().into()
+}
+
+/// What happened, in a fixed sentence for people. As in [`body`], a key that is not the caller's is not spoken of.
+#[must_use]
+pub fn message(outcome: Outcome, status: StatusCode) -> &'static str {
+    sentence(outcome, status)
 }
 
 /// The name of a Bedrock exception, which SDKs read in `x-amzn-errortype`.

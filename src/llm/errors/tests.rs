@@ -172,7 +172,8 @@ fn said(dialect: Dialect, outcome: Outcome, uri: &'static str) -> Outcome {
     let status = status(outcome, dialect);
     let uri = Uri::from_static(uri);
     let maker = LlmClassifier::new(Setting::Auto);
-    let mut classifier = maker.classifier(&Method::POST, &uri, &HeaderMap::new(), &Extensions::new());
+    let mut classifier =
+        maker.classifier(&Method::POST, &uri, &HeaderMap::new(), &Extensions::new());
     let mut head = Response::builder()
         .status(status)
         .header("content-type", "application/json");

@@ -86,6 +86,39 @@ pub(super) fn words(outcome: Outcome, status: StatusCode) -> Words {
     }
 }
 
+/// A sentence for people, the same for all dialects.
+pub(super) fn sentence(outcome: Outcome, status: StatusCode) -> &'static str {
+    match told(outcome, status) {
+        Outcome::RateLimited => "The rate limit was reached.",
+        Outcome::RampLimited => "The number of requests grows too fast.",
+        Outcome::Overloaded => "The service is overloaded.",
+        Outcome::ModelNotReady => "The model is not ready yet.",
+        Outcome::QuotaExhausted => "The quota is used up.",
+        Outcome::QuotaWindow => "The quota of this period is used up.",
+        Outcome::RequestExceedsLimit => "The request alone is larger than the limit.",
+        Outcome::ContextLength => "The request is longer than the model's context window.",
+        Outcome::ContentFilter => "A content policy refused the request.",
+        Outcome::InvalidRequest => "The request is invalid.",
+        Outcome::TooLarge => "The request is too large.",
+        Outcome::Auth => "The credentials are missing or bad.",
+        Outcome::Permission => "The request is not permitted.",
+        Outcome::NotFound if outcome == Outcome::NotFound => "The model does not exist.",
+        Outcome::NotFound => "There is nothing at this address.",
+        Outcome::Conflict => "The request conflicts with another one.",
+        Outcome::Timeout => "The request took too long.",
+        Outcome::FirstTokenTimeout => "The answer did not begin in time.",
+        Outcome::OutputInvalid => "The model's answer is invalid.",
+        Outcome::Cancelled => "The request was cancelled.",
+        Outcome::Connect | Outcome::Reset => "The connection to the upstream failed.",
+        Outcome::StreamStalled => "The answer stood still before its end.",
+        Outcome::StreamTruncated => "The answer was cut off before its end.",
+        Outcome::MalformedStream => "The answer cannot be read.",
+        Outcome::Local | Outcome::ServerError | Outcome::StreamError | Outcome::Success => {
+            "The upstream failed."
+        }
+    }
+}
+
 /// What the caller is told: a refusal of a key that is not theirs is a failure of the server, and a refusal of our own is
 /// what its status says.
 fn told(outcome: Outcome, status: StatusCode) -> Outcome {

@@ -306,10 +306,7 @@ fn another_target_takes_over_what_would_be_waited_for_long() {
     assert_eq!(stopped(&params, chained, &hinted(ms(5000))), None);
     let long = hinted(ms(5001));
     assert_eq!(stopped(&params, FIRST, &long), None);
-    assert_eq!(
-        stopped(&params, chained, &long),
-        Some(Reason::HintTooLong)
-    );
+    assert_eq!(stopped(&params, chained, &long), Some(Reason::HintTooLong));
     let half = Attempt {
         left: Some(ms(4000)),
         ..chained
@@ -322,8 +319,5 @@ fn another_target_takes_over_what_would_be_waited_for_long() {
     // A target that was silent for the whole wait is not asked twice where another one is.
     let silent = class_of_error(&Error::new(Kind::AttemptTimeout).into());
     assert_eq!(stopped(&params, FIRST, &silent), None);
-    assert_eq!(
-        stopped(&params, chained, &silent),
-        Some(Reason::Forbidden)
-    );
+    assert_eq!(stopped(&params, chained, &silent), Some(Reason::Forbidden));
 }
