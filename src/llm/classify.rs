@@ -1,7 +1,9 @@
 //! The classifier that knows LLM providers.
 //!
 //! An error status waits for its body (up to 64 KiB), since the body tells an empty account from pacing. A JSON answer to
-//! an LLM call waits for its end, since it may be an error. Streams and everything else are decided at the head.
+//! an LLM call waits for its end, since it may be an error. Streams and everything else are decided at the head; of streams
+//! [`StreamLayer`](crate::stream::StreamLayer), below, knows more. What a whole answer cost goes into the request's
+//! [`Ledger`](crate::base::cost::Ledger), once.
 
 use std::time::SystemTime;
 
@@ -18,6 +20,7 @@ use crate::{
     },
     llm::{
         Usage,
+        account::Account,
         answer::{self, Reading},
         dialect::{Api, Dialect, Provider, Setting},
         fault::Fault,
@@ -30,6 +33,9 @@ use crate::{
 const FAULT_CAP: usize = 64 * 1024;
 /// How much of an answer is read. Of a longer one neither errors nor usage are known.
 const ANSWER_CAP: usize = 1024 * 1024;
+
+/// About how many bytes of an answer, in JSON, come on a token.
+const BYTES_PER_TOKEN: u64 = 4;
 
 /// Makes a classifier for each attempt at an LLM service, or at any service under [`Setting::Auto`].
 ///
@@ -54,8 +60,14 @@ pub struct Attempt {
     dialect_set: bool,
     head: Option<Head>,
     mode: Mode,
+    /// Whether the body is one whole answer, and no stream.
+    whole: bool,
     buffer: Vec<u8>,
+    /// Bytes of the body that came.
+    seen: usize,
     usage: Option<Usage>,
+    /// Where the cost goes, until it is there.
+    account: Option<Account>,
 }
 
 #[derive(Debug)]
@@ -114,8 +126,11 @@ impl LlmClassifier {
             dialect_set: matches!(self.setting, Setting::Fixed(_)),
             head: None,
             mode,
+            whole: false,
             buffer: Vec::new(),
+            seen: 0,
             usage: None,
+            account: None,
         }
     }
 }
@@ -132,7 +147,11 @@ impl MakeClassifier for LlmClassifier {
         extensions: &Extensions,
     ) -> Attempt {
         let setting = extensions.get().copied().unwrap_or(self.setting);
-        Self::new(setting).attempt(method, uri, headers)
+        let mut attempt = Self::new(setting).attempt(method, uri, headers);
+        if attempt.api.generates {
+            attempt.account = Account::of(extensions);
+        }
+        attempt
     }
 }
 
@@ -153,9 +172,7 @@ impl Attempt {
 
     /// How the body is to be read, from the head.
     fn read_as(&self, head: &Head, headers: &HeaderMap, content: Content) -> Mode {
-        let opaque = headers
-            .get(header::CONTENT_ENCODING)
-            .is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
+        let opaque = is_opaque(headers);
         if head.status >= 400 {
             return if opaque || content == Content::Html {
                 Mode::Decided(self.fault(head, &Value::Null))
@@ -254,6 +271,21 @@ impl Attempt {
         self.api.provider(&head.headers)
     }
 
+    /// Notes what a whole answer cost. One of which the counts are unknown is estimated by its length, unless it is longer
+    /// than any text; an error costs nothing. Streams are not noted here.
+    fn settle(&mut self) {
+        let answered = self.head.as_ref().is_some_and(|head| head.status < 400);
+        let failed = matches!(&self.mode, Mode::Decided(class) if !class.is_success());
+        if !self.whole || !answered || (failed && self.usage.is_none()) {
+            return;
+        }
+        if let Some(account) = self.account.take() {
+            let text = if self.seen < ANSWER_CAP { self.seen } else { 0 };
+            let output = text as u64 / BYTES_PER_TOKEN;
+            account.close(None, self.usage, output, self.usage.is_some());
+        }
+    }
+
     /// Decides with what is in the buffer.
     fn decide(&mut self) -> Class {
         let class = match (&self.mode, &self.head) {
@@ -295,19 +327,26 @@ impl Classifier for Attempt {
             head.headers.clone_from(&parts.headers);
         }
         self.mode = self.read_as(&head, &parts.headers, content);
+        let opaque = self.api.generates && is_opaque(&parts.headers);
         if matches!(self.mode, Mode::Answer) {
             head.headers.clone_from(&parts.headers);
         }
+        self.whole = matches!(self.mode, Mode::Answer) || opaque;
         let verdict = match &self.mode {
             Mode::Decided(class) => Verdict::Done(class.clone()),
             Mode::Fault | Mode::Answer => Verdict::Wait,
-            Mode::Http(_) | Mode::Pass => Verdict::Done(Class::new(Outcome::Success, head.signal)),
+            Mode::Http(_) | Mode::Pass => {
+                let mut class = Class::new(Outcome::Success, head.signal);
+                class.status_only = opaque;
+                Verdict::Done(class)
+            }
         };
         self.head = Some(head);
         verdict
     }
 
     fn frame(&mut self, chunk: &Bytes) -> Verdict {
+        self.seen = self.seen.saturating_add(chunk.len());
         let cap = match &mut self.mode {
             Mode::Http(http) => return http.frame(chunk),
             Mode::Decided(class) => return Verdict::Done(class.clone()),
@@ -331,10 +370,13 @@ impl Classifier for Attempt {
         if let Mode::Http(http) = &mut self.mode {
             return http.end(trailers);
         }
-        self.decide()
+        let class = self.decide();
+        self.settle();
+        class
     }
 
     fn error(&mut self, error: &BoxError) -> Class {
+        self.settle();
         match (&mut self.mode, &self.head) {
             (Mode::Http(http), _) => http.error(error),
             // An error stays what it is, however its body ended.
@@ -355,6 +397,13 @@ fn forbidden(headers: &HeaderMap) -> bool {
     headers
         .get("x-should-retry")
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"false"))
+}
+
+/// Whether the body is compressed, so that nothing of it can be read.
+pub(crate) fn is_opaque(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::CONTENT_ENCODING)
+        .is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 fn content_type(headers: &HeaderMap) -> String {

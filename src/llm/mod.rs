@@ -4,10 +4,11 @@
 //! error. [`LlmClassifier`] tells them apart. What it knows is data: [`dialect`] says whose API it is, [`fault`] reads an
 //! error body of any of the known shapes, [`table`] and [`pattern`] take signals to classes, [`wait`] the hints that stand in
 //! bodies, [`answer`] the errors that come with a 200, [`usage`] the token counts, [`stream`] what a streamed answer is while it
-//! runs, [`request`] what is asked for, [`errors`] how an error of ours is told.
+//! runs. [`request`] knows what is asked for, [`account`] what it cost, [`errors`] how an error of ours is told.
 //!
 //! Nothing of a body is kept in a class, an error or a log, and no input panics.
 
+pub mod account;
 pub mod answer;
 pub mod classify;
 pub mod dialect;
