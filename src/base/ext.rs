@@ -12,6 +12,7 @@
 //! | [`Patience`] | deadline | retry | the caller waits as long as the deadline |
 //! | [`Attempt`] | retry, fallback | classify, trace, balance | the only attempt |
 //! | [`Chain`] | fallback (per target) | retry | the only target |
+//! | [`Model`] | fallback, or whoever reads the call | balance | an ordinary request |
 //! | [`OurKey`] | fallback | respond | the key is the caller's |
 //! | [`AnsweredBy`] | fallback (response) | respond, logs | the route's own target |
 //! | [`RetriesAnswers`] | retry | classify | an answer is never sent again |
@@ -102,6 +103,10 @@ impl Chain {
         self.sent.fetch_add(1, Ordering::Relaxed).saturating_add(1)
     }
 }
+
+/// The model that is asked for. One address may serve many: what goes wrong with one says nothing of the others there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Model(pub Arc<str>);
 
 /// The request carries a key of this side, not its caller's: what the upstream says of the key is none of the caller's
 /// business.

@@ -102,12 +102,7 @@ pub fn next(
 }
 
 /// Whether this target was not asked yet, and nothing that happened rules it out.
-fn could_do_better(
-    params: &Params,
-    places: &[Place],
-    asked: &[(usize, Class)],
-    to: usize,
-) -> bool {
+fn could_do_better(params: &Params, places: &[Place], asked: &[(usize, Class)], to: usize) -> bool {
     let Some(there) = places.get(to) else {
         return false;
     };

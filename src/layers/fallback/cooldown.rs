@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// How many cooldowns are kept.
-const MOST: usize = 4096;
+const MOST: usize = 1024;
 /// How long a probe keeps others away while its outcome is open.
 const LEASE: Duration = Duration::from_secs(10);
 
@@ -143,7 +143,11 @@ impl Cooldowns {
             ),
             Outcome::Permission => (pair(who), Some(params.auth), true),
             Outcome::Overloaded | Outcome::ModelNotReady => match hint {
-                Some(hint) => (pair(who), Some(hint.min(params.breaker.max_open_for)), false),
+                Some(hint) => (
+                    pair(who),
+                    Some(hint.min(params.breaker.max_open_for)),
+                    false,
+                ),
                 None => return,
             },
             _ => return,
@@ -153,6 +157,11 @@ impl Cooldowns {
             _ => hint.is_some() && !probed,
         };
         self.cool(params, what, wait, said, probed, now);
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
     }
 
     fn cool(

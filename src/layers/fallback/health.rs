@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// How many ill targets are watched. Beyond them breakers stay closed.
-const MOST_CIRCUITS: usize = 4096;
+const MOST_CIRCUITS: usize = 1024;
 
 /// How targets are judged.
 #[derive(Clone, Debug, PartialEq)]
@@ -153,7 +153,10 @@ impl Health {
                 .try_acquire(&self.0.params.breaker, now)
                 .err()?;
             Some(Out {
-                until: now + rejected.retry_after.unwrap_or(self.0.params.breaker.max_open_for),
+                until: now
+                    + rejected
+                        .retry_after
+                        .unwrap_or(self.0.params.breaker.max_open_for),
                 known: false,
             })
         })
@@ -189,9 +192,10 @@ impl Health {
         let target = Target::of(who);
         let params = &self.0.params.breaker;
         let mut store = self.lock();
+        let full = store.circuits.len() >= MOST_CIRCUITS;
         let changed = match (store.circuits.get_mut(&target), ticket) {
             (None, _) if outcome != breaker::Outcome::Failure => return,
-            (None, _) if store.circuits.len() >= MOST_CIRCUITS => return,
+            (None, _) if full => return,
             (None, None) => return,
             (None, Some(_)) => {
                 let circuit = store.circuits.entry(target.clone()).or_default();
@@ -249,10 +253,7 @@ impl Pass {
     pub fn finish(mut self, class: &Class) {
         let now = Instant::now();
         if class.is_success() {
-            self.health
-                .lock()
-                .cooldowns
-                .succeeded(&self.who, self.sent);
+            self.health.lock().cooldowns.succeeded(&self.who, self.sent);
         } else {
             self.health.note(&self.who, class);
         }
@@ -281,3 +282,7 @@ fn says(class: &Class) -> breaker::Outcome {
         breaker::Outcome::Neutral
     }
 }
+
+#[cfg(test)]
+#[path = "health_tests.rs"]
+mod tests;

@@ -1,6 +1,6 @@
 //! Keys: where they are read from, and in which header they go.
 
-use std::{env, fmt, fs, sync::Arc};
+use std::{env, fmt, fs};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header, request::Parts};
 
@@ -251,7 +251,10 @@ mod tests {
             (vec![("api-key", "k1")], "http://h/v1/x?a=b"),
             (vec![("x-goog-api-key", "k1")], "/v1/x?a=b"),
             (vec![], "/v1/x?key=k1&a=b"),
-            (vec![("openai-organization", "o")], "http://h/v1/x?a=b&key=k1"),
+            (
+                vec![("openai-organization", "o")],
+                "http://h/v1/x?a=b&key=k1",
+            ),
         ] {
             let mut head = head(&headers, uri);
             assert_eq!(
@@ -277,10 +280,25 @@ mod tests {
         for (dialect, provider, sent, expected) in [
             (Some(Dialect::OpenAi), None, &none, Style::Bearer),
             (Some(Dialect::OpenAi), None, &azure, Style::ApiKey),
-            (Some(Dialect::OpenAi), Some(Provider::Azure), &none, Style::ApiKey),
-            (Some(Dialect::OpenAi), Some(Provider::OpenAi), &azure, Style::Bearer),
+            (
+                Some(Dialect::OpenAi),
+                Some(Provider::Azure),
+                &none,
+                Style::ApiKey,
+            ),
+            (
+                Some(Dialect::OpenAi),
+                Some(Provider::OpenAi),
+                &azure,
+                Style::Bearer,
+            ),
             (Some(Dialect::Anthropic), None, &none, Style::XApiKey),
-            (Some(Dialect::Anthropic), Some(Provider::Vertex), &none, Style::Bearer),
+            (
+                Some(Dialect::Anthropic),
+                Some(Provider::Vertex),
+                &none,
+                Style::Bearer,
+            ),
             (Some(Dialect::Gemini), None, &none, Style::Google),
             (None, None, &none, Style::Bearer),
         ] {

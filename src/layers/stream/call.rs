@@ -155,9 +155,7 @@ impl Call {
         let Some(framing) = self.framing(&head) else {
             return Err((head, body));
         };
-        let strip = (self.injected
-            && framing == Framing::Sse
-            && self.dialect == Dialect::OpenAi)
+        let strip = (self.injected && framing == Framing::Sse && self.dialect == Dialect::OpenAi)
             .then(Strip::default);
         if strip.is_some() {
             head.headers.remove(CONTENT_LENGTH);

@@ -214,7 +214,10 @@ impl Flow {
         let mut due = self.first;
         let mut which = Limit::FirstToken;
         if self.begun {
-            due = self.limits.inter_token.map(|limit| self.last.saturating_add(limit));
+            due = self
+                .limits
+                .inter_token
+                .map(|limit| self.last.saturating_add(limit));
             which = Limit::InterToken;
             let floor = self.floor(time);
             if let Some(floor) = floor.filter(|floor| due.is_none_or(|due| *floor < due)) {

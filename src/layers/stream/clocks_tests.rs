@@ -29,13 +29,8 @@ fn the_head_is_waited_for_from_the_send() {
 fn only_a_stream_owes_content_before_its_head() {
     let begin = Instant::now();
     let limits = Clocks::default().with_first_token(secs(5));
-    let at = |streams, after| {
-        limits.check(
-            Stage::Head { streams },
-            Some(begin),
-            begin + secs(after),
-        )
-    };
+    let at =
+        |streams, after| limits.check(Stage::Head { streams }, Some(begin), begin + secs(after));
     assert_eq!(at(false, 60), Check::Fine(None));
     assert_eq!(at(true, 4), Check::Fine(Some(begin + secs(5))));
     assert_eq!(at(true, 5), Check::Up(Limit::FirstToken));
@@ -62,10 +57,7 @@ fn a_limit_beyond_the_clock_never_ends() {
     let limits = Clocks::default()
         .with_first_token(Duration::MAX)
         .with_inter_token(Duration::MAX);
-    assert_eq!(
-        limits.check(Stage::Body, Some(now), now),
-        Check::Fine(None)
-    );
+    assert_eq!(limits.check(Stage::Body, Some(now), now), Check::Fine(None));
     let mut flow = Flow::new(limits, None);
     flow.content(1);
     flow.wait(now);
@@ -82,13 +74,19 @@ fn silence_ends_with_content_and_with_nothing_else() {
     // A ping.
     flow.woke(begin + secs(2));
     flow.wait(begin + secs(2));
-    assert_eq!(flow.check(begin + secs(2)), Check::Fine(Some(begin + secs(3))));
+    assert_eq!(
+        flow.check(begin + secs(2)),
+        Check::Fine(Some(begin + secs(3)))
+    );
     assert_eq!(flow.check(begin + secs(3)), Check::Up(Limit::InterToken));
     // Content.
     flow.woke(begin + secs(3));
     flow.content(1);
     flow.wait(begin + secs(3));
-    assert_eq!(flow.check(begin + secs(5)), Check::Fine(Some(begin + secs(6))));
+    assert_eq!(
+        flow.check(begin + secs(5)),
+        Check::Fine(Some(begin + secs(6)))
+    );
 }
 
 #[test]
@@ -115,7 +113,10 @@ fn a_stream_handed_on_without_content_still_owes_it() {
     flow.woke(begin + secs(4));
     flow.content(1);
     flow.wait(begin + secs(4));
-    assert_eq!(flow.check(begin + secs(4)), Check::Fine(Some(begin + secs(7))));
+    assert_eq!(
+        flow.check(begin + secs(4)),
+        Check::Fine(Some(begin + secs(7)))
+    );
 }
 
 /// Content at these times; when the floor is missed.

@@ -21,10 +21,7 @@ use super::{
 use crate::{
     base::{BoxError, Error, Kind, time::Instant},
     body::peek::{Peek, Stopped},
-    classify::{
-        Classified, Failure,
-        transport::class_of_error,
-    },
+    classify::{Classified, Failure, transport::class_of_error},
     llm::stream::Fault,
 };
 
@@ -135,7 +132,9 @@ where
         match fault {
             Fault::Error(event) => Settled::Refused(event),
             Fault::Malformed => {
-                let class = self.watch.class_before(&Fault::Malformed, &self.head.headers);
+                let class = self
+                    .watch
+                    .class_before(&Fault::Malformed, &self.head.headers);
                 let error = Error::new(Kind::StreamMalformed);
                 Settled::Failed(error.with_source(Failure::new(class)).into())
             }
@@ -169,7 +168,9 @@ where
     /// The response that the provider would have given, had it known at the head.
     pub(super) fn refuse(mut self, event: Value) -> Response<Bytes> {
         let dialect = self.call.dialect();
-        let class = self.watch.class_before(&Fault::Error(event.clone()), &self.head.headers);
+        let class = self
+            .watch
+            .class_before(&Fault::Error(event.clone()), &self.head.headers);
         let refusal = refusal::of(dialect, &event, class);
         let classified = Classified::default();
         classified.set_head(refusal.class.clone());

@@ -78,10 +78,15 @@ fn body(dialect: Dialect, event: &Value) -> Value {
 /// The error itself, wherever it stands in the event.
 fn inner(event: &Value) -> &Value {
     let event = event.get(0).unwrap_or(event);
-    ["/error", "/response/error", "/choices/0/error", "/x_groq/error"]
-        .iter()
-        .find_map(|place| event.pointer(place).filter(|found| !found.is_null()))
-        .unwrap_or(event)
+    [
+        "/error",
+        "/response/error",
+        "/choices/0/error",
+        "/x_groq/error",
+    ]
+    .iter()
+    .find_map(|place| event.pointer(place).filter(|found| !found.is_null()))
+    .unwrap_or(event)
 }
 
 #[cfg(test)]

@@ -54,7 +54,8 @@ impl Strip {
             self.passing |= all.len() > begin;
             begin = all.len();
         }
-        self.partial.extend_from_slice(all.get(begin..).unwrap_or_default());
+        self.partial
+            .extend_from_slice(all.get(begin..).unwrap_or_default());
         self.scanned = self.partial.len();
         if out.is_empty() {
             return all.slice(passed..begin);
