@@ -22,6 +22,7 @@ use crate::{
         Usage,
         account::Account,
         answer::{self, Reading},
+        content::{Content, content, content_type, forbidden, is_opaque},
         dialect::{Api, Dialect, Provider, Setting},
         fault::Fault,
         table::{self, Evidence},
@@ -77,6 +78,8 @@ struct Head {
     headers: HeaderMap,
     /// Whether the response says that its body is JSON.
     json: bool,
+    /// Whether its body is the answer of a model, and compressed.
+    opaque: bool,
     now: SystemTime,
 }
 
@@ -92,16 +95,6 @@ enum Mode {
     Answer,
     /// Decided.
     Decided(Class),
-}
-
-/// What a content type says, as far as it matters here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Content {
-    Absent,
-    Json,
-    Stream,
-    Html,
-    Other,
 }
 
 // === impl LlmClassifier ===
@@ -295,7 +288,7 @@ impl Attempt {
                 let body = serde_json::from_slice(&self.buffer).unwrap_or(Value::Null);
                 self.fault(head, &body)
             }
-            (_, Some(head)) => Class::new(Outcome::Success, head.signal),
+            (_, Some(head)) => head.success(),
             (_, None) => return transport::class_of_error(&internal()),
         };
         self.buffer = Vec::new();
@@ -321,25 +314,21 @@ impl Classifier for Attempt {
             status: parts.status.as_u16(),
             headers: HeaderMap::new(),
             json: content == Content::Json,
+            opaque: self.api.generates && is_opaque(&parts.headers),
             now,
         };
         if head.status >= 400 {
             head.headers.clone_from(&parts.headers);
         }
         self.mode = self.read_as(&head, &parts.headers, content);
-        let opaque = self.api.generates && is_opaque(&parts.headers);
         if matches!(self.mode, Mode::Answer) {
             head.headers.clone_from(&parts.headers);
         }
-        self.whole = matches!(self.mode, Mode::Answer) || opaque;
+        self.whole = matches!(self.mode, Mode::Answer) || head.opaque;
         let verdict = match &self.mode {
             Mode::Decided(class) => Verdict::Done(class.clone()),
             Mode::Fault | Mode::Answer => Verdict::Wait,
-            Mode::Http(_) | Mode::Pass => {
-                let mut class = Class::new(Outcome::Success, head.signal);
-                class.status_only = opaque;
-                Verdict::Done(class)
-            }
+            Mode::Http(_) | Mode::Pass => Verdict::Done(head.success()),
         };
         self.head = Some(head);
         verdict
@@ -388,49 +377,19 @@ impl Classifier for Attempt {
     }
 }
 
+// === impl Head ===
+
+impl Head {
+    /// Nothing of the body matters, or nothing can be read.
+    fn success(&self) -> Class {
+        let mut class = Class::new(Outcome::Success, self.signal);
+        class.status_only = self.opaque;
+        class
+    }
+}
+
 fn internal() -> BoxError {
     crate::base::Error::new(crate::base::Kind::Internal).into()
-}
-
-/// `x-should-retry: false` forbids the same target, whatever the class.
-fn forbidden(headers: &HeaderMap) -> bool {
-    headers
-        .get("x-should-retry")
-        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"false"))
-}
-
-/// Whether the body is compressed, so that nothing of it can be read.
-pub(crate) fn is_opaque(headers: &HeaderMap) -> bool {
-    headers
-        .get(header::CONTENT_ENCODING)
-        .is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
-}
-
-fn content_type(headers: &HeaderMap) -> String {
-    headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split(';').next())
-        .map(|value| value.trim().to_ascii_lowercase())
-        .unwrap_or_default()
-}
-
-fn content(content_type: &str) -> Content {
-    match content_type {
-        "" => Content::Absent,
-        "text/event-stream"
-        | "application/x-ndjson"
-        | "application/ndjson"
-        | "application/jsonl"
-        | "application/stream+json"
-        | "application/vnd.amazon.eventstream" => Content::Stream,
-        "text/html" | "application/xhtml+xml" => Content::Html,
-        "application/json" => Content::Json,
-        other if other.ends_with("+json") || other.starts_with("application/x-amz-json") => {
-            Content::Json
-        }
-        _ => Content::Other,
-    }
 }
 
 #[cfg(test)]

@@ -7,4 +7,6 @@ mod bodies;
 mod corpus;
 mod retry;
 mod route;
+#[cfg(feature = "llm")]
+mod stream;
 mod trace;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use http::{
-    Extensions, HeaderValue, Request,
+    Extensions, HeaderValue, Method, Request,
     header::{CONTENT_LENGTH, CONTENT_TYPE},
     response,
 };
@@ -30,7 +30,7 @@ use crate::{
     llm::{
         Dialect, Setting,
         account::Account,
-        classify::is_opaque,
+        content::is_opaque,
         dialect::Api,
         request,
         stream::{Framing, Reader},
@@ -75,6 +75,9 @@ impl Policy {
 impl Call {
     /// `None`: no generation call as far as one can see. A clock for the attempt is made if it has none and needs one.
     pub(super) fn of<B>(request: &mut Request<B>, default: &Arc<Params>) -> Option<Box<Self>> {
+        if request.method() != Method::POST {
+            return None;
+        }
         let policy = request.extensions().get::<Policy>();
         let params = policy.map_or(default, |policy| &policy.0);
         let (method, uri, headers) = (request.method(), request.uri(), request.headers());

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     base::{BoxError, Error, Kind, time::Instant},
     body::peek::{Peek, Stopped},
-    classify::{Classified, Failure, transport::class_of_error},
+    classify::{Classified, Failure, Signal, transport::class_of_error},
     llm::stream::Fault,
 };
 
@@ -132,10 +132,11 @@ where
         match fault {
             Fault::Error(event) => Settled::Refused(event),
             Fault::Malformed => {
-                let class = self
-                    .watch
-                    .class_before(&Fault::Malformed, &self.head.headers);
-                let error = Error::new(Kind::StreamMalformed);
+                let kind = Kind::StreamMalformed;
+                let headers = &self.head.headers;
+                let mut class = self.watch.class_before(&Fault::Malformed, headers);
+                class.signal = Signal::Error(kind);
+                let error = Error::new(kind);
                 Settled::Failed(error.with_source(Failure::new(class)).into())
             }
         }

@@ -1,13 +1,13 @@
 //! The layer.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use tower::Layer;
 
 use super::{Params, Stream};
 
 /// Applies [`Stream`]. Put it directly over the connection to one endpoint, below [`ClassifyLayer`](crate::classify::ClassifyLayer).
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 #[must_use = "a layer does nothing until it is applied to a service"]
 pub struct StreamLayer {
     params: Arc<Params>,
@@ -20,6 +20,16 @@ impl StreamLayer {
     pub fn new(params: impl Into<Arc<Params>>) -> Self {
         Self {
             params: params.into(),
+        }
+    }
+}
+
+impl Default for StreamLayer {
+    /// With [`Params::default`]. Costs no allocation: a service may be made for each attempt.
+    fn default() -> Self {
+        static DEFAULT: LazyLock<Arc<Params>> = LazyLock::new(Arc::default);
+        Self {
+            params: Arc::clone(&DEFAULT),
         }
     }
 }

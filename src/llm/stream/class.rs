@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use ::http::HeaderMap;
 
-use super::Fault;
+use super::{End, Fault};
 use crate::{
     classify::{Class, Elsewhere, Outcome, Signal},
     llm::{
@@ -33,7 +33,7 @@ pub fn class_of_fault(
     committed: bool,
     now: SystemTime,
 ) -> Class {
-    let mut class = match fault {
+    let class = match fault {
         Fault::Malformed => Class::new(Outcome::MalformedStream, signal),
         Fault::Error(body) => {
             let fault = fault::Fault::read(body);
@@ -56,6 +56,32 @@ pub fn class_of_fault(
             class
         }
     };
+    settled(class, headers, committed)
+}
+
+/// The class of an attempt whose stream ended. See [`class_of_fault`].
+#[must_use]
+pub fn class_of_end(
+    end: &End,
+    api: &Api,
+    headers: &HeaderMap,
+    signal: Signal,
+    committed: bool,
+    now: SystemTime,
+) -> Class {
+    let outcome = match end {
+        End::Fault(fault) => return class_of_fault(fault, api, headers, signal, committed, now),
+        End::Truncated => Outcome::StreamTruncated,
+        End::Complete(outcome) => *outcome,
+    };
+    let mut class = Class::new(outcome, signal);
+    let finding = table::Finding::from(outcome);
+    class.hint = wait::hint(&finding, headers, &fault::Fault::default(), now);
+    settled(class, headers, committed)
+}
+
+/// What may be done about it, now that it is known whether content is out.
+fn settled(mut class: Class, headers: &HeaderMap, committed: bool) -> Class {
     let forbidden = headers
         .get("x-should-retry")
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"false"));

@@ -6,11 +6,16 @@
 //! byte, for any cut of its chunks, and knows these things for each dialect. It never changes a byte, has no clock, and keeps
 //! no more than a bounded part of one event.
 //!
+//! Each dialect is one small file that says what its events mean ([`Said`](event::Said)); framings are others. Events that
+//! are like one that was read before are compared with it in place of being parsed ([`template`]).
+//!
 //! What is decided here, where the APIs are silent:
 //! - A stream is finished once each choice that was begun has its finish reason. A second finish marker, and content after
 //!   one, change nothing; an error event is an error also after the finish.
 //! - Data that is not JSON is malformed, before content as after it. An event named `error` is an error whatever it carries.
 //!   Empty data, and JSON that is no known event, say nothing.
+//! - An event of more than 64 KiB is read with its long texts shortened; what is above 1 MiB even so is taken for content,
+//!   and nothing but its name is known of it.
 //! - At the end of the stream an event that lacks its last line break counts if it can be read.
 //! - Token counts that are negative, fractional or absurd are no counts.
 //!
@@ -27,19 +32,33 @@
 //! assert!(matches!(reader.end(), End::Complete(Outcome::Success)));
 //! ```
 
+mod anthropic;
+mod aws;
+mod bedrock;
 mod buffer;
 mod class;
+mod cohere;
 mod event;
+mod gemini;
+mod json;
+mod ollama;
 mod openai;
 mod reader;
+mod responses;
+mod sieve;
 mod sse;
+mod state;
+mod template;
 
 use ::http::HeaderValue;
 use serde_json::Value;
 
 use crate::{classify::Outcome, llm::Dialect};
 
-pub use self::{class::class_of_fault, reader::Reader};
+pub use self::{
+    class::{class_of_end, class_of_fault},
+    reader::Reader,
+};
 
 /// How a stream is cut into events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

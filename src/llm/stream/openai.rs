@@ -1,10 +1,10 @@
-//! OpenAI chat completions and completions, and all that copy them.
+//! OpenAI chat completions and completions, and all that copy them: Azure, vLLM, Groq, Mistral, OpenRouter, DeepSeek, ….
 
 use serde_json::{Value, json};
 
 use super::{
     Fault,
-    event::{Said, error_in, some, text, usage_in},
+    event::{Said, any, broken, error_in, list, some, text, usage_in},
 };
 use crate::classify::Outcome;
 
@@ -17,55 +17,61 @@ const CONTENT: &[&str] = &[
     "audio",
     "images",
 ];
-/// Reasoning: DeepSeek and vLLM, OpenRouter and vLLM, OpenRouter.
+
+/// Reasoning, as vLLM and DeepSeek, OpenRouter, and OpenRouter again call it.
 const REASONING: &[&str] = &["reasoning_content", "reasoning", "reasoning_details"];
 
-pub(super) fn read(event: &Value) -> Result<Said<'_>, Fault> {
-    if let Some(fault) = error_in(event) {
-        return Err(fault);
-    }
+/// Finish reasons that are errors, and the code that says which: OpenRouter's and Mistral's, vLLM's, DeepSeek's.
+const ERRORS: &[(&str, &str)] = &[
+    ("error", ""),
+    ("abort", ""),
+    ("insufficient_system_resource", "server_overloaded"),
+];
+
+pub(super) fn read(event: &Value) -> Said<'_> {
     let groq = event.get("x_groq");
-    if let Some(message) = groq.and_then(|groq| text(groq, "error")) {
-        return Err(Fault::Error(json!({ "error": message })));
-    }
     let mut said = Said {
         usage: usage_in(event).or_else(|| usage_in(groq?)),
         model: text(event, "model"),
+        fault: error_in(event),
         ..Said::default()
     };
-    let choices = event.get("choices").and_then(Value::as_array);
-    for choice in choices.into_iter().flatten() {
-        read_choice(choice, &mut said)?;
+    if text(event, "object") == Some("error") {
+        // Old vLLM: flat.
+        return broken(event.clone());
     }
-    Ok(said)
+    if let Some(message) = groq.and_then(|groq| text(groq, "error")) {
+        said.fault = Some(Fault::Error(json!({ "error": message })));
+    }
+    for choice in list(event, "choices") {
+        read_choice(choice, &mut said);
+    }
+    said
 }
 
-fn read_choice(choice: &Value, said: &mut Said<'_>) -> Result<(), Fault> {
-    let reason = text(choice, "finish_reason");
-    if let Some(fault) = error_in(choice) {
-        return Err(fault);
-    }
-    if reason == Some("error") {
-        return Err(Fault::Error(json!({"error": {}})));
-    }
+fn read_choice(choice: &Value, said: &mut Said<'_>) {
     let delta = choice.get("delta");
-    let has = |key: &&str| some(delta.and_then(|delta| delta.get(*key)));
-    let thinks = delta.is_some_and(thinks_only);
-    said.content |= !thinks && CONTENT.iter().any(has) || some(choice.get("text"));
-    said.reasoning |= thinks || REASONING.iter().any(has);
+    let thinks = delta.is_some_and(|delta| thinks_only(delta));
+    said.content |= !thinks && any(delta, CONTENT) || some(choice.get("text"));
+    said.reasoning |= thinks || any(delta, REASONING);
+    let reason = text(choice, "finish_reason");
+    let error = ERRORS.iter().find(|(name, _)| Some(*name) == reason);
+    if said.fault.is_none() {
+        let unnamed = error.map(|(_, code)| Fault::Error(json!({"error": {"code": code}})));
+        said.fault = error_in(choice).or(unnamed);
+    }
     let outcome = reason.map(|reason| match reason {
         "content_filter" => Outcome::ContentFilter,
         _ => Outcome::Success,
     });
     let index = choice.get("index").and_then(Value::as_u64).unwrap_or(0);
     said.choices.push((index, outcome));
-    Ok(())
 }
 
 /// Mistral: `content` may be a list of parts, of which some are `thinking`.
 fn thinks_only(delta: &Value) -> bool {
-    let parts = delta.get("content").and_then(Value::as_array);
-    parts.is_some_and(|parts| {
-        !parts.is_empty() && parts.iter().all(|p| text(p, "type") == Some("thinking"))
-    }) && !some(delta.get("tool_calls"))
+    let mut parts = list(delta, "content").peekable();
+    parts.peek().is_some()
+        && parts.all(|part| text(part, "type") == Some("thinking"))
+        && !some(delta.get("tool_calls"))
 }

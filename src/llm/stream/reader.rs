@@ -1,66 +1,49 @@
 //! The reader: a framing, and what its events came to so far.
 
-use serde_json::Value;
-
-use super::{End, Fault, Framing, Progress, event::Said, openai, sse::Sse};
-use crate::{
-    classify::Outcome,
-    llm::{Dialect, Provider, Usage},
+use super::{
+    End, Fault, Framing, Progress,
+    aws::Frames,
+    json::{Array, Lines},
+    sse::Sse,
+    state::State,
 };
-
-/// Longest model name that is kept.
-const MODEL_CAP: usize = 256;
+use crate::llm::{Dialect, Provider, Usage};
 
 /// Follows one stream. Pure: no clock, no I/O; it looks at bytes and never changes them.
 #[derive(Debug)]
 pub struct Reader {
-    frames: Frames,
+    decoder: Decoder,
     state: State,
     fault: Option<Fault>,
+    /// What it came to, once it was asked at the end.
+    ended: bool,
 }
 
 #[derive(Debug)]
-enum Frames {
+enum Decoder {
     Sse(Sse),
-}
-
-/// What the events came to so far.
-#[derive(Debug)]
-struct State {
-    dialect: Dialect,
-    reasoning_commits: bool,
-    committed: bool,
-    deltas: u64,
-    /// The choices that were begun and those that ended, a bit each.
-    begun: u128,
-    ended: u128,
-    filtered: u128,
-    outcome: Outcome,
-    usage: Option<Usage>,
-    model: Option<String>,
+    Lines(Lines),
+    Array(Array),
+    Frames(Frames),
 }
 
 // === impl Reader ===
 
 impl Reader {
-    /// A reader of one stream from its first byte.
+    /// A reader of one stream from its first byte. No provider has rules of its own so far that others' streams would break:
+    /// all of a dialect's are read as one.
     #[must_use]
-    pub fn new(dialect: Dialect, _provider: Option<Provider>, _framing: Framing) -> Self {
+    pub fn new(dialect: Dialect, _provider: Option<Provider>, framing: Framing) -> Self {
         Self {
-            frames: Frames::Sse(Sse::default()),
-            state: State {
-                dialect,
-                reasoning_commits: true,
-                committed: false,
-                deltas: 0,
-                begun: 0,
-                ended: 0,
-                filtered: 0,
-                outcome: Outcome::Success,
-                usage: None,
-                model: None,
+            decoder: match framing {
+                Framing::Sse => Decoder::Sse(Sse::default()),
+                Framing::NdJson => Decoder::Lines(Lines::default()),
+                Framing::JsonArray => Decoder::Array(Array::default()),
+                Framing::EventStream => Decoder::Frames(Frames::default()),
             },
+            state: State::new(dialect),
             fault: None,
+            ended: false,
         }
     }
 
@@ -71,14 +54,26 @@ impl Reader {
         self
     }
 
-    /// Looks at the next bytes. After a fault nothing more is looked at, and the fault is not told again.
+    /// Reads each event in full, also one that is like the one before. For tests: it comes to the same.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn without_templates(mut self) -> Self {
+        self.state.templates = None;
+        self
+    }
+
+    /// Looks at the next bytes. After a fault, or after the end, nothing more is looked at; the fault is told once.
     pub fn feed(&mut self, chunk: &[u8]) -> Progress {
         let mut progress = Progress::default();
-        if self.fault.is_none() {
+        if self.fault.is_none() && !self.ended {
             let before = self.state.deltas;
             let state = &mut self.state;
-            let read = match &mut self.frames {
-                Frames::Sse(sse) => sse.feed(chunk, &mut |name, data| state.event(name, data)),
+            let sink = &mut |name: &[u8], data: Option<&[u8]>| state.event(name, data);
+            let read = match &mut self.decoder {
+                Decoder::Sse(sse) => sse.feed(chunk, sink),
+                Decoder::Lines(lines) => lines.feed(chunk, sink),
+                Decoder::Array(array) => array.feed(chunk, sink),
+                Decoder::Frames(frames) => frames.feed(chunk, sink),
             };
             progress.content = u32::try_from(self.state.deltas - before).unwrap_or(u32::MAX);
             self.fault = read.err();
@@ -88,19 +83,27 @@ impl Reader {
         progress
     }
 
-    /// The stream ended. Asked again, it says the same.
+    /// The stream ended: what it was. Asked again, it says the same.
     pub fn end(&mut self) -> End {
-        if self.fault.is_none() {
+        if self.fault.is_none() && !self.ended {
+            self.ended = true;
             let state = &mut self.state;
-            let read = match &mut self.frames {
-                Frames::Sse(sse) => sse.end(&mut |name, data| state.event(name, data)),
+            let sink = &mut |name: &[u8], data: Option<&[u8]>| state.event(name, data);
+            let read = match &mut self.decoder {
+                Decoder::Sse(sse) => sse.end(sink),
+                Decoder::Lines(lines) => lines.end(sink),
+                Decoder::Array(_) | Decoder::Frames(_) => Ok(()),
             };
-            // What cannot be read was cut off.
+            // What has no end of its own and cannot be read was cut off.
             self.fault = read.err().filter(|fault| *fault != Fault::Malformed);
         }
+        let whole = match &self.decoder {
+            Decoder::Array(array) => array.is_whole(),
+            Decoder::Sse(_) | Decoder::Lines(_) | Decoder::Frames(_) => true,
+        };
         match &self.fault {
             Some(fault) => End::Fault(fault.clone()),
-            None if self.finished() => End::Complete(self.state.outcome()),
+            None if whole && self.finished() => End::Complete(self.state.outcome()),
             None => End::Truncated,
         }
     }
@@ -111,16 +114,16 @@ impl Reader {
         self.state.committed
     }
 
-    /// Whether the finish marker was seen: of each choice that was begun. Usage may follow it.
+    /// Whether the finish marker was seen, of each choice that was begun. Usage may follow it.
     #[must_use]
     pub fn finished(&self) -> bool {
-        self.state.ended != 0 && self.state.begun & !self.state.ended == 0
+        self.state.is_finished()
     }
 
     /// The token counts as known so far, in normal form.
     #[must_use]
     pub fn usage(&self) -> Option<Usage> {
-        self.state.usage
+        self.state.usage()
     }
 
     /// Events with content or reasoning so far: about as many output tokens.
@@ -133,64 +136,5 @@ impl Reader {
     #[must_use]
     pub fn model(&self) -> Option<&str> {
         self.state.model.as_deref()
-    }
-}
-
-// === impl State ===
-
-impl State {
-    fn event(&mut self, name: &[u8], data: Option<&[u8]>) -> Result<(), Fault> {
-        let Some(data) = data.map(<[u8]>::trim_ascii) else {
-            // Too long to be read.
-            return Ok(());
-        };
-        if data.is_empty() || data == b"[DONE]" {
-            return Ok(());
-        }
-        let Ok(event) = serde_json::from_slice::<Value>(data) else {
-            return Err(match name {
-                b"error" => Fault::Error(Value::Null),
-                _ => Fault::Malformed,
-            });
-        };
-        let said = match self.dialect {
-            _ => openai::read(&event)?,
-        };
-        self.hear(&said);
-        Ok(())
-    }
-
-    fn hear(&mut self, said: &Said<'_>) {
-        if said.content || said.reasoning {
-            self.deltas += 1;
-            self.committed |= said.content || self.reasoning_commits;
-        }
-        for (index, outcome) in &said.choices {
-            let bit = 1 << (*index).min(127);
-            self.begun |= bit;
-            if let Some(outcome) = outcome {
-                self.ended |= bit;
-                if *outcome == Outcome::ContentFilter {
-                    self.filtered |= bit;
-                } else {
-                    self.outcome = *outcome;
-                }
-            }
-        }
-        if said.usage.is_some() {
-            self.usage = said.usage;
-        }
-        if let (None, Some(model)) = (&self.model, said.model)
-            && model.len() <= MODEL_CAP
-        {
-            self.model = Some(model.to_owned());
-        }
-    }
-
-    fn outcome(&self) -> Outcome {
-        if self.ended == self.filtered {
-            return Outcome::ContentFilter;
-        }
-        self.outcome
     }
 }

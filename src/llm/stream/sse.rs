@@ -8,7 +8,10 @@
 
 use memchr::{memchr, memchr2};
 
-use super::{Fault, Sink, buffer::Buffer};
+use super::{
+    Fault, Sink,
+    buffer::{Buffer, WHOLE},
+};
 
 /// Longest event name that is kept; a longer one is no name of ours.
 const NAME_CAP: usize = 64;
@@ -73,7 +76,7 @@ impl Sse {
             } else if line.is_empty() {
                 self.dispatch(sink)?;
             } else if !self.has_data
-                && let Some(value) = data_value(line)
+                && let Some(value) = data_value(line).filter(|value| value.len() <= WHOLE)
                 && let Some((tail, after_cr)) = self.blank(rest)
             {
                 (rest, self.after_cr) = (tail, after_cr);
