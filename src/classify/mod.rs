@@ -10,10 +10,12 @@ mod future;
 pub mod hint;
 pub mod http;
 pub mod layer;
+pub mod result;
 pub mod service;
 pub mod transport;
 
 use std::{
+    fmt,
     sync::{Arc, OnceLock},
     time::{Duration, SystemTime},
 };
@@ -25,7 +27,7 @@ use crate::base::{BoxError, Kind};
 
 pub use self::{
     body::ResponseBody, failure::Failure, future::ResponseFuture, http::HttpClassifier,
-    layer::ClassifyLayer, service::Classify,
+    layer::ClassifyLayer, result::class_of_result, service::Classify,
 };
 
 /// What one attempt came to.
@@ -215,6 +217,10 @@ pub trait Classifier {
 #[derive(Clone, Debug, Default)]
 pub struct Classified(Arc<Cells>);
 
+/// Is told of the class of each attempt that another one follows, before the wait. In a request's extensions; retry tells.
+#[derive(Clone)]
+pub struct Witness(Arc<dyn Fn(&Class) + Send + Sync>);
+
 #[derive(Debug, Default)]
 struct Cells {
     open: bool,
@@ -377,6 +383,26 @@ impl Outcome {
             Self::MalformedStream => "malformed_stream",
             Self::Local => "local",
         }
+    }
+}
+
+// === impl Witness ===
+
+impl Witness {
+    /// Tells `told`.
+    pub fn new(told: impl Fn(&Class) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(told))
+    }
+
+    /// Tells of an attempt.
+    pub fn tell(&self, class: &Class) {
+        (self.0)(class);
+    }
+}
+
+impl fmt::Debug for Witness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Witness")
     }
 }
 

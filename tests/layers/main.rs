@@ -16,3 +16,4 @@ mod route;
 mod stream;
 mod timeouts;
 mod trace;
+mod verdict;
