@@ -24,4 +24,5 @@ mod server;
 mod story;
 mod support;
 mod upstream;
+mod verdict;
 mod watch;
