@@ -29,6 +29,8 @@ pub enum Kind {
     AttemptTimeout,
     /// No bytes moved for too long.
     IdleTimeout,
+    /// No response head came in time.
+    HeadersTimeout,
     /// Headers came, content did not come in time.
     FirstTokenTimeout,
     /// No connection could be made; nothing was sent.
@@ -70,6 +72,12 @@ pub enum Kind {
     UpstreamProtocol,
     /// A stream ended without its finish marker.
     StreamTruncated,
+    /// A stream carried an error event.
+    StreamError,
+    /// A stream carried an event that cannot be read.
+    StreamMalformed,
+    /// A stream stood still, or nearly so, in the middle.
+    StreamStalled,
     /// The caller went away.
     Canceled,
     /// A bug or an impossible state.
@@ -219,8 +227,12 @@ impl Kind {
             Self::AttemptTimeout
             | Self::Connect(_)
             | Self::FirstTokenTimeout
+            | Self::HeadersTimeout
             | Self::IdleTimeout
             | Self::Reset { .. }
+            | Self::StreamError
+            | Self::StreamMalformed
+            | Self::StreamStalled
             | Self::StreamTruncated
             | Self::UpstreamProtocol => Origin::Upstream,
             Self::CircuitOpen
@@ -244,6 +256,7 @@ impl Kind {
             Self::DeadlineExceeded => "deadline_exceeded",
             Self::AttemptTimeout => "attempt_timeout",
             Self::IdleTimeout => "idle_timeout",
+            Self::HeadersTimeout => "headers_timeout",
             Self::FirstTokenTimeout => "first_token_timeout",
             Self::Connect(ConnectFailure::Refused) => "connect_refused",
             Self::Connect(ConnectFailure::Timeout) => "connect_timeout",
@@ -281,6 +294,9 @@ impl Kind {
             Self::UploadTimeout => "upload_timeout",
             Self::UpstreamProtocol => "upstream_protocol",
             Self::StreamTruncated => "stream_truncated",
+            Self::StreamError => "stream_error",
+            Self::StreamMalformed => "stream_malformed",
+            Self::StreamStalled => "stream_stalled",
             Self::Canceled => "canceled",
             Self::Internal => "internal",
         }
@@ -291,6 +307,7 @@ impl Kind {
             Self::DeadlineExceeded => "the deadline passed",
             Self::AttemptTimeout => "the attempt took longer than the per-try timeout",
             Self::IdleTimeout => "no bytes moved within the idle timeout",
+            Self::HeadersTimeout => "no response head came within the headers timeout",
             Self::FirstTokenTimeout => "no content came within the first-token timeout",
             Self::Connect(ConnectFailure::Refused) => "the upstream refused the connection",
             Self::Connect(ConnectFailure::Timeout) => {
@@ -330,6 +347,9 @@ impl Kind {
             Self::UploadTimeout => "the caller stopped sending the request body",
             Self::UpstreamProtocol => "the upstream broke the protocol",
             Self::StreamTruncated => "the stream ended before its finish marker",
+            Self::StreamError => "the stream carried an error",
+            Self::StreamMalformed => "the stream carried an event that cannot be read",
+            Self::StreamStalled => "the stream stood still",
             Self::Canceled => "the caller went away",
             Self::Internal => "an internal error",
         }

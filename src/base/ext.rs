@@ -9,19 +9,28 @@
 //! | [`Record`] | the outer shell | access log, metrics; annotated by all | nothing is noted |
 //! | [`RouteMeta`] | route | cluster dispatch, logs | label `-` |
 //! | [`Deadline`] | deadline, retry (per attempt), context | deadline, retry, respond | no limit |
-//! | [`Attempt`] | retry | classify, trace, balance | the only attempt |
+//! | [`Attempt`] | retry, fallback | classify, trace, balance | the only attempt |
+//! | [`Chain`] | fallback (per target) | retry | the only target |
+//! | [`Model`] | fallback, or whoever reads the call | balance | an ordinary request |
+//! | [`OurKey`] | fallback | respond | the key is the caller's |
+//! | [`AnsweredBy`] | fallback (response) | respond, logs | the route's own target |
 //! | [`RetriesAnswers`] | retry | classify | an answer is never sent again |
 //! | [`Tried`] | retry creates, balance fills | balance | nothing tried |
-//! | [`TryClock`] | retry creates, the pool and the body hold | retry | runs from the start |
+//! | [`TryClock`] | retry creates or renews, the pool and the body hold | retry, stream | runs from the start |
 //! | [`GivenUp`] | deadline or retry creates, sets | breaker, outlier, balance | a drop means that the caller went away |
-//! | [`EndpointRef`] | balance (request and response) | pool, logs | `-` |
+//! | [`EndpointRef`] | balance (request and response) | pool, stream, logs | `-` |
+//! | [`LastTarget`] | fallback; the route stack where there is none | stream | another target may follow |
+//! | [`UsageInjected`] | the layer that asked for usage on the caller's behalf | stream | the caller asked, or nobody |
 //! | [`Buffered`] | whoever reads the request body | token limits (estimates) | the body was not read |
 //! | [`Ledger`](crate::base::cost::Ledger) | token limits create, attempts fill | token limits, logs | nobody counts costs |
 
 use std::{
     fmt,
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -65,7 +74,7 @@ impl Deadline {
     }
 }
 
-/// Which send of the request this is.
+/// Which send of the request this is, over all targets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempt {
     /// 1 for the first send.
@@ -74,6 +83,58 @@ pub struct Attempt {
     /// back so that it stays possible.
     pub may_retry: bool,
 }
+
+/// Where a request stands in a chain of targets. Cloning shares the count.
+#[derive(Clone, Debug, Default)]
+pub struct Chain {
+    sent: Arc<AtomicU32>,
+    /// Whether another target may still be asked after this one.
+    pub follows: bool,
+}
+
+impl Chain {
+    /// Attempts sent so far, over all targets.
+    #[must_use]
+    pub fn sent(&self) -> u32 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Counts an attempt and gives its number, from 1 over all targets.
+    #[must_use]
+    pub fn send(&self) -> u32 {
+        self.sent.fetch_add(1, Ordering::Relaxed).saturating_add(1)
+    }
+}
+
+/// The model that is asked for. One address may serve many: what goes wrong with one says nothing of the others there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Model(pub Arc<str>);
+
+/// The request carries a key of this side, not its caller's: what the upstream says of the key is none of the caller's
+/// business.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OurKey;
+
+/// The target of a chain that an answer, or the error that is shown, came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnsweredBy {
+    /// Its cluster.
+    pub cluster: Arc<str>,
+    /// The model that was asked for, where it is known.
+    pub model: Option<Arc<str>>,
+    /// Its place in the chain; 0 is the route's own.
+    pub place: usize,
+    /// Whether it was asked with a key of this side.
+    pub our_key: bool,
+}
+
+/// Nowhere else can this request go: the target is its last. What only makes sense if another one follows is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastTarget;
+
+/// Usage was asked for on behalf of a caller who did not: what comes of it is taken out of the caller's stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UsageInjected;
 
 /// Whether a 2xx answer is sent again too if its body shows an error. Without it only the beginnings of error responses
 /// are held back: nobody would do anything about an answer, so it must not wait.
@@ -109,6 +170,9 @@ impl Tried {
 /// bounded by the connect timeout and the route timeout only. Whoever acquires a connection calls
 /// [`hold`](Self::hold) before it first yields and drops the guard once it has one; the body does so while the caller
 /// owes more of it. Nobody holds: the clock runs from its creation.
+///
+/// Retry makes one for an attempt that has a per-try timeout. Whoever wants attempts timed for other reasons puts one into the
+/// request above retry, which then renews it for each attempt.
 #[derive(Clone, Debug)]
 pub struct TryClock(Arc<watch::Sender<Reading>>);
 
@@ -138,6 +202,13 @@ impl TryClock {
     pub fn hold(&self) -> Held {
         self.0.send_modify(|clock| clock.held += 1);
         Held(Arc::clone(&self.0))
+    }
+
+    /// Since when it runs; `None` while it is held. Once let go it runs from that instant.
+    #[must_use]
+    pub fn since(&self) -> Option<Instant> {
+        let Reading { since, held } = *self.0.borrow();
+        (held == 0).then_some(since)
     }
 
     /// Completes when the clock has run for `limit`.
@@ -341,6 +412,8 @@ pub struct Notes {
     pub version: Option<Arc<str>>,
     /// When the last attempt's response head came in, counted from the first send.
     pub upstream_time: Option<Duration>,
+    /// The target of a fallback chain that is answering.
+    pub answered_by: Option<AnsweredBy>,
 }
 
 impl Record {

@@ -147,6 +147,11 @@ impl<B: Body<Data = Bytes>> Peek<B> {
         self.held.error.as_ref()
     }
 
+    /// Takes the body's failure out, if it was met.
+    pub fn take_error(&mut self) -> Option<B::Error> {
+        self.held.error.take()
+    }
+
     /// The frames held, in order.
     pub fn frames(&self) -> impl Iterator<Item = &Frame<Bytes>> {
         self.held.frames.iter()

@@ -130,7 +130,7 @@ impl<C: Classifier> Watch<C> {
     }
 }
 
-/// Puts a response together from its parts, and leaves its class in its extensions.
+/// Puts a response together from its parts, and leaves its class in its extensions. One that is there stays.
 pub(super) fn finish<B, C>(
     mut parts: response::Parts,
     body: Held<Erased<B>>,
@@ -142,7 +142,8 @@ where
     B::Error: Into<BoxError>,
     C: Classifier,
 {
-    let classified = Classified::default();
+    let classified = parts.extensions.get::<Classified>().cloned();
+    let classified = classified.unwrap_or_default();
     if let Some(class) = known.head {
         classified.set_head(class);
     }

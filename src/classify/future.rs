@@ -19,7 +19,7 @@ use crate::{
     base::{BoxError, Error, Kind, time},
     body::peek::{Held, Peek, Stopped},
     classify::{
-        Class, Classifier, Verdict,
+        Class, Classified, Classifier, Verdict,
         body::{Erased, Known, ResponseBody, finish},
     },
 };
@@ -177,6 +177,8 @@ where
     let verdict = classifier.head(&parts, time::wall_now());
     let body: Erased<B> = body.map_err(Into::into);
     let (head, last) = match verdict {
+        // Decided below, or to be decided there at the end.
+        _ if parts.extensions.get::<Classified>().is_some() => (None, None),
         Verdict::Done(class) => (Some(class), None),
         Verdict::Wait if body.is_end_stream() => {
             let class = classifier.end(None);

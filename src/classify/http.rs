@@ -7,7 +7,7 @@
 
 use std::time::SystemTime;
 
-use ::http::{HeaderMap, Method, StatusCode, Uri, response};
+use ::http::{Extensions, HeaderMap, Method, StatusCode, Uri, response};
 use bytes::Bytes;
 
 use crate::{
@@ -26,7 +26,7 @@ pub struct HttpClassifier {
 impl MakeClassifier for HttpClassifier {
     type Classifier = Self;
 
-    fn classifier(&self, _: &Method, _: &Uri, _: &HeaderMap) -> Self {
+    fn classifier(&self, _: &Method, _: &Uri, _: &HeaderMap, _: &Extensions) -> Self {
         Self::default()
     }
 }

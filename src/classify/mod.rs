@@ -5,26 +5,28 @@
 //! is what [`llm`](crate::llm) adds.
 
 mod body;
+mod classified;
+mod failure;
 mod future;
 pub mod hint;
 pub mod http;
 pub mod layer;
+pub mod result;
 pub mod service;
 pub mod transport;
+mod witness;
 
-use std::{
-    sync::{Arc, OnceLock},
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
-use ::http::{HeaderMap, Method, Request, StatusCode, Uri, response};
+use ::http::{Extensions, HeaderMap, Method, StatusCode, Uri, response};
 use bytes::Bytes;
 
 use crate::base::{BoxError, Kind};
 
 pub use self::{
-    body::ResponseBody, future::ResponseFuture, http::HttpClassifier, layer::ClassifyLayer,
-    service::Classify,
+    body::ResponseBody, classified::Classified, failure::Failure, future::ResponseFuture,
+    http::HttpClassifier, layer::ClassifyLayer, result::class_of_result, service::Classify,
+    witness::Witness,
 };
 
 /// What one attempt came to.
@@ -185,12 +187,13 @@ pub trait MakeClassifier {
     type Classifier: Classifier;
 
     /// A classifier for the response to this request.
-    fn classifier(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Self::Classifier;
-
-    /// The same, where the request's extensions may say more.
-    fn classifier_for<B>(&self, request: &Request<B>) -> Self::Classifier {
-        self.classifier(request.method(), request.uri(), request.headers())
-    }
+    fn classifier(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+    ) -> Self::Classifier;
 }
 
 /// Decides what one attempt came to. LLM errors appear in any phase, hence the four calls.
@@ -203,16 +206,6 @@ pub trait Classifier {
     fn end(&mut self, trailers: Option<&HeaderMap>) -> Class;
     /// The attempt failed without a response, or the body failed.
     fn error(&mut self, error: &BoxError) -> Class;
-}
-
-/// The class of an attempt, in the extensions of its response.
-#[derive(Clone, Debug, Default)]
-pub struct Classified(Arc<Cells>);
-
-#[derive(Debug, Default)]
-struct Cells {
-    head: OnceLock<Class>,
-    end: OnceLock<Class>,
 }
 
 // === impl Class ===
@@ -370,31 +363,5 @@ impl Outcome {
             Self::MalformedStream => "malformed_stream",
             Self::Local => "local",
         }
-    }
-}
-
-// === impl Classified ===
-
-impl Classified {
-    /// What is known when the response is handed on: decided at the head, or after holding back the body's beginning.
-    #[must_use]
-    pub fn head(&self) -> Option<&Class> {
-        self.0.head.get()
-    }
-
-    /// What it came to in the end; `None` while the body runs.
-    #[must_use]
-    pub fn end(&self) -> Option<&Class> {
-        self.0.end.get()
-    }
-
-    /// Decides at the head. Only the first call counts.
-    pub fn set_head(&self, class: Class) {
-        let _ = self.0.head.set(class);
-    }
-
-    /// Decides at the end. Only the first call counts.
-    pub fn set_end(&self, class: Class) {
-        let _ = self.0.end.set(class);
     }
 }

@@ -23,7 +23,7 @@ use crate::{
 /// follow, the first frames are held back, up to 64 KiB, until the classifier decides: then an error that only the
 /// body shows can still be retried. An answer (a status below 400) is held back only if [`RetriesAnswers`](ext::RetriesAnswers)
 /// says that it would be sent again. Otherwise the response is handed on at once. The end is always noted: at the body's
-/// end, its error, or its drop.
+/// end, its error, or its drop. A class that a layer below left stands as it is.
 ///
 /// # Errors
 /// Those of the inner service, unchanged. Their class is [`class_of_error`](super::transport::class_of_error).
@@ -77,7 +77,12 @@ where
     }
 
     fn call(&mut self, request: Request<A>) -> Self::Future {
-        let classifier = self.make.classifier_for(&request);
+        let classifier = self.make.classifier(
+            request.method(),
+            request.uri(),
+            request.headers(),
+            request.extensions(),
+        );
         let may_retry = request
             .extensions()
             .get::<ext::Attempt>()

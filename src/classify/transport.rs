@@ -13,7 +13,7 @@ use crate::{
         BoxError, Error, Kind,
         error::{ConnectFailure, Origin, ResetReason},
     },
-    classify::{Class, Outcome, Scope, Signal},
+    classify::{Class, Failure, Outcome, Scope, Signal},
 };
 
 /// What an error that nobody recognises counts as: the exchange broke, and the request may have been seen.
@@ -65,15 +65,22 @@ pub fn kind_of(error: &(dyn StdError + 'static)) -> Kind {
 /// What an attempt that ended with this error came to.
 ///
 /// Refusals of this process (ceilings, breaker, no endpoint, policy) are [`Outcome::Local`] and nobody's fault. Our own
-/// timeouts do not recommend the same target again: it was silent for the whole wait.
+/// timeouts do not recommend the same target again: it was silent for the whole wait. An error that carries a
+/// [`Failure`] is of that class.
 #[must_use]
 pub fn class_of_error(error: &BoxError) -> Class {
-    class_of_kind(kind_of(error.as_ref()))
+    match Failure::find(error.as_ref()) {
+        Some(failure) => failure.class.clone(),
+        None => class_of_kind(kind_of(error.as_ref())),
+    }
 }
 
 /// As [`class_of_error`], for an error of the response's body: the request was seen, and idling is a stall.
 #[must_use]
 pub fn class_of_body_error(error: &BoxError) -> Class {
+    if let Some(failure) = Failure::find(error.as_ref()) {
+        return failure.class.clone();
+    }
     let kind = kind_of(error.as_ref());
     let mut class = match kind {
         Kind::IdleTimeout => Class::new(Outcome::StreamStalled, Signal::Error(kind)),
@@ -85,11 +92,17 @@ pub fn class_of_body_error(error: &BoxError) -> Class {
 
 fn class_of_kind(kind: Kind) -> Class {
     let outcome = match kind {
-        Kind::AttemptTimeout | Kind::DeadlineExceeded | Kind::IdleTimeout => Outcome::Timeout,
+        Kind::AttemptTimeout
+        | Kind::DeadlineExceeded
+        | Kind::HeadersTimeout
+        | Kind::IdleTimeout => Outcome::Timeout,
         Kind::FirstTokenTimeout => Outcome::FirstTokenTimeout,
         Kind::Connect(_) => Outcome::Connect,
         Kind::Reset { .. } | Kind::UpstreamProtocol => Outcome::Reset,
         Kind::StreamTruncated => Outcome::StreamTruncated,
+        Kind::StreamError => Outcome::StreamError,
+        Kind::StreamMalformed => Outcome::MalformedStream,
+        Kind::StreamStalled => Outcome::StreamStalled,
         Kind::Canceled | Kind::UploadTimeout => Outcome::Cancelled,
         Kind::BadRequest => Outcome::InvalidRequest,
         Kind::BodyTooLarge => Outcome::TooLarge,

@@ -1,11 +1,13 @@
 //! The classifier that knows LLM providers.
 //!
 //! An error status waits for its body (up to 64 KiB), since the body tells an empty account from pacing. A JSON answer to
-//! an LLM call waits for its end, since it may be an error. Streams and everything else are decided at the head.
+//! an LLM call waits for its end, since it may be an error. Streams and everything else are decided at the head; of streams
+//! [`StreamLayer`](crate::stream::StreamLayer), below, knows more. What a whole answer cost goes into the request's
+//! [`Ledger`](crate::base::cost::Ledger), once.
 
 use std::time::SystemTime;
 
-use ::http::{HeaderMap, Method, Request, Uri, header, response};
+use ::http::{Extensions, HeaderMap, Method, Uri, response};
 use bytes::Bytes;
 use serde_json::Value;
 
@@ -18,7 +20,9 @@ use crate::{
     },
     llm::{
         Usage,
+        account::Account,
         answer::{self, Reading},
+        content::{Content, content, content_type, forbidden, is_opaque},
         dialect::{Api, Dialect, Provider, Setting},
         fault::Fault,
         table::{self, Evidence},
@@ -30,6 +34,9 @@ use crate::{
 const FAULT_CAP: usize = 64 * 1024;
 /// How much of an answer is read. Of a longer one neither errors nor usage are known.
 const ANSWER_CAP: usize = 1024 * 1024;
+
+/// About how many bytes of an answer, in JSON, come on a token.
+const BYTES_PER_TOKEN: u64 = 4;
 
 /// Makes a classifier for each attempt at an LLM service, or at any service under [`Setting::Auto`].
 ///
@@ -54,8 +61,14 @@ pub struct Attempt {
     dialect_set: bool,
     head: Option<Head>,
     mode: Mode,
+    /// Whether the body is one whole answer, and no stream.
+    whole: bool,
     buffer: Vec<u8>,
+    /// Bytes of the body that came.
+    seen: usize,
     usage: Option<Usage>,
+    /// Where the cost goes, until it is there.
+    account: Option<Account>,
 }
 
 #[derive(Debug)]
@@ -65,6 +78,8 @@ struct Head {
     headers: HeaderMap,
     /// Whether the response says that its body is JSON.
     json: bool,
+    /// Whether its body is the answer of a model, and compressed.
+    opaque: bool,
     now: SystemTime,
 }
 
@@ -80,16 +95,6 @@ enum Mode {
     Answer,
     /// Decided.
     Decided(Class),
-}
-
-/// What a content type says, as far as it matters here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Content {
-    Absent,
-    Json,
-    Stream,
-    Html,
-    Other,
 }
 
 // === impl LlmClassifier ===
@@ -114,8 +119,11 @@ impl LlmClassifier {
             dialect_set: matches!(self.setting, Setting::Fixed(_)),
             head: None,
             mode,
+            whole: false,
             buffer: Vec::new(),
+            seen: 0,
             usage: None,
+            account: None,
         }
     }
 }
@@ -123,15 +131,20 @@ impl LlmClassifier {
 impl MakeClassifier for LlmClassifier {
     type Classifier = Attempt;
 
-    fn classifier(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Attempt {
-        self.attempt(method, uri, headers)
-    }
-
     /// A [`Setting`] in the extensions is the route's, and goes before the one given here.
-    fn classifier_for<B>(&self, request: &Request<B>) -> Attempt {
-        let setting = request.extensions().get::<Setting>().copied();
-        let (method, uri, headers) = (request.method(), request.uri(), request.headers());
-        Self::new(setting.unwrap_or(self.setting)).attempt(method, uri, headers)
+    fn classifier(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+    ) -> Attempt {
+        let setting = extensions.get().copied().unwrap_or(self.setting);
+        let mut attempt = Self::new(setting).attempt(method, uri, headers);
+        if attempt.api.generates {
+            attempt.account = Account::of(extensions);
+        }
+        attempt
     }
 }
 
@@ -152,9 +165,7 @@ impl Attempt {
 
     /// How the body is to be read, from the head.
     fn read_as(&self, head: &Head, headers: &HeaderMap, content: Content) -> Mode {
-        let opaque = headers
-            .get(header::CONTENT_ENCODING)
-            .is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"));
+        let opaque = is_opaque(headers);
         if head.status >= 400 {
             return if opaque || content == Content::Html {
                 Mode::Decided(self.fault(head, &Value::Null))
@@ -253,6 +264,21 @@ impl Attempt {
         self.api.provider(&head.headers)
     }
 
+    /// Notes what a whole answer cost. One of which the counts are unknown is estimated by its length, unless it is longer
+    /// than any text; an error costs nothing. Streams are not noted here.
+    fn settle(&mut self) {
+        let answered = self.head.as_ref().is_some_and(|head| head.status < 400);
+        let failed = matches!(&self.mode, Mode::Decided(class) if !class.is_success());
+        if !self.whole || !answered || (failed && self.usage.is_none()) {
+            return;
+        }
+        if let Some(account) = self.account.take() {
+            let text = if self.seen < ANSWER_CAP { self.seen } else { 0 };
+            let output = text as u64 / BYTES_PER_TOKEN;
+            account.close(None, self.usage, output, self.usage.is_some());
+        }
+    }
+
     /// Decides with what is in the buffer.
     fn decide(&mut self) -> Class {
         let class = match (&self.mode, &self.head) {
@@ -262,7 +288,7 @@ impl Attempt {
                 let body = serde_json::from_slice(&self.buffer).unwrap_or(Value::Null);
                 self.fault(head, &body)
             }
-            (_, Some(head)) => Class::new(Outcome::Success, head.signal),
+            (_, Some(head)) => head.success(),
             (_, None) => return transport::class_of_error(&internal()),
         };
         self.buffer = Vec::new();
@@ -288,6 +314,7 @@ impl Classifier for Attempt {
             status: parts.status.as_u16(),
             headers: HeaderMap::new(),
             json: content == Content::Json,
+            opaque: self.api.generates && is_opaque(&parts.headers),
             now,
         };
         if head.status >= 400 {
@@ -297,16 +324,18 @@ impl Classifier for Attempt {
         if matches!(self.mode, Mode::Answer) {
             head.headers.clone_from(&parts.headers);
         }
+        self.whole = matches!(self.mode, Mode::Answer) || head.opaque;
         let verdict = match &self.mode {
             Mode::Decided(class) => Verdict::Done(class.clone()),
             Mode::Fault | Mode::Answer => Verdict::Wait,
-            Mode::Http(_) | Mode::Pass => Verdict::Done(Class::new(Outcome::Success, head.signal)),
+            Mode::Http(_) | Mode::Pass => Verdict::Done(head.success()),
         };
         self.head = Some(head);
         verdict
     }
 
     fn frame(&mut self, chunk: &Bytes) -> Verdict {
+        self.seen = self.seen.saturating_add(chunk.len());
         let cap = match &mut self.mode {
             Mode::Http(http) => return http.frame(chunk),
             Mode::Decided(class) => return Verdict::Done(class.clone()),
@@ -330,10 +359,13 @@ impl Classifier for Attempt {
         if let Mode::Http(http) = &mut self.mode {
             return http.end(trailers);
         }
-        self.decide()
+        let class = self.decide();
+        self.settle();
+        class
     }
 
     fn error(&mut self, error: &BoxError) -> Class {
+        self.settle();
         match (&mut self.mode, &self.head) {
             (Mode::Http(http), _) => http.error(error),
             // An error stays what it is, however its body ended.
@@ -345,42 +377,19 @@ impl Classifier for Attempt {
     }
 }
 
+// === impl Head ===
+
+impl Head {
+    /// Nothing of the body matters, or nothing can be read.
+    fn success(&self) -> Class {
+        let mut class = Class::new(Outcome::Success, self.signal);
+        class.status_only = self.opaque;
+        class
+    }
+}
+
 fn internal() -> BoxError {
     crate::base::Error::new(crate::base::Kind::Internal).into()
-}
-
-/// `x-should-retry: false` forbids the same target, whatever the class.
-fn forbidden(headers: &HeaderMap) -> bool {
-    headers
-        .get("x-should-retry")
-        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"false"))
-}
-
-fn content_type(headers: &HeaderMap) -> String {
-    headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split(';').next())
-        .map(|value| value.trim().to_ascii_lowercase())
-        .unwrap_or_default()
-}
-
-fn content(content_type: &str) -> Content {
-    match content_type {
-        "" => Content::Absent,
-        "text/event-stream"
-        | "application/x-ndjson"
-        | "application/ndjson"
-        | "application/jsonl"
-        | "application/stream+json"
-        | "application/vnd.amazon.eventstream" => Content::Stream,
-        "text/html" | "application/xhtml+xml" => Content::Html,
-        "application/json" => Content::Json,
-        other if other.ends_with("+json") || other.starts_with("application/x-amz-json") => {
-            Content::Json
-        }
-        _ => Content::Other,
-    }
 }
 
 #[cfg(test)]

@@ -3,13 +3,15 @@
 //! A 429 may be pacing, an empty account or a request that can never fit; a 400 may be an invalid key; a 200 may carry an
 //! error. [`LlmClassifier`] tells them apart. What it knows is data: [`dialect`] says whose API it is, [`fault`] reads an
 //! error body of any of the known shapes, [`table`] and [`pattern`] take signals to classes, [`wait`] the hints that stand in
-//! bodies, [`answer`] the errors that come with a 200, [`usage`] the token counts, [`stream`] what a streamed answer is while
-//! it runs. [`request`] knows what is asked for.
+//! bodies, [`answer`] the errors that come with a 200, [`usage`] the token counts, [`stream`] what a streamed answer is while it
+//! runs. [`request`] knows what is asked for, [`account`] what it cost.
 //!
 //! Nothing of a body is kept in a class, an error or a log, and no input panics.
 
+pub mod account;
 pub mod answer;
 pub mod classify;
+pub(crate) mod content;
 pub mod dialect;
 pub mod fault;
 pub mod pattern;

@@ -22,6 +22,7 @@ use crate::{
     llm::LlmClassifier,
     model,
     retry::{self, RetryBudget, params::Budget},
+    stream::{Stream, StreamLayer},
 };
 
 /// The state of one cluster: endpoints with their health, ceilings, counters. Parameters change, this stays.
@@ -46,15 +47,17 @@ pub struct Cluster {
 }
 
 /// What an attempt goes through once its endpoint is picked.
-pub type EndpointService<S> = Count<Classify<S, LlmClassifier>>;
+pub type EndpointService<S> = Count<Classify<Stream<S>, LlmClassifier>>;
 
-/// Puts an attempt's own layers over the service that reaches its endpoint.
+/// Puts an attempt's own layers over the service that reaches its endpoint. Streams are watched as the request's
+/// [`Policy`](crate::stream::Policy) says; without one they have no clocks.
 pub fn endpoint<S>(
     inner: S,
     counters: &Arc<Counters>,
     classifier: LlmClassifier,
 ) -> EndpointService<S> {
-    CountLayer::new(Arc::clone(counters)).layer(ClassifyLayer::new(classifier).layer(inner))
+    let stream = StreamLayer::default().layer(inner);
+    CountLayer::new(Arc::clone(counters)).layer(ClassifyLayer::new(classifier).layer(stream))
 }
 
 // === impl Cluster ===

@@ -6,7 +6,7 @@
 //! route      SERVED ▸ DEADLINE ▸ RETRY             per weighted destination [seam]
 //!  attempt     TRACE inject ▸ DEADLINE propagate   own span id, what is left of the time
 //! cluster    CONCURRENCY ▸ BALANCE                 ceilings, then an endpoint, avoiding those tried [seam]
-//! endpoint   COUNT ▸ CLASSIFY ▸ pool               one class an attempt, read by all above
+//! endpoint   COUNT ▸ CLASSIFY ▸ STREAM ▸ pool      one class an attempt, read by all above; streams made honest
 //! ```
 //!
 //! Order matters:
@@ -18,6 +18,8 @@
 //! - The cluster is drawn before RETRY, so attempts change the endpoint and never the version.
 //! - CONCURRENCY is per attempt and inside RETRY: a refusal there is final (`UO`), never retried.
 //! - CLASSIFY stands at the endpoint, below everything that reads its class.
+//! - STREAM stands below CLASSIFY: it turns an error at the beginning of a stream into the response or error that it is, before
+//!   anybody has read the head, and knows at the end what the stream came to.
 //!
 //! A client inside a service has CONTEXT outermost and, unless asked otherwise, no RESPOND: see [`inside`] and, for those
 //! without configuration, [`client`].

@@ -2,17 +2,25 @@
 
 use std::{
     num::NonZeroU64,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    task::{Context, Poll},
     time::Duration,
 };
 
-use http::{HeaderValue, Response, header::CONTENT_TYPE};
+use bytes::Bytes;
+use http::{
+    HeaderValue, Response,
+    header::{CONTENT_ENCODING, CONTENT_TYPE},
+};
+use http_body::{Body as HttpBody, Frame};
+use http_body_util::{BodyExt, combinators::MapFrame};
 use llmesh::{
     balance::{Balance, EndpointSet, EwmaParams, Params, Policy},
-    base::{Ceiling, SharedRng},
+    base::{BoxError, Ceiling, SharedRng},
     body::Body,
     breaker::{self, BreakerLayer},
     classify::{ClassifyLayer, HttpClassifier},
@@ -30,6 +38,7 @@ use llmesh::{
     retry::{self, RetryLayer, RetryOn},
     route::{RouteLayer, Table, params},
     stack::{self, Boxed, CountLayer, Counters},
+    stream::{self, Clocks, StreamLayer},
     testing::{body::ScriptedBody, probe::ServiceProbe},
     trace::{self, InjectLayer, TraceLayer},
 };
@@ -38,7 +47,7 @@ use tower::{
     util::{BoxCloneSyncService, MapResponse},
 };
 
-use crate::matrix::{Subject, breaches};
+use crate::matrix::{Breach, Subject, breaches};
 
 /// One test: the service keeps the whole contract.
 macro_rules! contract {
@@ -240,6 +249,26 @@ contract!(
     Subject::new(|probe| CountLayer::new(Arc::default()).layer(probe))
 );
 
+// === stream ===
+
+contract!(
+    stream_layer_over_what_is_no_stream,
+    Subject::new(|probe| StreamLayer::default().layer(probe))
+);
+
+// The answer is made a stream below the layer, and bare again above it: so the sizes differ.
+#[tokio::test(start_paused = true)]
+async fn stream_layer() {
+    let hour = Duration::from_secs(3600);
+    let clocks = Clocks::default()
+        .with_headers(hour)
+        .with_first_token(hour)
+        .with_inter_token(hour);
+    let layer = StreamLayer::new(stream::Params::default().with_clocks(clocks));
+    let subject = Subject::new(move |probe| bare(layer.layer(told(probe))));
+    assert_eq!(breaches(subject).await, [Breach::LosesSize]);
+}
+
 // === the stacks ===
 
 contract!(endpoint_stack, {
@@ -289,12 +318,83 @@ impl Report for Reported {
 
 type Streaming<S> = MapResponse<S, fn(Response<ScriptedBody>) -> Response<ScriptedBody>>;
 
-/// Answers with streams of events.
+/// Answers with streams that nobody can read.
 fn streaming<S>(inner: S) -> Streaming<S> {
     MapResponse::new(inner, |mut response| {
         let stream = HeaderValue::from_static("text/event-stream");
         response.headers_mut().insert(CONTENT_TYPE, stream);
+        let gzip = HeaderValue::from_static("gzip");
+        response.headers_mut().insert(CONTENT_ENCODING, gzip);
         response
+    })
+}
+
+const BEGIN: Bytes =
+    Bytes::from_static(b"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}]}\n\n");
+const FINISH: Bytes = Bytes::from_static(
+    b"\n\ndata: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n",
+);
+
+/// A body made a stream of events: content first, the finish marker last. What is between are lines without a meaning.
+struct Told {
+    begin: Option<Bytes>,
+    inner: ScriptedBody,
+    finish: Option<Bytes>,
+    trailers: Option<Frame<Bytes>>,
+}
+
+impl HttpBody for Told {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if let Some(begin) = self.begin.take() {
+            return Poll::Ready(Some(Ok(Frame::data(begin))));
+        }
+        if self.finish.is_none() {
+            return Poll::Ready(self.trailers.take().map(Ok));
+        }
+        match std::task::ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
+            Some(Ok(frame)) if frame.is_trailers() => self.trailers = Some(frame),
+            Some(frame) => return Poll::Ready(Some(frame)),
+            None => {}
+        }
+        Poll::Ready(self.finish.take().map(|f| Ok(Frame::data(f))))
+    }
+}
+
+type AsStream<S> = MapResponse<S, fn(Response<ScriptedBody>) -> Response<Told>>;
+
+fn told<S>(inner: S) -> AsStream<S> {
+    MapResponse::new(inner, |mut response| {
+        let stream = HeaderValue::from_static("text/event-stream");
+        response.headers_mut().insert(CONTENT_TYPE, stream);
+        response.map(|inner| Told {
+            begin: Some(BEGIN),
+            inner,
+            finish: Some(FINISH),
+            trailers: None,
+        })
+    })
+}
+
+type Unframed = fn(Frame<Bytes>) -> Frame<Bytes>;
+type Seen = stream::ResponseBody<Told>;
+type Bare<S> = MapResponse<S, fn(Response<Seen>) -> Response<MapFrame<Seen, Unframed>>>;
+
+fn bare<S>(inner: S) -> Bare<S> {
+    MapResponse::new(inner, |response: Response<Seen>| {
+        response.map(|body| {
+            body.map_frame(
+                (|frame| match frame.data_ref() {
+                    Some(data) if *data == BEGIN || *data == FINISH => Frame::data(Bytes::new()),
+                    _ => frame,
+                }) as Unframed,
+            )
+        })
     })
 }
 

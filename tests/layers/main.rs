@@ -8,11 +8,13 @@ mod client_stack;
 mod concurrency;
 mod context;
 mod deadline;
+mod fallback;
 mod llm_stream;
 mod outlier;
 mod respond;
 mod retry;
 mod route;
+mod stream;
 mod timeouts;
 #[cfg(feature = "llm")]
 mod tokens;

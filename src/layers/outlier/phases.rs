@@ -2,7 +2,8 @@
 //!
 //! Envoy counts at the response head; the failure of a body after it is one more event. An LLM answer may need its
 //! body before it is known whose fault it is, so an error whose class is not decided at the head is counted at the
-//! end. The class comes from [`Classified`]; without a classifier below, from the status and the error.
+//! end, and so is a stream, whose 200 is no success yet: counted at its head, it would forgive the failures before it. One
+//! whose caller goes away counts as nothing. The class comes from [`Classified`]; without a classifier below, from the status and the error.
 
 use std::time::UNIX_EPOCH;
 
@@ -63,6 +64,7 @@ impl Phases {
     pub fn seen_at_head(&mut self) -> Option<Seen> {
         let class = match self.head() {
             Some(class) => class,
+            None if self.open() => return None,
             // Whatever the body says, it is no error to the detector.
             None if self.plain.is_success() => &self.plain,
             None => return None,
@@ -93,7 +95,15 @@ impl Phases {
         if self.counted && !failed {
             return None;
         }
-        Seen::of_class(class.unwrap_or(&self.plain))
+        match class {
+            None if self.open() => None,
+            class => Seen::of_class(class.unwrap_or(&self.plain)),
+        }
+    }
+
+    /// Whether only the end counts.
+    fn open(&self) -> bool {
+        self.classified.as_ref().is_some_and(Classified::is_open)
     }
 }
 

@@ -32,11 +32,14 @@ impl Seen {
                 ..
             } => {
                 let status = grpc_status.map_or(status.as_u16(), http_of_grpc);
-                (status < 500 || !callers_mistake(class.outcome)).then_some(Self::Status(status))
+                let outcome = class.inner.unwrap_or(class.outcome);
+                (status < 500 || !callers_mistake(outcome)).then_some(Self::Status(status))
             }
             Signal::Error(_) if matches!(class.outcome, Outcome::Local | Outcome::Cancelled) => {
                 None
             }
+            // Whose fault an error inside a stream is stands in the event, not in its kind.
+            Signal::Error(Kind::StreamError) if !class.blames_target() => None,
             Signal::Error(kind) => Self::of_kind(kind),
         }
     }
@@ -48,7 +51,9 @@ impl Seen {
             Kind::AttemptTimeout
             | Kind::DeadlineExceeded
             | Kind::IdleTimeout
-            | Kind::FirstTokenTimeout => Some(Self::Timeout),
+            | Kind::FirstTokenTimeout
+            | Kind::HeadersTimeout
+            | Kind::StreamStalled => Some(Self::Timeout),
             // A stream that this side reset may have been reset for the caller's sake.
             Kind::Reset {
                 reason: crate::base::error::ResetReason::Local,
@@ -56,6 +61,8 @@ impl Seen {
             } => None,
             Kind::Connect(_)
             | Kind::Reset { .. }
+            | Kind::StreamError
+            | Kind::StreamMalformed
             | Kind::StreamTruncated
             | Kind::UpstreamProtocol => Some(Self::Failure),
             Kind::BadRequest

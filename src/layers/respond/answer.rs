@@ -37,13 +37,18 @@ pub fn answer(kind: Kind, retried: bool) -> Answer {
     match kind {
         Kind::DeadlineExceeded => plain(504, LATE, Flag::UT, "response_timeout"),
         Kind::AttemptTimeout => plain(504, LATE, Flag::UT, "upstream_per_try_timeout"),
-        // Not in Envoy: to the caller it is a per-try timeout with another clock.
+        // Not in Envoy: to the caller they are per-try timeouts with other clocks.
+        Kind::HeadersTimeout => plain(504, LATE, Flag::UT, "headers_timeout"),
         Kind::FirstTokenTimeout => plain(504, LATE, Flag::UT, "first_token_timeout"),
         Kind::IdleTimeout => plain(504, "stream timeout", Flag::SI, "stream_idle_timeout"),
         Kind::Connect(failure) => reset(503, (connect_reason(failure), Flag::UF)),
         Kind::Reset { reason, .. } => reset(503, reset_reason(reason)),
         // A stream cut short before anything was passed on: Envoy knows it as a protocol error.
-        Kind::UpstreamProtocol | Kind::StreamTruncated => reset(502, ("protocol error", Flag::UPE)),
+        Kind::StreamError
+        | Kind::StreamMalformed
+        | Kind::StreamTruncated
+        | Kind::UpstreamProtocol => reset(502, ("protocol error", Flag::UPE)),
+        Kind::StreamStalled => plain(504, "stream timeout", Flag::SI, "stream_stalled"),
         Kind::Overflow => Answer {
             overloaded: true,
             ..reset(503, ("overflow", Flag::UO))
@@ -82,10 +87,15 @@ pub fn answer(kind: Kind, retried: bool) -> Answer {
 pub fn cut(kind: Kind, version: Version) -> Option<(Flag, String)> {
     let (reason, flag) = match kind {
         Kind::IdleTimeout => return Some((Flag::SI, "stream_idle_timeout".to_owned())),
+        Kind::StreamStalled => return Some((Flag::SI, "stream_stalled".to_owned())),
+        // A clock of ours, running on after the head.
+        Kind::FirstTokenTimeout => return Some((Flag::UT, "first_token_timeout".to_owned())),
         Kind::Reset { reason, .. } if version >= Version::HTTP_2 => reset_reason(reason),
-        Kind::Reset { .. } | Kind::UpstreamProtocol | Kind::StreamTruncated => {
-            ("protocol error", Flag::UPE)
-        }
+        Kind::Reset { .. }
+        | Kind::StreamError
+        | Kind::StreamMalformed
+        | Kind::StreamTruncated
+        | Kind::UpstreamProtocol => ("protocol error", Flag::UPE),
         _ => return None,
     };
     let reason = reason.replace(' ', "_");

@@ -10,17 +10,16 @@ use tower::Service;
 use super::{
     Params, RetryBudget, RetryOn, Stats,
     budget::{Paid, Price},
-    class,
     policy::{self, Decision, Reason},
 };
 use crate::{
     base::{
         BoxError, Ceiling, Error, Kind, Permit, SharedRng,
-        ext::{Attempt, Deadline, Flag, GivenUp, Record, RetriesAnswers, Tried, TryClock},
+        ext::{Attempt, Chain, Deadline, Flag, GivenUp, Record, RetriesAnswers, Tried, TryClock},
         time::{Instant, sleep},
     },
     body::replay::{Lag, Replay},
-    classify::Class,
+    classify::{Class, Witness, class_of_result},
 };
 
 const ATTEMPT_COUNT: HeaderName = HeaderName::from_static("x-envoy-attempt-count");
@@ -45,6 +44,9 @@ pub(super) struct Call<S, B> {
     number: u32,
     deadline: Option<Deadline>,
     record: Option<Record>,
+    /// Whether another target may be asked after this one.
+    elsewhere: bool,
+    witness: Option<Witness>,
     /// Held while a retry is under way.
     permit: Option<Permit>,
     /// What the last retry cost.
@@ -68,6 +70,8 @@ where
         Self {
             deadline: head.extensions.get::<Deadline>().copied(),
             record: head.extensions.get::<Record>().cloned(),
+            elsewhere: head.extensions.get::<Chain>().is_some_and(|c| c.follows),
+            witness: head.extensions.get::<Witness>().cloned(),
             inner,
             shared,
             head: Some(head),
@@ -119,12 +123,14 @@ where
         if let Some(deadline) = Deadline::sooner(self.deadline, ends) {
             head.extensions.insert(deadline);
         }
-        stamp(&mut head, self.number, may_retry, params.attempt_header);
-        if may_retry && retries_answers(&params.retry_on) {
-            head.extensions.insert(RetriesAnswers);
-        } else {
-            head.extensions.remove::<RetriesAnswers>();
-        }
+        let answers = may_retry && retries_answers(&params.retry_on);
+        stamp(
+            &mut head,
+            self.number,
+            may_retry,
+            answers,
+            params.attempt_header,
+        );
         Ok((Request::from_parts(head, self.body.clone()), limit))
     }
 
@@ -168,15 +174,19 @@ where
 
     /// The wait before the next attempt, or `None` if this result is to be handed on.
     fn judge(&mut self, result: &Result<Response<R>, BoxError>) -> Option<Duration> {
-        let (now, class) = (Instant::now(), class::of(result));
+        let (now, class) = (Instant::now(), class_of_result(result));
         let attempt = policy::Attempt {
             number: self.number,
             left: self.deadline.map(|d| d.left(now)),
             replayable: self.head.is_some() && self.body.can_replay(),
+            elsewhere: self.elsewhere,
         };
         match policy::decide(&self.shared.params, &attempt, &class, &self.shared.rng) {
             Decision::Retry { after, hinted } if self.admit(&class, now) => {
                 self.note_wait(hinted);
+                if let Some(witness) = &self.witness {
+                    witness.tell(&class);
+                }
                 return Some(after);
             }
             Decision::Retry { .. } => {}
@@ -258,9 +268,30 @@ fn retries_answers(on: &RetryOn) -> bool {
     on.llm || on.statuses.first().is_some_and(|status| *status < 400)
 }
 
-/// Marks a request's head as this attempt, and notes it.
-pub(super) fn stamp(head: &mut Parts, number: u32, may_retry: bool, header: bool) {
+/// Marks a request's head as this attempt, and notes it. What may be retried here may also be answered elsewhere.
+/// If attempts are timed, the time of this one begins.
+pub(super) fn stamp(
+    head: &mut Parts,
+    number: u32,
+    mut may_retry: bool,
+    mut answers: bool,
+    header: bool,
+) {
+    let mut number = number;
+    if let Some(chain) = head.extensions.get::<Chain>() {
+        number = chain.send();
+        may_retry |= chain.follows;
+        answers |= chain.follows;
+    }
     head.extensions.insert(Attempt { number, may_retry });
+    if head.extensions.get::<TryClock>().is_some() {
+        head.extensions.insert(TryClock::start());
+    }
+    if answers {
+        head.extensions.insert(RetriesAnswers);
+    } else {
+        head.extensions.remove::<RetriesAnswers>();
+    }
     if let Some(record) = head.extensions.get::<Record>() {
         record.note(|n| n.attempts = number);
     }

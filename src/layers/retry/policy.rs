@@ -23,6 +23,8 @@ pub struct Attempt {
     pub left: Option<Duration>,
     /// Whether the request can be sent again: its body was kept whole.
     pub replayable: bool,
+    /// Whether another target may be asked instead.
+    pub elsewhere: bool,
 }
 
 /// What to do after an attempt.
@@ -65,7 +67,7 @@ pub fn decide(params: &Params, attempt: &Attempt, class: &Class, rng: &SharedRng
     if !listed(&params.retry_on, class) {
         return Decision::Stop(Reason::NotListed);
     }
-    if forbidden(class) {
+    if forbidden(class) || (attempt.elsewhere && !class.retry_same) {
         return Decision::Stop(Reason::Forbidden);
     }
     if attempt.number > params.retries {
@@ -74,10 +76,12 @@ pub fn decide(params: &Params, attempt: &Attempt, class: &Class, rng: &SharedRng
     if !attempt.replayable {
         return Decision::Stop(Reason::NotReplayable);
     }
-    let Some((after, hinted)) = wait(params, attempt.number, class, rng) else {
+    let Some((after, hinted)) = wait(params, attempt, class, rng) else {
         return Decision::Stop(Reason::HintTooLong);
     };
-    if attempt.left.is_some_and(|left| after >= left) {
+    // Another target needs time too.
+    let share = if attempt.elsewhere { 2 } else { 1 };
+    if attempt.left.is_some_and(|left| after >= left / share) {
         return Decision::Stop(Reason::NoTime);
     }
     Decision::Retry { after, hinted }
@@ -94,7 +98,7 @@ fn listed(on: &RetryOn, class: &Class) -> bool {
             grpc_status,
             ..
         } => {
-            status_listed(on, status, class.outcome)
+            status_listed(on, status, class)
                 || grpc_status.is_some_and(|code| on.grpc_statuses.contains(&code))
                 || (on.llm && class.retry_same)
         }
@@ -102,7 +106,8 @@ fn listed(on: &RetryOn, class: &Class) -> bool {
     }
 }
 
-fn status_listed(on: &RetryOn, status: StatusCode, outcome: Outcome) -> bool {
+fn status_listed(on: &RetryOn, status: StatusCode, class: &Class) -> bool {
+    let outcome = class.inner.unwrap_or(class.outcome);
     let pacing = matches!(outcome, Outcome::RateLimited | Outcome::RampLimited);
     (on.server_error && status.is_server_error())
         || (on.gateway_error && matches!(status.as_u16(), 502..=504))
@@ -120,10 +125,15 @@ fn error_listed(on: &RetryOn, kind: Kind, class: &Class) -> bool {
                 || (on.refused_stream && reason == ResetReason::Refused)
         }
         // Envoy resets the attempt itself: a reset on this side, after the request was sent.
-        Kind::AttemptTimeout | Kind::FirstTokenTimeout | Kind::IdleTimeout => no_response,
-        Kind::UpstreamProtocol | Kind::StreamTruncated => {
-            no_response || (on.llm && class.retry_same)
-        }
+        Kind::AttemptTimeout
+        | Kind::FirstTokenTimeout
+        | Kind::HeadersTimeout
+        | Kind::IdleTimeout => no_response,
+        Kind::StreamError
+        | Kind::StreamMalformed
+        | Kind::StreamStalled
+        | Kind::StreamTruncated
+        | Kind::UpstreamProtocol => no_response || (on.llm && class.retry_same),
         // Decided on this side, or nobody waits any more. Envoy never retries overflow or local replies.
         Kind::BadRequest
         | Kind::BodyTooLarge
@@ -149,6 +159,13 @@ fn forbidden(class: &Class) -> bool {
     let answered = match class.signal {
         // Our own limit, under Envoy's rule alone.
         Signal::Error(Kind::AttemptTimeout) => return false,
+        // Limits of one target among several: the silent one is not asked again.
+        Signal::Error(
+            Kind::FirstTokenTimeout
+            | Kind::HeadersTimeout
+            | Kind::StreamError
+            | Kind::StreamStalled,
+        ) => return !class.retry_same,
         Signal::Error(_) => false,
         Signal::Response { .. } => true,
     };
@@ -174,11 +191,19 @@ fn forbidden(class: &Class) -> bool {
 }
 
 /// The wait and whether it was asked for; `None` if it is longer than accepted.
-fn wait(params: &Params, attempt: u32, class: &Class, rng: &SharedRng) -> Option<(Duration, bool)> {
-    let own = params.backoff.wait(attempt, throttled(class), rng);
+fn wait(
+    params: &Params,
+    attempt: &Attempt,
+    class: &Class,
+    rng: &SharedRng,
+) -> Option<(Duration, bool)> {
+    let own = params.backoff.wait(attempt.number, throttled(class), rng);
     let Some(Hint { wait, .. }) = class.hint else {
         return Some((own, false));
     };
+    if attempt.elsewhere && wait > params.fallback_hint {
+        return None;
+    }
     if matches!(params.budget, Some(Budget::TokenBucket { .. })) {
         return Some((wait.clamp(own, own.saturating_add(AWS_HINT_SPAN)), true));
     }

@@ -1,0 +1,185 @@
+//! What is known of a generation call while it is under way.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use http::{
+    Extensions, HeaderValue, Method, Request,
+    header::{CONTENT_LENGTH, CONTENT_TYPE},
+    response,
+};
+
+use super::{
+    Params,
+    alarm::Alarm,
+    clocks::{Limit, Stage},
+    hold::Hold,
+    strip::Strip,
+    watch::Watch,
+};
+use crate::{
+    base::{
+        BoxError, Error,
+        ext::{Deadline, LastTarget, TryClock, UsageInjected},
+        time::Instant,
+    },
+    body::{BoxErrors, box_errors},
+    llm::{
+        Dialect, Setting,
+        account::Account,
+        content::is_opaque,
+        dialect::Api,
+        request,
+        stream::{Framing, Reader},
+    },
+};
+
+/// The policy of a request's route, in its extensions. Absent: the layer's own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy(pub Arc<Params>);
+
+/// One attempt at a generation call.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) params: Params,
+    api: Api,
+    dialect: Dialect,
+    /// Whether the answer is known to be a stream.
+    streams: bool,
+    /// Whether usage was asked for on the caller's behalf.
+    injected: bool,
+    clock: TryClock,
+    pub(super) alarm: Alarm,
+    account: Option<Account>,
+}
+
+// === impl Policy ===
+
+impl Policy {
+    /// Puts the policy into a request, and with it all that makes it work below: the dialect, for the classifier, and, if
+    /// it has clocks, the time of the attempts.
+    pub fn put(self, request: &mut Extensions) {
+        request.insert(self.0.dialect);
+        if self.0.clocks.any() {
+            request.insert(TryClock::start());
+        }
+        request.insert(self);
+    }
+}
+
+// === impl Call ===
+
+impl Call {
+    /// `None`: no generation call as far as one can see. A clock for the attempt is made if it has none and needs one.
+    pub(super) fn of<B>(request: &mut Request<B>, default: &Arc<Params>) -> Option<Box<Self>> {
+        if request.method() != Method::POST {
+            return None;
+        }
+        let policy = request.extensions().get::<Policy>();
+        let params = policy.map_or(default, |policy| &policy.0);
+        let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+        let api = Api::of(params.dialect, method, uri, headers);
+        let dialect = api.dialect.filter(|_| api.generates)?;
+        if params.dialect == Setting::StatusOnly {
+            return None;
+        }
+        let mut params = Params::clone(params);
+        let extensions = request.extensions_mut();
+        let last = extensions.get::<LastTarget>().is_some();
+        if last && extensions.get::<Deadline>().is_some() {
+            params.clocks.first_token = None;
+        }
+        let clock = match extensions.get::<TryClock>() {
+            Some(clock) => clock.clone(),
+            None => TryClock::start(),
+        };
+        if params.clocks.any() {
+            extensions.insert(clock.clone());
+        }
+        let asked = extensions.get::<request::Call>();
+        Some(Box::new(Self {
+            streams: api.streaming || asked.is_some_and(|call| call.stream),
+            injected: extensions.get::<UsageInjected>().is_some(),
+            account: Account::of(extensions),
+            alarm: Alarm::default(),
+            api,
+            dialect,
+            clock,
+            params,
+        }))
+    }
+
+    /// Waits for a limit to be passed before the head.
+    pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Limit> {
+        let streams = self.streams;
+        self.poll_clocks(cx, Stage::Head { streams })
+    }
+
+    /// Waits for a limit to be passed before the answer is handed on.
+    pub(super) fn poll_clocks(&mut self, cx: &mut Context<'_>, stage: Stage) -> Poll<Limit> {
+        let (clocks, clock) = (&self.params.clocks, &self.clock);
+        self.alarm
+            .poll(cx, |now| clocks.check(stage, clock.since(), now))
+    }
+
+    /// What is left at `now` of the wait for the first content.
+    pub(super) fn first_left(&self, now: Instant) -> Option<Duration> {
+        let limit = self.params.clocks.first_token?;
+        let since = self.clock.since().unwrap_or(now);
+        Some(limit.saturating_sub(now.saturating_duration_since(since)))
+    }
+
+    /// How the answer is cut into events; `None` if it passes untouched.
+    fn framing(&self, head: &response::Parts) -> Option<Framing> {
+        if !matches!(head.status.as_u16(), 200..=203) || is_opaque(&head.headers) {
+            return None;
+        }
+        let content_type: Option<&HeaderValue> = head.headers.get(CONTENT_TYPE);
+        let framing = Framing::of(content_type, self.dialect)?;
+        // Without a content type nothing was promised, and JSON may be one answer.
+        let certain = content_type.is_some() && framing != Framing::JsonArray;
+        (certain || self.streams).then_some(framing)
+    }
+
+    /// The answer, to be held back; or untouched if it is no stream.
+    pub(super) fn hold<B>(
+        self: Box<Self>,
+        mut head: response::Parts,
+        body: B,
+    ) -> Result<Hold<BoxErrors<B>>, (response::Parts, BoxErrors<B>)>
+    where
+        B: http_body::Body<Data = bytes::Bytes>,
+        B::Error: Into<BoxError>,
+    {
+        let body = box_errors(body);
+        let Some(framing) = self.framing(&head) else {
+            return Err((head, body));
+        };
+        let strip = (self.injected && framing == Framing::Sse && self.dialect == Dialect::OpenAi)
+            .then(Strip::default);
+        if strip.is_some() {
+            head.headers.remove(CONTENT_LENGTH);
+        }
+        let mut call = self;
+        let reader = Reader::new(call.dialect, call.api.provider(&head.headers), framing)
+            .with_reasoning_commits(call.params.reasoning_commits);
+        let watch = Watch::new(reader, call.api, &head, call.account.take());
+        Ok(Hold::new(call, head, body, watch, strip))
+    }
+
+    pub(super) fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+}
+
+/// The error of a limit that was passed.
+pub(super) fn passed(limit: Limit) -> Error {
+    let error = Error::new(limit.kind());
+    match limit.detail() {
+        Some(detail) => error.with_detail(detail),
+        None => error,
+    }
+}

@@ -1,0 +1,179 @@
+//! An error event that came before any content, as the response that it should have been.
+
+use bytes::Bytes;
+use http::{
+    HeaderValue, StatusCode,
+    header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING},
+    response,
+};
+use serde_json::{Value, json};
+
+use crate::{
+    classify::{Class, Outcome, Signal},
+    llm::{
+        Dialect,
+        fault::Fault,
+        status::{KeyOwner, client_status},
+    },
+};
+
+/// The response.
+pub(super) struct Refusal {
+    pub(super) status: StatusCode,
+    pub(super) body: Bytes,
+    pub(super) class: Class,
+}
+
+/// The response to a stream that was refused with `event`, of this class.
+pub(super) fn of(dialect: Dialect, event: &Value, mut class: Class) -> Refusal {
+    let mut status = client_status(&class, Some(dialect), KeyOwner::Gateway);
+    // Some meanings leave the status as it was received; here that is the 200 that said nothing.
+    if !status.is_client_error() && !status.is_server_error() {
+        status = match class.inner {
+            Some(Outcome::ContentFilter) => StatusCode::BAD_REQUEST,
+            _ => StatusCode::BAD_GATEWAY,
+        };
+    }
+    class.signal = Signal::Response {
+        status,
+        grpc_status: None,
+        ratelimited: false,
+    };
+    Refusal {
+        status,
+        body: Bytes::from(body(dialect, event).to_string()),
+        class,
+    }
+}
+
+/// Makes a stream's head one of a refusal.
+pub(super) fn dress(head: &mut response::Parts, status: StatusCode) {
+    head.status = status;
+    head.headers.remove(CONTENT_LENGTH);
+    head.headers.remove(TRANSFER_ENCODING);
+    let json = HeaderValue::from_static("application/json");
+    head.headers.insert(CONTENT_TYPE, json);
+}
+
+/// The error in the shape of the dialect's error bodies. The provider's words stay.
+fn body(dialect: Dialect, event: &Value) -> Value {
+    let fault = Fault::read(event);
+    let message = match fault.message {
+        "" => "the stream was refused",
+        message => message,
+    };
+    let error = match inner(event) {
+        Value::Object(error) if error.contains_key("message") => Value::Object(error.clone()),
+        _ => json!({"message": message, "type": fault.kind, "code": fault.code}),
+    };
+    match dialect {
+        Dialect::Anthropic => json!({"type": "error", "error": error}),
+        Dialect::Bedrock | Dialect::Cohere => json!({"message": message}),
+        Dialect::Ollama => json!({"error": message}),
+        Dialect::Tgi => json!({"error": message, "error_type": fault.error_type}),
+        _ => json!({"error": error}),
+    }
+}
+
+/// The error itself, wherever it stands in the event.
+fn inner(event: &Value) -> &Value {
+    let event = event.get(0).unwrap_or(event);
+    [
+        "/error",
+        "/response/error",
+        "/choices/0/error",
+        "/x_groq/error",
+    ]
+    .iter()
+    .find_map(|place| event.pointer(place).filter(|found| !found.is_null()))
+    .unwrap_or(event)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Kind;
+
+    fn class(inner: Outcome) -> Class {
+        let mut class = Class::new(Outcome::StreamError, Signal::Error(Kind::StreamError));
+        class.signal = Signal::Response {
+            status: StatusCode::OK,
+            grpc_status: None,
+            ratelimited: false,
+        };
+        class.inner = Some(inner);
+        class
+    }
+
+    #[test]
+    fn the_status_is_that_of_the_meaning() {
+        for (dialect, inner, status) in [
+            (Dialect::OpenAi, Outcome::RateLimited, 429),
+            (Dialect::OpenAi, Outcome::Overloaded, 503),
+            (Dialect::Anthropic, Outcome::Overloaded, 529),
+            (Dialect::Anthropic, Outcome::Auth, 502),
+            (Dialect::OpenAi, Outcome::ContentFilter, 400),
+            (Dialect::OpenAi, Outcome::ContextLength, 400),
+            (Dialect::OpenAi, Outcome::OutputInvalid, 502),
+            (Dialect::OpenAi, Outcome::ServerError, 502),
+        ] {
+            let refusal = of(dialect, &json!({}), class(inner));
+            assert_eq!(refusal.status, status, "{dialect:?} {inner:?}");
+            let Signal::Response { status: seen, .. } = refusal.class.signal else {
+                panic!("{:?}", refusal.class)
+            };
+            assert_eq!(seen, status);
+        }
+    }
+
+    #[test]
+    fn the_body_is_the_dialects() {
+        let error = json!({"message": "m", "type": "t"});
+        for (dialect, event, expected) in [
+            (
+                Dialect::OpenAi,
+                json!({"error": error}),
+                json!({"error": error}),
+            ),
+            (
+                Dialect::OpenAiResponses,
+                json!({"type": "response.failed", "response": {"error": error}}),
+                json!({"error": error}),
+            ),
+            (
+                Dialect::OpenAiResponses,
+                json!({"type": "error", "message": "m", "code": "c"}),
+                json!({"error": {"type": "error", "message": "m", "code": "c"}}),
+            ),
+            (
+                Dialect::Anthropic,
+                json!({"type": "error", "error": error}),
+                json!({"type": "error", "error": error}),
+            ),
+            (
+                Dialect::Gemini,
+                json!([{"error": error}]),
+                json!({"error": error}),
+            ),
+            (
+                Dialect::Ollama,
+                json!({"error": "m"}),
+                json!({"error": "m"}),
+            ),
+            (
+                Dialect::Bedrock,
+                json!({"message": "m"}),
+                json!({"message": "m"}),
+            ),
+            (
+                Dialect::Tgi,
+                json!({"error": "m", "error_type": "generation"}),
+                json!({"error": "m", "error_type": "generation"}),
+            ),
+        ] {
+            assert_eq!(body(dialect, &event), expected, "{dialect:?}");
+        }
+        let nothing = body(Dialect::OpenAi, &Value::Null);
+        assert!(nothing["error"]["message"].is_string(), "{nothing}");
+    }
+}

@@ -1,0 +1,150 @@
+//! Follows one stream to its end, and says once what it came to and what it cost.
+
+use bytes::Bytes;
+use http::{HeaderMap, response};
+
+use crate::{
+    base::{Kind, time::wall_now},
+    classify::{Class, Classified, Elsewhere, Outcome, Signal, http::signal},
+    llm::{
+        account::Account,
+        dialect::Api,
+        stream::{End, Fault, Progress, Reader, class_of_fault},
+    },
+};
+
+/// One stream. Dropped before it is closed, its reader went away.
+#[derive(Debug)]
+pub(super) struct Watch {
+    reader: Reader,
+    api: Api,
+    signal: Signal,
+    classified: Classified,
+    account: Option<Account>,
+    closed: bool,
+}
+
+/// How a stream ended.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// Whole.
+    Whole(Class),
+    /// Without its finish marker.
+    Truncated,
+    /// With something wrong.
+    Fault(Fault),
+}
+
+// === impl Watch ===
+
+impl Watch {
+    pub(super) fn new(
+        reader: Reader,
+        mut api: Api,
+        head: &response::Parts,
+        account: Option<Account>,
+    ) -> Self {
+        api.provider = api.provider(&head.headers);
+        Self {
+            reader,
+            api,
+            signal: signal(head),
+            classified: Classified::open(),
+            account,
+            closed: false,
+        }
+    }
+
+    /// The class, for the response's extensions.
+    pub(super) fn classified(&self) -> Classified {
+        self.classified.clone()
+    }
+
+    pub(super) fn feed(&mut self, chunk: &Bytes) -> Progress {
+        let mut progress = self.reader.feed(chunk);
+        // The answer is whole; what cannot be read after it is none of it.
+        if progress.finished && progress.fault == Some(Fault::Malformed) {
+            progress.fault = None;
+        }
+        progress
+    }
+
+    /// Whether content came that commits.
+    pub(super) fn committed(&self) -> bool {
+        self.reader.committed()
+    }
+
+    /// Whether the answer is whole, whatever becomes of the connection.
+    pub(super) fn finished(&self) -> bool {
+        self.reader.finished()
+    }
+
+    /// The body is over.
+    pub(super) fn end(&mut self) -> Ended {
+        let whole = |outcome| Ended::Whole(Class::new(outcome, self.signal));
+        match self.reader.end() {
+            End::Complete(outcome) => whole(outcome),
+            End::Fault(Fault::Malformed) if self.finished() => whole(Outcome::Success),
+            End::Fault(fault) => Ended::Fault(fault),
+            End::Truncated => Ended::Truncated,
+        }
+    }
+
+    /// The class of a fault that nobody has seen: what the provider says of a repetition counts.
+    pub(super) fn class_before(&self, fault: &Fault, headers: &HeaderMap) -> Class {
+        class_of_fault(fault, &self.api, headers, self.signal, false, wall_now())
+    }
+
+    /// The class of a fault in a stream that is handed on.
+    pub(super) fn class_after(&self, fault: &Fault, kind: Kind) -> Class {
+        let signal = Signal::Error(kind);
+        let headers = HeaderMap::new();
+        committed(class_of_fault(
+            fault,
+            &self.api,
+            &headers,
+            signal,
+            true,
+            wall_now(),
+        ))
+    }
+
+    /// Says what it came to. Only the first word counts.
+    pub(super) fn close(&mut self, class: Class) {
+        if std::mem::replace(&mut self.closed, true) {
+            return;
+        }
+        let (usage, deltas) = (self.reader.usage(), self.reader.deltas());
+        let refused = class.outcome == Outcome::StreamError && deltas == 0 && usage.is_none();
+        if let Some(account) = self.account.take().filter(|_| !refused) {
+            let model = self.reader.model();
+            account.close(model, usage, deltas, self.reader.finished());
+        }
+        self.classified.set_end(class);
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if self.closed {
+            return;
+        }
+        let class = match self.end() {
+            // Who has the finish marker need not wait for the end.
+            Ended::Whole(class) => class,
+            Ended::Truncated | Ended::Fault(_) => {
+                Class::new(Outcome::Cancelled, Signal::Error(Kind::Canceled))
+            }
+        };
+        self.close(class);
+    }
+}
+
+/// A class after which nothing is repeated: the caller has seen the beginning.
+pub(super) fn committed(mut class: Class) -> Class {
+    class.retry_same = false;
+    class.elsewhere = Elsewhere::None;
+    class.hint = None;
+    class.sent = true;
+    class
+}

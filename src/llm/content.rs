@@ -1,0 +1,54 @@
+//! What the headers of a response say of its body and of a repetition.
+
+use ::http::{HeaderMap, header};
+
+/// What a content type says, as far as it matters here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Content {
+    Absent,
+    Json,
+    Stream,
+    Html,
+    Other,
+}
+
+/// Whether the body is compressed, so that nothing of it can be read.
+pub(crate) fn is_opaque(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::CONTENT_ENCODING)
+        .is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+}
+
+pub(super) fn content_type(headers: &HeaderMap) -> String {
+    headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .map(|value| value.trim().to_ascii_lowercase())
+        .unwrap_or_default()
+}
+
+pub(super) fn content(content_type: &str) -> Content {
+    match content_type {
+        "" => Content::Absent,
+        "text/event-stream"
+        | "application/x-ndjson"
+        | "application/ndjson"
+        | "application/jsonl"
+        | "application/stream+json"
+        | "application/vnd.amazon.eventstream" => Content::Stream,
+        "text/html" | "application/xhtml+xml" => Content::Html,
+        "application/json" => Content::Json,
+        other if other.ends_with("+json") || other.starts_with("application/x-amz-json") => {
+            Content::Json
+        }
+        _ => Content::Other,
+    }
+}
+
+/// `x-should-retry: false` forbids the same target, whatever the class.
+pub(super) fn forbidden(headers: &HeaderMap) -> bool {
+    headers
+        .get("x-should-retry")
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"false"))
+}

@@ -1,0 +1,1011 @@
+//! Streams: held back, timed, told apart, accounted for.
+#![cfg(feature = "llm")]
+
+use std::{
+    convert::Infallible,
+    io,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body::Body as _;
+use http_body_util::BodyExt;
+use llmesh::{
+    balance::{self, Balance, Endpoint, EndpointSet},
+    base::{
+        BoxError, Error, Kind,
+        cost::{Ledger, Spent, Usage},
+        error,
+        ext::{Deadline, LastTarget, TryClock, UsageInjected},
+        time::Instant,
+    },
+    body::Body,
+    classify::{
+        Class, Classified, Classify, ClassifyLayer, Elsewhere, Failure, Outcome, Scope, Signal,
+        transport::class_of_body_error,
+    },
+    llm::{Dialect, LlmClassifier, Setting},
+    outlier,
+    retry::{self, RetryLayer, RetryOn},
+    stream::{Clocks, Params, Policy, Stream, StreamLayer},
+    testing::body::{Script, ScriptedBody, Watch, drain},
+};
+use tower::{Layer, Service, ServiceExt, service_fn};
+
+const CHAT: &str = "/v1/chat/completions";
+const ROLE: &str =
+    "data: {\"choices\":[{\"index\":0,\"delta\":{\"role\":\"assistant\",\"content\":\"\"}}]}\n\n";
+const PING: &str = ": ping\n\n";
+const TOKEN: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}]}\n\n";
+const FINISH: &str =
+    "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
+const USAGE: &str = "data: {\"model\":\"m-1\",\"choices\":[],\"usage\":{\"prompt_tokens\":7,\"completion_tokens\":9}}\n\n";
+const DONE: &str = "data: [DONE]\n\n";
+const OVERLOADED: &str =
+    "data: {\"error\":{\"message\":\"busy\",\"type\":\"server_error\",\"code\":503}}\n\n";
+const LIMITED: &str = "data: {\"error\":{\"message\":\"slow\",\"type\":\"rate_limit_error\",\"code\":\"rate_limit_exceeded\"}}\n\n";
+const BROKEN: &str = "data: {\"choices\":[{\"index\"\n\n";
+
+const fn secs(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+/// What the upstream does with each request in turn: its head comes after a wait.
+#[derive(Clone)]
+struct Upstream(Arc<Mutex<Vec<(Duration, Response<Script>)>>>);
+
+type Bodies = Arc<Mutex<Vec<Watch>>>;
+
+fn stream(script: Script) -> Response<Script> {
+    Response::builder()
+        .header("content-type", "text/event-stream; charset=utf-8")
+        .body(script)
+        .unwrap()
+}
+
+fn chunks(all: &[&'static str]) -> Script {
+    Script::chunks(all.iter().copied())
+}
+
+impl Upstream {
+    fn of(answers: impl IntoIterator<Item = Response<Script>>) -> Self {
+        let answers = answers.into_iter().map(|a| (Duration::ZERO, a));
+        Self(Arc::new(Mutex::new(answers.collect())))
+    }
+
+    fn after(self, wait: Duration) -> Self {
+        for (before, _) in self.0.lock().unwrap().iter_mut() {
+            *before = wait;
+        }
+        self
+    }
+
+    fn left(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+
+    fn service<B: Send + 'static>(
+        &self,
+        bodies: &Bodies,
+    ) -> impl Service<
+        Request<B>,
+        Response = Response<ScriptedBody>,
+        Error = Infallible,
+        Future: Send,
+    > + Clone
+    + use<B> {
+        let (answers, bodies) = (Arc::clone(&self.0), Arc::clone(bodies));
+        service_fn(move |_: Request<B>| {
+            let (wait, answer) = answers.lock().unwrap().remove(0);
+            let bodies = Arc::clone(&bodies);
+            async move {
+                tokio::time::sleep(wait).await;
+                let (head, script) = answer.into_parts();
+                let (body, watch) = script.watched();
+                bodies.lock().unwrap().push(watch);
+                Ok(Response::from_parts(head, body))
+            }
+        })
+    }
+}
+
+/// What came of one request.
+#[derive(Debug)]
+struct Answer {
+    status: StatusCode,
+    text: String,
+    error: Option<BoxError>,
+    head: Option<Class>,
+    end: Option<Class>,
+    ledger: Vec<Spent>,
+}
+
+fn request() -> Request<Body> {
+    Request::post(CHAT).body(Body::from("{}")).unwrap()
+}
+
+fn layered<S: Clone>(params: Params, inner: S) -> Classify<Stream<S>, LlmClassifier> {
+    let classify = ClassifyLayer::new(LlmClassifier::default());
+    classify.layer(StreamLayer::new(params).layer(inner))
+}
+
+/// One request through CLASSIFY and STREAM, to its end.
+async fn ask(
+    params: Params,
+    upstream: Upstream,
+    mut request: Request<Body>,
+) -> Result<Answer, (BoxError, Vec<Spent>)> {
+    let ledger = Ledger::default();
+    request.extensions_mut().insert(ledger.clone());
+    let service = layered(params, upstream.service(&Bodies::default()));
+    let response = match service.oneshot(request).await {
+        Ok(response) => response,
+        Err(error) => return Err((error, ledger.all())),
+    };
+    let classified = response.extensions().get::<Classified>().unwrap().clone();
+    let (status, head) = (response.status(), classified.head().cloned());
+    let drained = drain(response.into_body()).await;
+    Ok(Answer {
+        status,
+        text: String::from_utf8(drained.data).unwrap(),
+        error: drained.error,
+        head,
+        end: classified.end().cloned(),
+        ledger: ledger.all(),
+    })
+}
+
+async fn answered(all: &[&'static str]) -> Answer {
+    let upstream = Upstream::of([stream(chunks(all))]);
+    ask(Params::default(), upstream, request()).await.unwrap()
+}
+
+async fn failed(script: Script) -> (BoxError, Vec<Spent>) {
+    let upstream = Upstream::of([stream(script)]);
+    ask(Params::default(), upstream, request())
+        .await
+        .unwrap_err()
+}
+
+fn kind(error: &BoxError) -> Option<Kind> {
+    error::find(&**error).map(Error::kind)
+}
+
+fn outcome(class: Option<&Class>) -> Option<Outcome> {
+    class.map(|class| class.outcome)
+}
+
+// === before the first content ===
+
+#[tokio::test(start_paused = true)]
+async fn a_good_stream_passes_unchanged_and_is_a_success_at_its_end() {
+    let all = [PING, ROLE, TOKEN, TOKEN, FINISH, USAGE, DONE];
+    let got = answered(&all).await;
+    assert_eq!((got.status, got.text), (StatusCode::OK, all.concat()));
+    assert!(got.error.is_none());
+    assert_eq!(got.head, None);
+    assert_eq!(outcome(got.end.as_ref()), Some(Outcome::Success));
+    assert_eq!(got.ledger.len(), 1);
+    let spent = &got.ledger[0];
+    assert_eq!((spent.usage, spent.estimated), (Usage::new(7, 9), false));
+    assert_eq!(spent.model.as_deref(), Some("m-1"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_head_waits_for_content() {
+    let script = chunks(&[PING]).wait(secs(2)).data(ROLE).wait(secs(3));
+    let upstream = Upstream::of([stream(script.data(TOKEN).hang())]);
+    let service = layered(Params::default(), upstream.service(&Bodies::default()));
+    let begin = Instant::now();
+    let response = service.oneshot(request()).await.unwrap();
+    assert_eq!(begin.elapsed(), secs(5));
+    let mut body = response.into_body();
+    for expected in [PING, ROLE, TOKEN] {
+        let frame = body.frame().await.unwrap().unwrap();
+        assert_eq!(frame.into_data().unwrap(), expected);
+    }
+    assert_eq!(begin.elapsed(), secs(5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_before_content_is_the_response_it_should_have_been() {
+    for (event, status, inner, same) in [
+        (OVERLOADED, 503, Outcome::Overloaded, true),
+        (LIMITED, 429, Outcome::RateLimited, true),
+        (
+            "data: {\"error\":{\"message\":\"long\",\"code\":\"context_length_exceeded\"}}\n\n",
+            400,
+            Outcome::ContextLength,
+            false,
+        ),
+        (
+            "data: {\"error\":{\"message\":\"no money\",\"code\":\"insufficient_quota\"}}\n\n",
+            402,
+            Outcome::QuotaExhausted,
+            false,
+        ),
+    ] {
+        let got = answered(&[PING, ROLE, event, DONE]).await;
+        assert_eq!(got.status.as_u16(), status, "{event}");
+        let sent: serde_json::Value =
+            serde_json::from_str(event.trim_start_matches("data: ")).unwrap();
+        let body: serde_json::Value = serde_json::from_str(&got.text).unwrap();
+        assert_eq!(body["error"]["message"], sent["error"]["message"]);
+        let class = got.head.unwrap();
+        assert_eq!(got.end.as_ref(), Some(&class));
+        assert_eq!(
+            (class.outcome, class.inner),
+            (Outcome::StreamError, Some(inner))
+        );
+        assert_eq!(class.retry_same, same, "{event}");
+        assert!(matches!(class.signal, Signal::Response { status: s, .. } if s == got.status));
+        assert_eq!(got.ledger, [], "{event}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn content_and_error_in_one_piece_were_seen_by_nobody() {
+    let upstream = Upstream::of([stream(Script::chunks([[TOKEN, OVERLOADED].concat()]))]);
+    let got = ask(Params::default(), upstream, request()).await.unwrap();
+    assert_eq!(got.status, 503);
+    // It was generated all the same.
+    assert_eq!(got.ledger.len(), 1);
+    assert_eq!(
+        (got.ledger[0].usage.output, got.ledger[0].estimated),
+        (1, true)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_breaks_before_content_is_an_error() {
+    let reset = || io::Error::from(io::ErrorKind::ConnectionReset);
+    for (script, expected, cost) in [
+        (chunks(&[PING, ROLE]), Some(Kind::StreamTruncated), 1),
+        (chunks(&[ROLE, DONE]), Some(Kind::StreamTruncated), 1),
+        (
+            chunks(&[ROLE, BROKEN, TOKEN]),
+            Some(Kind::StreamMalformed),
+            1,
+        ),
+        (chunks(&[ROLE]).fail(reset()), None, 1),
+    ] {
+        let (error, ledger) = failed(script).await;
+        assert_eq!(kind(&error), expected);
+        let class = llmesh::classify::transport::class_of_error(&error);
+        assert!(class.retry_same && class.blames_target(), "{class:?}");
+        assert_eq!(ledger.len(), cost);
+        assert!(ledger[0].estimated);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn retries_see_the_meaning_of_the_error() {
+    async fn attempts(event: &'static str, terms: &str) -> (StatusCode, usize) {
+        let bad = || stream(chunks(&[ROLE, event]));
+        let good = stream(chunks(&[TOKEN, FINISH]));
+        let upstream = Upstream::of([bad(), bad(), good]);
+        let params = retry::Params::default()
+            .with_retries(2)
+            .with_retry_on(RetryOn::parse(terms).unwrap());
+        let inner = upstream.service(&Bodies::default());
+        let service = RetryLayer::new(params).layer(layered(Params::default(), inner));
+        let response = service.oneshot(request()).await.unwrap();
+        (response.status(), upstream.left())
+    }
+    assert_eq!(attempts(OVERLOADED, "5xx").await, (StatusCode::OK, 0));
+    assert_eq!(
+        attempts(LIMITED, "retriable-4xx").await,
+        (StatusCode::OK, 0)
+    );
+    assert_eq!(attempts(LIMITED, "5xx").await.1, 2);
+    assert_eq!(attempts(BROKEN, "reset").await, (StatusCode::OK, 0));
+    assert_eq!(attempts(PING, "5xx").await, (StatusCode::OK, 0));
+    let quota = "data: {\"error\":{\"code\":\"insufficient_quota\",\"message\":\"\"}}\n\n";
+    assert_eq!(attempts(quota, "retriable-4xx,5xx").await.1, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_without_content_is_an_answer() {
+    let got = answered(&[ROLE, FINISH, DONE]).await;
+    assert_eq!(outcome(got.end.as_ref()), Some(Outcome::Success));
+    let filtered = FINISH.replace("stop", "content_filter");
+    let upstream = Upstream::of([stream(Script::chunks([filtered.clone()]))]);
+    let got = ask(Params::default(), upstream, request()).await.unwrap();
+    assert_eq!((got.status, got.text), (StatusCode::OK, filtered));
+    assert_eq!(outcome(got.end.as_ref()), Some(Outcome::ContentFilter));
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_the_cap_the_stream_is_handed_on_and_errors_can_only_be_shown() {
+    let params = Params::default().with_hold_cap(ROLE.len() + 1);
+    let upstream = Upstream::of([stream(chunks(&[ROLE, ROLE, OVERLOADED]))]);
+    let got = ask(params, upstream, request()).await.unwrap();
+    assert_eq!(got.status, StatusCode::OK);
+    assert_eq!(got.text, [ROLE, ROLE, OVERLOADED].concat());
+    assert_eq!(kind(&got.error.unwrap()), Some(Kind::StreamError));
+    assert_eq!(outcome(got.end.as_ref()), Some(Outcome::StreamError));
+}
+
+#[tokio::test(start_paused = true)]
+async fn reasoning_commits_unless_told_otherwise() {
+    let thought =
+        "data: {\"choices\":[{\"index\":0,\"delta\":{\"reasoning_content\":\"hm\"}}]}\n\n";
+    let all = [thought, OVERLOADED];
+    assert_eq!(answered(&all).await.status, StatusCode::OK);
+    let params = Params::default().with_reasoning_commits(false);
+    let got = ask(
+        params.clone(),
+        Upstream::of([stream(chunks(&all))]),
+        request(),
+    )
+    .await
+    .unwrap();
+    assert_eq!(got.status, 503);
+    // It proves a model at work: the first token came.
+    let clocks = Clocks::default()
+        .with_first_token(secs(2))
+        .with_inter_token(secs(5));
+    let script = chunks(&[thought])
+        .wait(secs(4))
+        .data(thought)
+        .wait(secs(4))
+        .data(TOKEN);
+    let upstream = Upstream::of([stream(script.data(FINISH))]);
+    let got = ask(params.with_clocks(clocks), upstream, request())
+        .await
+        .unwrap();
+    assert_eq!(outcome(got.end.as_ref()), Some(Outcome::Success));
+}
+
+// === after it ===
+
+#[tokio::test(start_paused = true)]
+async fn every_fault_after_content_ends_the_body_with_an_error() {
+    let reset = || io::Error::from(io::ErrorKind::ConnectionReset);
+    for (script, passed, expected, class) in [
+        (
+            chunks(&[TOKEN, OVERLOADED, TOKEN, FINISH]),
+            [TOKEN, OVERLOADED].concat(),
+            Some(Kind::StreamError),
+            Outcome::StreamError,
+        ),
+        (
+            chunks(&[TOKEN, BROKEN, TOKEN, FINISH]),
+            TOKEN.to_owned(),
+            Some(Kind::StreamMalformed),
+            Outcome::MalformedStream,
+        ),
+        (
+            chunks(&[TOKEN, TOKEN, DONE]),
+            [TOKEN, TOKEN, DONE].concat(),
+            Some(Kind::StreamTruncated),
+            Outcome::StreamTruncated,
+        ),
+        (
+            chunks(&[TOKEN]).trailer("x-end", "1"),
+            TOKEN.to_owned(),
+            Some(Kind::StreamTruncated),
+            Outcome::StreamTruncated,
+        ),
+        (
+            chunks(&[TOKEN]).sized(),
+            TOKEN.to_owned(),
+            Some(Kind::StreamTruncated),
+            Outcome::StreamTruncated,
+        ),
+        (
+            chunks(&[TOKEN]).fail(reset()),
+            TOKEN.to_owned(),
+            Some(Kind::Reset {
+                reason: llmesh::base::error::ResetReason::Terminated,
+                sent: true,
+            }),
+            Outcome::StreamTruncated,
+        ),
+        (
+            chunks(&[TOKEN]).fail(Error::new(Kind::IdleTimeout)),
+            TOKEN.to_owned(),
+            Some(Kind::IdleTimeout),
+            Outcome::StreamStalled,
+        ),
+    ] {
+        let upstream = Upstream::of([stream(script)]);
+        let got = ask(Params::default(), upstream, request()).await.unwrap();
+        assert_eq!((got.status, &got.text), (StatusCode::OK, &passed));
+        let error = got.error.unwrap();
+        assert_eq!(kind(&error), expected);
+        let end = got.end.unwrap();
+        assert_eq!(end.outcome, class);
+        assert_eq!(class_of_body_error(&error), end);
+        assert!(!end.retry_same && end.elsewhere == Elsewhere::None && end.blames_target());
+        let told = Failure::find(&*error).unwrap().told;
+        assert_eq!(told, class == Outcome::StreamError);
+        assert_eq!(got.ledger.len(), 1);
+        assert!(got.ledger[0].estimated && got.ledger[0].usage.output >= 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whose_fault_an_error_event_is_stands_in_it() {
+    let upstream = Upstream::of([stream(chunks(&[TOKEN, LIMITED]))]);
+    let end = ask(Params::default(), upstream, request())
+        .await
+        .unwrap()
+        .end
+        .unwrap();
+    assert_eq!(
+        (end.outcome, end.inner, end.scope),
+        (
+            Outcome::StreamError,
+            Some(Outcome::RateLimited),
+            Scope::None
+        )
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn once_finished_the_answer_is_whole_however_the_connection_ends() {
+    let reset = || io::Error::from(io::ErrorKind::ConnectionReset);
+    for script in [
+        chunks(&[TOKEN, FINISH]),
+        chunks(&[TOKEN, FINISH]).sized(),
+        chunks(&[TOKEN, FINISH]).fail(reset()),
+        chunks(&[TOKEN, FINISH]).hang(),
+    ] {
+        let params = Params::default().with_clocks(Clocks::default().with_inter_token(secs(3)));
+        let got = ask(params, Upstream::of([stream(script)]), request())
+            .await
+            .unwrap();
+        assert!(got.error.is_none(), "{got:?}");
+        assert_eq!(got.text, [TOKEN, FINISH].concat());
+        assert_eq!(outcome(got.end.as_ref()), Some(Outcome::Success));
+        assert_eq!(got.ledger.len(), 1);
+        assert_eq!(
+            (got.ledger[0].usage.output, got.ledger[0].estimated),
+            (1, true)
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn trailers_of_a_whole_answer_pass() {
+    let script = chunks(&[TOKEN, FINISH]).trailer("x-end", "1");
+    let service = layered(
+        Params::default(),
+        Upstream::of([stream(script)]).service(&Bodies::default()),
+    );
+    let body = service.oneshot(request()).await.unwrap().into_body();
+    let drained = drain(body).await;
+    assert_eq!(drained.trailers.unwrap()["x-end"], "1");
+    assert!(drained.error.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_frame_is_merged_or_late() {
+    let mut script = chunks(&[ROLE, TOKEN]);
+    for _ in 0..5 {
+        script = script.wait(secs(1)).data(TOKEN).data(PING);
+    }
+    let script = script.wait(secs(1)).data(FINISH);
+    let service = layered(
+        Params::default(),
+        Upstream::of([stream(script)]).service(&Bodies::default()),
+    );
+    let begin = Instant::now();
+    let mut body = service.oneshot(request()).await.unwrap().into_body();
+    let mut came = Vec::new();
+    while let Some(frame) = body.frame().await {
+        came.push((
+            begin.elapsed().as_secs(),
+            frame.unwrap().into_data().unwrap(),
+        ));
+    }
+    let mut expected = vec![(0, ROLE), (0, TOKEN)];
+    for at in 1..=5 {
+        expected.extend([(at, TOKEN), (at, PING)]);
+    }
+    expected.push((6, FINISH));
+    let expected: Vec<_> = expected
+        .into_iter()
+        .map(|(at, t)| (at, Bytes::from(t)))
+        .collect();
+    assert_eq!(came, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_are_the_same_however_they_are_cut() {
+    let all = [PING, ROLE, TOKEN, FINISH, USAGE, DONE].concat();
+    for size in 1..=all.len() {
+        let pieces: Vec<Bytes> = all
+            .as_bytes()
+            .chunks(size)
+            .map(Bytes::copy_from_slice)
+            .collect();
+        let upstream = Upstream::of([stream(Script::chunks(pieces.clone()))]);
+        let service = layered(Params::default(), upstream.service(&Bodies::default()));
+        let response = service.oneshot(request()).await.unwrap();
+        let classified = response.extensions().get::<Classified>().unwrap().clone();
+        let mut body = response.into_body();
+        let mut came = Vec::new();
+        while let Some(frame) = body.frame().await {
+            came.push(frame.unwrap().into_data().unwrap());
+        }
+        assert_eq!(came, pieces, "{size}");
+        assert_eq!(outcome(classified.end()), Some(Outcome::Success));
+    }
+}
+
+// === what is no stream ===
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_stream_of_an_llm_passes_untouched() {
+    let get = Request::get(CHAT).body(Body::empty()).unwrap();
+    let other = Request::post("/api/events").body(Body::empty()).unwrap();
+    let mut policy = request();
+    let status_only = Params::default().with_dialect(Setting::StatusOnly);
+    Policy(Arc::new(status_only)).put(policy.extensions_mut());
+    let answer = |f: &dyn Fn(http::response::Builder) -> http::response::Builder| {
+        let builder = Response::builder().header("content-type", "text/event-stream");
+        f(builder).body(chunks(&[PING]).hang()).unwrap()
+    };
+    let plain = || answer(&|b| b);
+    let json = Response::builder()
+        .header("content-type", "application/json")
+        .body(chunks(&["{"]).hang())
+        .unwrap();
+    let untyped = Response::new(chunks(&["{"]).hang());
+    for (request, answer) in [
+        (get, plain()),
+        (other, plain()),
+        (policy, plain()),
+        (request(), answer(&|b| b.status(500))),
+        (request(), answer(&|b| b.header("content-encoding", "gzip"))),
+        (request(), json),
+        (request(), untyped),
+    ] {
+        let what = format!("{} {} {:?}", request.method(), request.uri(), answer);
+        let service =
+            StreamLayer::default().layer(Upstream::of([answer]).service(&Bodies::default()));
+        let response = tokio::time::timeout(secs(1), service.oneshot(request)).await;
+        let mut body = response.expect(&what).unwrap().into_body();
+        assert!(body.frame().await.is_some());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_compressed_stream_is_judged_by_its_status_and_says_so() {
+    let answer = Response::builder()
+        .header("content-type", "text/event-stream")
+        .header("content-encoding", "gzip")
+        .body(chunks(&["0123456789abcdef"]))
+        .unwrap();
+    let got = ask(Params::default(), Upstream::of([answer]), request())
+        .await
+        .unwrap();
+    let end = got.end.unwrap();
+    assert_eq!((end.outcome, end.status_only), (Outcome::Success, true));
+    assert_eq!(got.ledger.len(), 1);
+    assert_eq!(
+        (got.ledger[0].usage.output, got.ledger[0].estimated),
+        (4, true)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_whole_answer_is_noted_once() {
+    let answer = |text: &'static str| {
+        let builder = Response::builder().header("content-type", "application/json");
+        Upstream::of([builder.body(chunks(&[text])).unwrap()])
+    };
+    let whole = "{\"choices\":[{\"message\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":4}}";
+    let got = ask(Params::default(), answer(whole), request())
+        .await
+        .unwrap();
+    assert_eq!(got.ledger.len(), 1);
+    assert_eq!(
+        (got.ledger[0].usage, got.ledger[0].estimated),
+        (Usage::new(3, 4), false)
+    );
+    let silent = "{\"choices\":[{\"message\":{\"content\":\"aaaa\"},\"finish_reason\":\"stop\"}]}";
+    let got = ask(Params::default(), answer(silent), request())
+        .await
+        .unwrap();
+    assert_eq!(got.ledger.len(), 1);
+    assert_eq!(got.ledger[0].usage.output, silent.len() as u64 / 4);
+    assert!(got.ledger[0].estimated);
+    let refused = "{\"error\":{\"message\":\"no\",\"code\":503}}";
+    let got = ask(Params::default(), answer(refused), request())
+        .await
+        .unwrap();
+    assert_eq!(got.ledger, []);
+}
+
+// === clocks ===
+
+fn timed(clocks: Clocks) -> Params {
+    Params::default().with_clocks(clocks)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_that_does_not_come_is_not_waited_for() {
+    let params = timed(Clocks::default().with_headers(secs(3)));
+    let begin = Instant::now();
+    let upstream = Upstream::of([stream(Script::new())]).after(secs(60));
+    let (error, ledger) = ask(params, upstream, request()).await.unwrap_err();
+    assert_eq!(begin.elapsed(), secs(3));
+    assert_eq!(kind(&error), Some(Kind::HeadersTimeout));
+    let class = llmesh::classify::transport::class_of_error(&error);
+    assert_eq!((class.outcome, class.retry_same), (Outcome::Timeout, false));
+    assert_eq!(ledger, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_target_is_not_asked_twice() {
+    let params = timed(
+        Clocks::default()
+            .with_headers(secs(3))
+            .with_first_token(secs(9)),
+    );
+    let pings = || stream(chunks(&[PING]).hang());
+    for (upstream, expected) in [
+        (
+            Upstream::of([pings(), pings()]).after(secs(60)),
+            Kind::HeadersTimeout,
+        ),
+        (Upstream::of([pings(), pings()]), Kind::FirstTokenTimeout),
+    ] {
+        let retry = retry::Params::default()
+            .with_retries(1)
+            .with_retry_on(RetryOn::parse("5xx,reset").unwrap());
+        let inner = layered(params.clone(), upstream.service(&Bodies::default()));
+        let error = RetryLayer::new(retry)
+            .layer(inner)
+            .oneshot(request())
+            .await
+            .unwrap_err();
+        assert_eq!((kind(&error), upstream.left()), (Some(expected), 1));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn pings_are_no_first_token() {
+    let params = timed(Clocks::default().with_first_token(secs(15)));
+    let mut script = Script::new();
+    for _ in 0..20 {
+        script = script.data(PING).data(ROLE).wait(secs(1));
+    }
+    let begin = Instant::now();
+    let upstream = Upstream::of([stream(script.data(TOKEN))]).after(secs(4));
+    let bodies = Bodies::default();
+    let service = layered(params, upstream.service(&bodies));
+    let error = service.oneshot(request()).await.unwrap_err();
+    assert_eq!(begin.elapsed(), secs(15));
+    assert_eq!(kind(&error), Some(Kind::FirstTokenTimeout));
+    assert!(bodies.lock().unwrap()[0].dropped());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_target_has_until_the_deadline() {
+    let params = timed(Clocks::default().with_first_token(secs(15)));
+    let late = || {
+        Upstream::of([stream(
+            chunks(&[PING]).wait(secs(20)).data(TOKEN).data(FINISH),
+        )])
+    };
+    let deadline = Deadline(Instant::now() + secs(600));
+    let mut last = request();
+    last.extensions_mut().insert(LastTarget);
+    let no_deadline = ask(params.clone(), late(), last).await.unwrap_err();
+    assert_eq!(kind(&no_deadline.0), Some(Kind::FirstTokenTimeout));
+    let mut last = request();
+    last.extensions_mut().insert(LastTarget);
+    last.extensions_mut().insert(deadline);
+    assert!(
+        ask(params.clone(), late(), last)
+            .await
+            .unwrap()
+            .error
+            .is_none()
+    );
+    let mut other = request();
+    other.extensions_mut().insert(deadline);
+    assert!(ask(params, late(), other).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_late_that_was_not_sent() {
+    let params = timed(
+        Clocks::default()
+            .with_headers(secs(3))
+            .with_first_token(secs(5)),
+    );
+    let upstream = Upstream::of([stream(chunks(&[TOKEN, FINISH]))]).after(secs(62));
+    let clock = TryClock::start();
+    let held = clock.hold();
+    let mut request = request();
+    request.extensions_mut().insert(clock);
+    let begin = Instant::now();
+    let asked = tokio::spawn(async move { ask(params, upstream, request).await });
+    tokio::time::sleep(secs(60)).await;
+    assert!(!asked.is_finished());
+    // A connection is there, and the head comes two seconds later.
+    drop(held);
+    let got = asked.await.unwrap().unwrap();
+    assert_eq!(begin.elapsed(), secs(62));
+    assert!(got.error.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn retry_times_each_attempt_from_its_own_send() {
+    let params = timed(Clocks::default().with_first_token(secs(5)));
+    let mut request = request();
+    Policy(Arc::new(params)).put(request.extensions_mut());
+    let slow = |event| stream(Script::new().wait(secs(4)).data(event));
+    let good = stream(Script::new().wait(secs(4)).data(TOKEN).data(FINISH));
+    let upstream = Upstream::of([slow(OVERLOADED), slow(OVERLOADED), good]);
+    let retry = retry::Params::default()
+        .with_retries(2)
+        .with_retry_on(RetryOn::parse("5xx").unwrap());
+    let inner = layered(Params::default(), upstream.service(&Bodies::default()));
+    let response = RetryLayer::new(retry)
+        .layer(inner)
+        .oneshot(request)
+        .await
+        .unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stall_after_content_ends_the_stream() {
+    let params = timed(
+        Clocks::default()
+            .with_first_token(secs(9))
+            .with_inter_token(secs(5)),
+    );
+    let script = chunks(&[TOKEN])
+        .wait(secs(4))
+        .data(TOKEN)
+        .wait(secs(2))
+        .data(PING);
+    let begin = Instant::now();
+    let upstream = Upstream::of([stream(script.wait(secs(60)).data(FINISH))]);
+    let got = ask(params, upstream, request()).await.unwrap();
+    assert_eq!(begin.elapsed(), secs(9));
+    let error = got.error.unwrap();
+    assert_eq!(kind(&error), Some(Kind::StreamStalled));
+    let end = got.end.unwrap();
+    assert_eq!(
+        (end.outcome, end.scope),
+        (Outcome::StreamStalled, Scope::Target)
+    );
+    assert_eq!(got.text, [TOKEN, TOKEN, PING].concat());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drip_passes_every_idle_limit_and_not_the_floor() {
+    let clocks = Clocks::default()
+        .with_inter_token(secs(5))
+        .with_min_tokens_per_second(2.0);
+    let mut script = chunks(&[TOKEN]);
+    for _ in 0..60 {
+        script = script.wait(secs(1)).data(TOKEN);
+    }
+    let begin = Instant::now();
+    let got = ask(
+        timed(clocks),
+        Upstream::of([stream(script.data(FINISH))]),
+        request(),
+    )
+    .await
+    .unwrap();
+    assert_eq!(begin.elapsed(), secs(10));
+    let error = got.error.unwrap();
+    assert_eq!(kind(&error), Some(Kind::StreamStalled));
+    assert!(error.to_string().contains("floor"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_reader_is_not_the_upstreams_stall() {
+    let params = timed(
+        Clocks::default()
+            .with_inter_token(secs(5))
+            .with_min_tokens_per_second(1.0),
+    );
+    let script = chunks(&[TOKEN, TOKEN, TOKEN])
+        .wait(secs(1))
+        .data(TOKEN)
+        .data(FINISH);
+    let service = layered(
+        params,
+        Upstream::of([stream(script)]).service(&Bodies::default()),
+    );
+    let mut body = service.oneshot(request()).await.unwrap().into_body();
+    let mut frames = 0;
+    while let Some(frame) = body.frame().await {
+        frame.unwrap();
+        frames += 1;
+        tokio::time::sleep(secs(60)).await;
+    }
+    assert_eq!(frames, 5);
+}
+
+// === cost ===
+
+#[tokio::test(start_paused = true)]
+async fn whoever_goes_away_at_any_point_costs_once() {
+    for stop in 0..6 {
+        let ledger = Ledger::default();
+        let mut request = request();
+        request.extensions_mut().insert(ledger.clone());
+        let script = chunks(&[ROLE])
+            .wait(secs(1))
+            .data(TOKEN)
+            .data(TOKEN)
+            .wait(secs(1));
+        let script = script.data(FINISH).data(USAGE).wait(secs(1)).data(DONE);
+        let upstream = Upstream::of([stream(script)]).after(secs(1));
+        let service = layered(Params::default(), upstream.service(&Bodies::default()));
+        let call = service.oneshot(request);
+        let response = tokio::time::timeout(Duration::from_millis(500 + 1000 * stop), async {
+            let response = call.await.unwrap();
+            let classified = response.extensions().get::<Classified>().unwrap().clone();
+            let mut body = Box::pin(response.into_body());
+            let until = tokio::time::sleep(Duration::ZERO);
+            until.await;
+            let read = async { while body.frame().await.is_some() {} };
+            let left = Duration::from_millis(500 + 1000 * stop).saturating_sub(secs(2));
+            let _ =
+                tokio::time::timeout(left.saturating_sub(Duration::from_millis(100)), read).await;
+            drop(body);
+            classified
+        })
+        .await;
+        let all = ledger.all();
+        let end = response.ok().and_then(|c| c.end().cloned());
+        let facts: Vec<_> = all.iter().map(|s| (s.usage.output, s.estimated)).collect();
+        let (cost, class) = match stop {
+            // No head: nothing is known.
+            0 => (vec![], None),
+            // Held back.
+            1 => (vec![(0, true)], None),
+            2 => (vec![(2, true)], Some(Outcome::Cancelled)),
+            // Finished, with usage.
+            _ => (vec![(9, false)], Some(Outcome::Success)),
+        };
+        assert_eq!((facts, outcome(end.as_ref())), (cost, class), "{stop}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_estimate_knows_the_size_of_the_prompt() {
+    let body = Bytes::from(
+        "{\"model\":\"asked\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"0123456789012345678901234567890123456789\"}]}",
+    );
+    let mut request = request();
+    let (method, uri) = (Method::POST, request.uri().clone());
+    let api = llmesh::llm::dialect::Api::of(Setting::Auto, &method, &uri, request.headers());
+    let call = llmesh::llm::request::Call::read(&api, &uri, &body).unwrap();
+    let prompt = call.prompt_bytes / 4;
+    assert!(prompt > 9);
+    request.extensions_mut().insert(call);
+    let upstream = Upstream::of([stream(chunks(&[TOKEN, TOKEN]))]);
+    let got = ask(Params::default(), upstream, request).await.unwrap();
+    let spent = &got.ledger[0];
+    assert_eq!(
+        (spent.usage, spent.estimated),
+        (Usage::new(prompt, 2), true)
+    );
+    assert_eq!(spent.model.as_deref(), Some("asked"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn usage_that_the_caller_did_not_ask_for_is_taken_out() {
+    let mut all = [PING, ROLE, TOKEN, FINISH, USAGE, DONE].concat();
+    for size in [1, 7, all.len()] {
+        let mut request = request();
+        request.extensions_mut().insert(UsageInjected);
+        let pieces = all.as_bytes().chunks(size).map(Bytes::copy_from_slice);
+        let upstream = Upstream::of([stream(Script::chunks(pieces))]);
+        let got = ask(Params::default(), upstream, request).await.unwrap();
+        assert_eq!(got.text, [PING, ROLE, TOKEN, FINISH, DONE].concat());
+        assert_eq!(got.ledger[0].usage, Usage::new(7, 9));
+        assert!(got.error.is_none());
+    }
+    // Without its last line break, and an error event likewise.
+    all.truncate(all.len() - DONE.len() - 1);
+    for (text, expected, told) in [
+        (all, [PING, ROLE, TOKEN, FINISH].concat(), false),
+        (
+            [TOKEN, OVERLOADED.trim_end()].concat(),
+            [TOKEN, OVERLOADED.trim_end()].concat(),
+            true,
+        ),
+    ] {
+        let mut request = request();
+        request.extensions_mut().insert(UsageInjected);
+        let pieces = text.as_bytes().chunks(5).map(Bytes::copy_from_slice);
+        let upstream = Upstream::of([stream(Script::chunks(pieces))]);
+        let got = ask(Params::default(), upstream, request).await.unwrap();
+        assert_eq!(got.text, expected);
+        let failure = got.error.as_ref().and_then(|e| Failure::find(&**e));
+        assert_eq!(failure.is_some_and(|f| f.told), told);
+    }
+}
+
+// === what the endpoint's keepers learn ===
+
+/// One endpoint of two that may be ejected after five failures; each request gets such a stream.
+async fn ejected(read: bool, script: fn() -> Script) -> usize {
+    let outlier = outlier::Params::default().with_max_ejection_percent(100);
+    let set = EndpointSet::new("llm", balance::Params::default(), Some(outlier));
+    set.update_from([("127.0.0.1:1".parse().unwrap(), 1)]);
+    let reach = move |_: &Arc<Endpoint>| {
+        let upstream = Upstream::of([stream(script())]);
+        layered(
+            Params::default(),
+            upstream.service::<Body>(&Bodies::default()),
+        )
+    };
+    for _ in 0..20 {
+        let service = Balance::new(set.clone(), reach);
+        let Ok(response) = service.oneshot(request()).await else {
+            continue;
+        };
+        let mut body = response.into_body();
+        let _ = body.frame().await;
+        if read {
+            while let Some(Ok(_)) = body.frame().await {}
+        }
+    }
+    usize::try_from(set.ejections_active(Instant::now())).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_that_are_cut_eject_though_each_began_with_200() {
+    assert_eq!(ejected(true, || chunks(&[TOKEN, TOKEN])).await, 1);
+    assert_eq!(ejected(true, || chunks(&[TOKEN, OVERLOADED])).await, 1);
+    assert_eq!(ejected(true, || chunks(&[ROLE, OVERLOADED])).await, 1);
+    assert_eq!(ejected(true, || chunks(&[ROLE])).await, 1);
+    // Not the target's fault.
+    assert_eq!(ejected(true, || chunks(&[TOKEN, LIMITED])).await, 0);
+    assert_eq!(ejected(true, || chunks(&[TOKEN, FINISH])).await, 0);
+    assert_eq!(ejected(false, || chunks(&[TOKEN, TOKEN])).await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_who_goes_away_forgives_nothing() {
+    // Failures stay in a row if between them readers go away.
+    static TURN: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
+    let script = || match TURN.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 2 {
+        0 => chunks(&[TOKEN]).hang(),
+        _ => chunks(&[ROLE]),
+    };
+    assert_eq!(ejected(false, script).await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_dialects_are_followed_by_the_setting() {
+    let params = Params::default().with_dialect(Setting::Fixed(Dialect::OpenAi));
+    let request = Request::post("/llm").body(Body::empty()).unwrap();
+    let service = StreamLayer::new(params)
+        .layer(Upstream::of([stream(chunks(&[PING]))]).service(&Bodies::default()));
+    let error = service.oneshot(request).await.unwrap_err();
+    assert_eq!(kind(&error), Some(Kind::StreamTruncated));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_over_says_so() {
+    let upstream = Upstream::of([stream(chunks(&[TOKEN, FINISH]).sized())]);
+    let service = layered(Params::default(), upstream.service(&Bodies::default()));
+    let mut body = service.oneshot(request()).await.unwrap().into_body();
+    assert_eq!(
+        body.size_hint().exact(),
+        Some((TOKEN.len() + FINISH.len()) as u64)
+    );
+    let _ = body.frame().await;
+    assert!(!body.is_end_stream());
+    let _ = body.frame().await;
+    assert!(body.is_end_stream());
+}
