@@ -107,4 +107,4 @@ pub use crate::layers::{
     balance, breaker, context, deadline, limit, metrics, outlier, respond, retry, route, trace,
 };
 #[cfg(feature = "llm")]
-pub use crate::layers::{fallback, stream};
+pub use crate::layers::{call, fallback, stream};

@@ -5,6 +5,8 @@
 
 pub mod balance;
 pub mod breaker;
+#[cfg(feature = "llm")]
+pub mod call;
 pub mod context;
 pub mod deadline;
 #[cfg(feature = "llm")]

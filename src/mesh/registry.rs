@@ -38,7 +38,7 @@ pub struct Registry {
     connect: Arc<dyn Connect>,
     resolve: Arc<dyn Resolve>,
     rng: SharedRng,
-    limits: tokens::Registry,
+    llm: stack::LlmState,
 }
 
 /// One cluster: its state, its pools and its stack.
@@ -78,14 +78,20 @@ impl Registry {
             connect,
             resolve,
             rng,
-            limits: tokens::Registry::default(),
+            llm: stack::LlmState::default(),
         }
     }
 
     /// The counts of token limits, for the layers of every configuration.
     #[must_use]
     pub fn limits(&self) -> &tokens::Registry {
-        &self.limits
+        &self.llm.limits
+    }
+
+    /// The state of the LLM layers of every configuration.
+    #[must_use]
+    pub fn llm(&self) -> &stack::LlmState {
+        &self.llm
     }
 
     /// Brings the clusters in line with a model. Unchanged ones are not touched. Waits (bounded) for the first answers of

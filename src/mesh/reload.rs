@@ -131,7 +131,7 @@ impl Reloader {
         let (model, diagnostics) = input.load()?;
         log(&diagnostics);
         let clusters = registry.apply(&model).await;
-        let snapshot = Snapshot::build(Arc::new(model), clusters, &rng);
+        let snapshot = Snapshot::build(Arc::new(model), clusters, registry.llm(), &rng);
         let stats = ReloadStats::default();
         stats.success.inc();
         let current = ArcSwap::from_pointee(snapshot);
@@ -205,7 +205,7 @@ impl Reloader {
         }
         log(&diagnostics);
         let clusters = self.registry.apply(&model).await;
-        let snapshot = Snapshot::build(Arc::new(model), clusters, &self.rng);
+        let snapshot = Snapshot::build(Arc::new(model), clusters, self.registry.llm(), &self.rng);
         tracing::info!(
             target: "llmesh::config",
             virtual_hosts = snapshot.model.virtual_hosts.len(),

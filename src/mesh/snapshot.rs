@@ -17,12 +17,13 @@ use super::registry::Upstream;
 use crate::{
     base::{BoxError, Error, Kind, SharedRng, ext::RouteMeta},
     body::Body,
+    fallback::{Key, Target},
     layers::route::{
         self, Table,
         params::{Action, Forward},
     },
     model::{LlmPolicy, Model},
-    stack::{self, Boxed},
+    stack::{self, Boxed, LlmRoute, LlmState, LlmTarget},
 };
 
 /// One configuration in force.
@@ -47,6 +48,7 @@ impl Snapshot {
     pub fn build(
         model: Arc<Model>,
         clusters: BTreeMap<Arc<str>, Arc<Upstream>>,
+        llm: &LlmState,
         rng: &SharedRng,
     ) -> Self {
         let mut table = Table::builder();
@@ -59,9 +61,14 @@ impl Snapshot {
             );
         }
         let table = Arc::new(table.build());
+        let builder = Builder {
+            clusters: &clusters,
+            llm,
+            rng,
+        };
         let stacks = table.routes().zip(policies(&model));
         let stacks = stacks.map(|((_, route), policy)| match &route.action {
-            Action::Forward(forward) => destinations(forward, policy, &clusters, rng),
+            Action::Forward(forward) => builder.destinations(forward, policy),
             Action::Redirect(_) | Action::Direct { .. } => Vec::new(),
         });
         let destinations = Destinations(stacks.collect());
@@ -96,21 +103,64 @@ fn policies(model: &Model) -> impl Iterator<Item = Option<&Arc<LlmPolicy>>> {
     hosts.flat_map(|host| (0..host.routes.len()).map(|i| host.llm.get(i)?.as_ref()))
 }
 
-fn destinations(
-    forward: &Forward,
-    policy: Option<&Arc<LlmPolicy>>,
-    clusters: &BTreeMap<Arc<str>, Arc<Upstream>>,
-    rng: &SharedRng,
-) -> Vec<Boxed> {
-    let stack = |name: &Arc<str>| match clusters.get(name) {
-        Some(cluster) => stack::route(forward, policy, &cluster.state, cluster.service(), rng),
-        None => stack::missing(name),
-    };
-    forward
-        .destinations
-        .iter()
-        .map(|d| stack(&d.cluster))
-        .collect()
+/// What the stacks of routes are built from.
+struct Builder<'a> {
+    clusters: &'a BTreeMap<Arc<str>, Arc<Upstream>>,
+    llm: &'a LlmState,
+    rng: &'a SharedRng,
+}
+
+// === impl Builder ===
+
+impl Builder<'_> {
+    fn destinations(&self, forward: &Forward, policy: Option<&Arc<LlmPolicy>>) -> Vec<Boxed> {
+        let all = forward.destinations.iter();
+        all.map(|to| self.destination(forward, policy, &to.cluster))
+            .collect()
+    }
+
+    fn destination(
+        &self,
+        forward: &Forward,
+        policy: Option<&Arc<LlmPolicy>>,
+        name: &Arc<str>,
+    ) -> Boxed {
+        let Some(cluster) = self.clusters.get(name) else {
+            return stack::missing(name);
+        };
+        let Some(policy) = policy else {
+            return stack::route(forward, &cluster.state, cluster.service(), self.rng);
+        };
+        let route = LlmRoute {
+            forward,
+            policy,
+            rng: self.rng,
+        };
+        let targets = policy.fallback.targets.iter();
+        let chain = targets
+            .filter_map(|target| self.link(route, name, target))
+            .collect();
+        let own = route.target(&cluster.state, cluster.service());
+        route.stack(name, &cluster.state, own, chain, self.llm)
+    }
+
+    /// A target of a chain; `None` if it is the route's own once more, or its key cannot be read.
+    fn link(&self, route: LlmRoute<'_>, own: &Arc<str>, target: &Target) -> Option<LlmTarget> {
+        if target.cluster == *own && target.model.is_none() && target.credential.is_none() {
+            return None;
+        }
+        let cluster = self.clusters.get(&target.cluster)?;
+        let key = match target.credential.as_ref().map(Key::read) {
+            Some(Ok(key)) => Some(key),
+            Some(Err(error)) => {
+                let (policy, cluster) = (&route.policy.origin, &target.cluster);
+                tracing::warn!(%policy, %cluster, %error, "a fallback target is left out: its key cannot be read");
+                return None;
+            }
+            None => None,
+        };
+        Some(route.link(target, key, &cluster.state, cluster.service()))
+    }
 }
 
 impl fmt::Debug for Snapshot {

@@ -29,6 +29,7 @@
 mod client;
 mod cluster;
 mod count;
+mod llm;
 mod outbound;
 mod route;
 mod served;
@@ -42,6 +43,7 @@ pub use self::{
     client::{ClientLayer, ClientParams, client},
     cluster::{Cluster, EndpointService, endpoint},
     count::{Count, CountLayer, Counters},
+    llm::{LlmRoute, LlmState, LlmTarget},
     outbound::{Outbound, inside, outbound},
     route::{missing, route},
     served::{Served, ServedLayer},

@@ -7,43 +7,26 @@ use tower::{ServiceBuilder, service_fn, util::BoxCloneSyncService};
 
 use super::{Boxed, Cluster, served::ServedLayer};
 use crate::{
-    base::{BoxError, Error, Kind, SharedRng, ext::LastTarget},
+    base::{BoxError, Error, Kind, SharedRng},
     body::{Body, replay::Replay},
     deadline::{DeadlineLayer, PropagateLayer},
-    model::LlmPolicy,
-    retry::RetryLayer,
+    retry::{self, RetryBudget, RetryLayer},
     route::params::Forward,
-    stream,
     trace::InjectLayer,
 };
 
 /// The stack of one weighted destination of a route, over its cluster's stack.
 #[must_use]
-pub fn route(
-    forward: &Forward,
-    policy: Option<&Arc<LlmPolicy>>,
-    cluster: &Cluster,
-    inner: Boxed,
-    rng: &SharedRng,
-) -> Boxed {
-    let retry = retry(forward, policy.map(|p| &**p), cluster).with_rng(rng.clone());
-    let watched = policy.map(|policy| stream::Policy(Arc::new(policy.stream.clone())));
-    let last = policy.is_some_and(|policy| policy.fallback.targets.is_empty());
+pub fn route(forward: &Forward, cluster: &Cluster, inner: Boxed, rng: &SharedRng) -> Boxed {
+    let own = forward.retry.budget.is_some();
+    let budget = cluster.retry_budget().filter(|_| !own);
+    let retry = retry(forward.retry.clone(), cluster, budget, rng);
     let deadline = DeadlineLayer::new(forward.deadline.clone())
         .with_stats(Arc::clone(&cluster.deadline_stats));
     let stack = ServiceBuilder::new()
         .map_response(|response: Response<_>| response.map(Body::new))
         .layer(ServedLayer)
         .layer(deadline)
-        .map_request(move |mut request: Request<Body>| {
-            if let Some(policy) = &watched {
-                policy.clone().put(request.extensions_mut());
-            }
-            if last {
-                request.extensions_mut().insert(LastTarget);
-            }
-            request
-        })
         .layer(retry)
         .layer(InjectLayer::new().with_rng(rng.clone()))
         .layer(PropagateLayer::new())
@@ -52,23 +35,18 @@ pub fn route(
     BoxCloneSyncService::new(stack)
 }
 
-/// The retries of a route. A budget of its own goes before its policy's, and that before the cluster's.
-fn retry(forward: &Forward, policy: Option<&LlmPolicy>, cluster: &Cluster) -> RetryLayer {
-    let mut params = forward.retry.clone();
-    let changes = policy.map(|policy| &policy.retries);
-    if let Some(max_hint) = changes.and_then(|retries| retries.max_hint) {
-        params.max_hint = max_hint;
-    }
-    let of_policy = policy.and_then(|policy| Some((policy, policy.retries.budget?)));
-    let shared = match (params.budget, of_policy) {
-        (Some(_), _) => None,
-        (None, Some((policy, budget))) => Some(cluster.policy_budget(&policy.origin, budget)),
-        (None, None) => cluster.retry_budget(),
-    };
+/// A target's retries: under its cluster's ceiling, paid from this budget.
+pub(super) fn retry(
+    params: retry::Params,
+    cluster: &Cluster,
+    budget: Option<Arc<RetryBudget>>,
+    rng: &SharedRng,
+) -> RetryLayer {
     let retry = RetryLayer::new(params)
         .with_ceiling(cluster.retries.clone())
-        .with_stats(Arc::clone(&cluster.retry_stats));
-    match shared {
+        .with_stats(Arc::clone(&cluster.retry_stats))
+        .with_rng(rng.clone());
+    match budget {
         Some(budget) => retry.with_budget(budget),
         None => retry,
     }

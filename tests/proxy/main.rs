@@ -23,6 +23,7 @@ mod pool;
 mod recorder;
 mod reload;
 mod routing;
+mod sdk;
 mod server;
 mod story;
 mod support;

@@ -112,3 +112,17 @@ fn bad_flags_are_exit_code_2() {
         );
     }
 }
+
+/// All that goes wrong with providers, at one address, with two retries, 30 s and one fallback. Takes a minute, since it
+/// keeps real time: that the clocks are right is what it is about.
+#[test]
+fn the_fault_drill() {
+    let done = Command::new(env!("CARGO_BIN_EXE_llmesh"))
+        .args(["demo", "--scenario", "faults", "-o", "json"])
+        .stderr(Stdio::null())
+        .output()
+        .unwrap();
+    let report = String::from_utf8_lossy(&done.stdout);
+    assert_eq!(done.status.code(), Some(0), "{report}");
+    assert!(report.contains("\"ok\": true"), "{report}");
+}

@@ -1,0 +1,240 @@
+//! The layer, the service and its future.
+
+use std::{
+    fmt,
+    future::Future,
+    mem,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, header};
+use http_body::Body as HttpBody;
+use pin_project::pin_project;
+use tower::{Layer, Service};
+
+use super::Params;
+use crate::{
+    base::{
+        BoxError,
+        ext::{Buffered, Model, UsageInjected},
+    },
+    body::{Body, read_prefix},
+    llm::{
+        Dialect,
+        dialect::Api,
+        request::{Call, with_usage},
+    },
+};
+
+/// Applies [`ReadCall`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CallLayer(Params);
+
+/// Reads what an LLM request asks for. See the [module](super).
+#[derive(Clone, Debug)]
+pub struct ReadCall<S> {
+    inner: S,
+    params: Params,
+}
+
+/// Response future of [`ReadCall`].
+#[pin_project]
+#[must_use = "futures do nothing unless polled"]
+pub struct ResponseFuture<F, T>(#[pin] State<F, T>);
+
+type Reading<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
+
+#[pin_project(project = StateProj)]
+enum State<F, T> {
+    Passed(#[pin] F),
+    Reading(Reading<T>),
+}
+
+// === impl CallLayer ===
+
+impl CallLayer {
+    /// Reads as these parameters say.
+    #[must_use]
+    pub const fn new(params: Params) -> Self {
+        Self(params)
+    }
+}
+
+impl<S> Layer<S> for CallLayer {
+    type Service = ReadCall<S>;
+
+    fn layer(&self, inner: S) -> ReadCall<S> {
+        ReadCall {
+            inner,
+            params: self.0,
+        }
+    }
+}
+
+// === impl ReadCall ===
+
+impl<S, B> Service<Request<B>> for ReadCall<S>
+where
+    S: Service<Request<Body>> + Clone + Send + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = S::Response;
+    type Error = BoxError;
+    type Future = ResponseFuture<S::Future, S::Response>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let request = request.map(Body::new);
+        let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+        let api = Api::of(self.params.dialect, method, uri, headers);
+        if !api.generates || headers.contains_key(header::CONTENT_ENCODING) {
+            return ResponseFuture(State::Passed(self.inner.call(request)));
+        }
+        let clone = self.inner.clone();
+        let mut ready = mem::replace(&mut self.inner, clone);
+        let params = self.params;
+        ResponseFuture(State::Reading(Box::pin(async move {
+            let request = read(request, api, params).await;
+            ready.call(request).await.map_err(Into::into)
+        })))
+    }
+}
+
+/// Reads the body, as far as it may, and leaves what it says.
+async fn read(request: Request<Body>, api: Api, params: Params) -> Request<Body> {
+    let (mut head, body) = request.into_parts();
+    let (prefix, body) = read_prefix(body, params.cap).await;
+    if !prefix.whole {
+        return Request::from_parts(head, Body::new(body));
+    }
+    let Some(call) = Call::read(&api, &head.uri, &prefix.bytes) else {
+        return Request::from_parts(head, Body::new(body));
+    };
+    let asks = params.inject_usage && call.dialect == Dialect::OpenAi && !call.usage_asked;
+    let added = asks.then(|| with_usage(&prefix.bytes)).flatten();
+    if let Some(model) = &call.model {
+        head.extensions.insert(Model(model.clone()));
+    }
+    head.extensions.insert(call);
+    let Some(bytes) = added else {
+        head.extensions.insert(Buffered(prefix.bytes));
+        return Request::from_parts(head, Body::new(body));
+    };
+    if head.headers.contains_key(header::CONTENT_LENGTH) {
+        head.headers
+            .insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+    }
+    head.extensions.insert(UsageInjected);
+    head.extensions.insert(Buffered(bytes.clone()));
+    Request::from_parts(head, Body::from(bytes))
+}
+
+// === impl ResponseFuture ===
+
+impl<F, T, E> Future for ResponseFuture<F, T>
+where
+    F: Future<Output = Result<T, E>>,
+    E: Into<BoxError>,
+{
+    type Output = Result<T, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().0.project() {
+            StateProj::Passed(future) => future.poll(cx).map_err(Into::into),
+            StateProj::Reading(future) => future.as_mut().poll(cx),
+        }
+    }
+}
+
+impl<F, T> fmt::Debug for ResponseFuture<F, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ResponseFuture")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Response;
+    use http_body_util::BodyExt;
+    use tower::{ServiceExt, service_fn};
+
+    use super::*;
+
+    /// What stands below: the request as it arrives there.
+    async fn below(params: Params, path: &str, body: &[u8]) -> (http::request::Parts, Bytes) {
+        let inner = service_fn(|request: Request<Body>| async move {
+            let (head, body) = request.into_parts();
+            let bytes = body.collect().await?.to_bytes();
+            Ok::<_, BoxError>(Response::new((head, bytes)))
+        });
+        let request = Request::post(path)
+            .header("content-length", body.len())
+            .body(Body::from(Bytes::copy_from_slice(body)))
+            .unwrap();
+        let layer = CallLayer::new(params);
+        layer
+            .layer(inner)
+            .oneshot(request)
+            .await
+            .unwrap()
+            .into_body()
+    }
+
+    const CHAT: &str = "/v1/chat/completions";
+
+    #[tokio::test]
+    async fn what_is_asked_for_is_left_for_those_below() {
+        let body = br#"{"model":"m","stream":true,"messages":[]}"#;
+        let (head, bytes) = below(Params::default(), CHAT, body).await;
+        let call = head.extensions.get::<Call>().unwrap();
+        assert_eq!((call.model.as_deref(), call.stream), (Some("m"), true));
+        assert_eq!(head.extensions.get::<Model>(), Some(&Model("m".into())));
+        assert_eq!(head.extensions.get::<Buffered>().unwrap().0, bytes);
+        assert_eq!(bytes, &body[..]);
+    }
+
+    #[tokio::test]
+    async fn usage_is_asked_for_where_the_caller_did_not() {
+        let params = Params::default().with_inject_usage(true);
+        let body = br#"{"model":"m","stream":true,"messages":[]}"#;
+        let (head, bytes) = below(params, CHAT, body).await;
+        assert!(head.extensions.get::<UsageInjected>().is_some());
+        let sent: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!(sent["stream_options"]["include_usage"], true);
+        assert_eq!(head.headers["content-length"], bytes.len().to_string());
+        for asked in [
+            &br#"{"model":"m","messages":[]}"#[..],
+            br#"{"model":"m","stream":true,"stream_options":{"include_usage":true}}"#,
+        ] {
+            let (head, bytes) = below(params, CHAT, asked).await;
+            assert!(head.extensions.get::<UsageInjected>().is_none());
+            assert_eq!(bytes, asked);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_no_call_or_too_long_passes_as_it_is() {
+        let small = Params {
+            cap: 16,
+            ..Params::default()
+        };
+        let body = br#"{"model":"m","stream":true,"messages":[]}"#;
+        for (params, path, body) in [
+            (small, CHAT, &body[..]),
+            (Params::default(), "/orders", body),
+            (Params::default(), CHAT, b"no JSON"),
+        ] {
+            let (head, bytes) = below(params, path, body).await;
+            assert!(head.extensions.get::<Call>().is_none());
+            assert_eq!(bytes, body);
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! The stack of a route with an LLM policy.
+//!
+//! ```text
+//! SERVED ▸ DEADLINE ▸ CALL ▸ TOKEN LIMITS ▸ FALLBACK ─┬─ RETRY ▸ cluster     the route's own target
+//!                                                     └─ RETRY ▸ cluster …   those of the chain
+//! ```
+
+use std::{sync::Arc, time::Duration};
+
+use http::{Request, Response};
+use tower::{ServiceBuilder, util::BoxCloneSyncService};
+
+use super::{Boxed, Cluster, route::retry, served::ServedLayer};
+use crate::{
+    base::{
+        SharedRng,
+        ext::{LastTarget, Record},
+    },
+    body::{Body, replay::Replay},
+    call::{self, CallLayer},
+    deadline::{DeadlineLayer, PropagateLayer},
+    fallback::{self, FallbackLayer, Health, Key, Reach},
+    limit::tokens::{self, TokenLimitLayer},
+    llm::Setting,
+    model::LlmPolicy,
+    retry::RetryBudget,
+    route::params::Forward,
+    stream,
+    trace::InjectLayer,
+};
+
+/// The longest provider's hint that is waited for where another target could answer instead.
+const HINT_BEFORE_FALLBACK: Duration = Duration::from_secs(5);
+
+/// State of the LLM layers that outlives configurations.
+#[derive(Clone, Debug, Default)]
+pub struct LlmState {
+    /// The counts of token limits.
+    pub limits: tokens::Registry,
+    /// What is known of the targets of fallback chains.
+    pub health: Health,
+    /// What fallback did.
+    pub fallback: Arc<fallback::Stats>,
+}
+
+/// A target of a chain: what the policy says of it, and how it is reached.
+pub type LlmTarget = (fallback::Target, Reach<Boxed>);
+
+/// A route under a policy.
+#[derive(Clone, Copy, Debug)]
+pub struct LlmRoute<'a> {
+    /// What the route says.
+    pub forward: &'a Forward,
+    /// What the policy says.
+    pub policy: &'a LlmPolicy,
+    /// Every random draw.
+    pub rng: &'a SharedRng,
+}
+
+// === impl LlmRoute ===
+
+impl LlmRoute<'_> {
+    /// The stack of one weighted destination, over [`target`](Self::target)s: the route's own, which is the cluster `name`, and
+    /// those of the chain, which may be none.
+    #[must_use]
+    pub fn stack(
+        &self,
+        name: &Arc<str>,
+        cluster: &Cluster,
+        own: Boxed,
+        chain: Vec<LlmTarget>,
+        state: &LlmState,
+    ) -> Boxed {
+        let policy = self.policy;
+        let dialect = policy.stream.dialect;
+        let deadline = DeadlineLayer::new(self.forward.deadline.clone())
+            .with_stats(Arc::clone(&cluster.deadline_stats));
+        let call = call::Params::default()
+            .with_dialect(dialect)
+            .with_inject_usage(policy.stream.inject_usage);
+        let limits = TokenLimitLayer::new(policy.limits.clone()).with_registry(&state.limits);
+        let (quiet, verbatim) = (!policy.headers, dialect == Setting::StatusOnly);
+        let (watched, last) = (
+            stream::Policy(Arc::new(policy.stream.clone())),
+            chain.is_empty(),
+        );
+        let stack = ServiceBuilder::new()
+            .map_response(|response: Response<_>| response.map(Body::new))
+            .layer(ServedLayer)
+            .layer(deadline)
+            .map_request(move |mut request: Request<Body>| {
+                let extensions = request.extensions_mut();
+                watched.clone().put(extensions);
+                if last {
+                    extensions.insert(LastTarget);
+                }
+                if (quiet || verbatim)
+                    && let Some(record) = extensions.get::<Record>()
+                {
+                    record.note(|n| (n.quiet, n.verbatim) = (quiet, verbatim));
+                }
+                request
+            })
+            .layer(CallLayer::new(call))
+            .layer(limits)
+            .layer(self.fallback(name, chain, state))
+            .service(own);
+        BoxCloneSyncService::new(stack)
+    }
+
+    fn fallback(
+        &self,
+        name: &Arc<str>,
+        chain: Vec<LlmTarget>,
+        state: &LlmState,
+    ) -> FallbackLayer<Boxed> {
+        let (targets, reach): (Vec<_>, Vec<_>) = chain.into_iter().unzip();
+        let mut params = self.policy.fallback.clone();
+        params.targets = targets;
+        FallbackLayer::new(params, Arc::clone(name), reach, state.health.clone())
+            .with_dialect(self.policy.stream.dialect)
+            .with_stats(Arc::clone(&state.fallback))
+    }
+
+    /// What one target goes through: its retries, over its cluster's stack.
+    #[must_use]
+    pub fn target(&self, cluster: &Cluster, inner: Boxed) -> Boxed {
+        let (retries, mut params) = (&self.policy.retries, self.forward.retry.clone());
+        if let Some(max_hint) = retries.max_hint {
+            params.max_hint = max_hint;
+        }
+        if !self.policy.fallback.targets.is_empty() {
+            params.max_hint = params.max_hint.min(HINT_BEFORE_FALLBACK);
+        }
+        if self.policy.stream.dialect != Setting::StatusOnly {
+            params.retry_on.llm |= retries.before_first_token;
+        }
+        let budget = match params.budget {
+            Some(_) => None,
+            None => self.budget(cluster),
+        };
+        let stack = ServiceBuilder::new()
+            .map_response(|response: Response<_>| response.map(Body::new))
+            .layer(retry(params, cluster, budget, self.rng))
+            .layer(InjectLayer::new().with_rng(self.rng.clone()))
+            .layer(PropagateLayer::new())
+            .map_request(|request: Request<Replay<Body>>| request.map(Body::new))
+            .service(inner);
+        BoxCloneSyncService::new(stack)
+    }
+
+    /// A target of the chain. `key` is the one to send there, if it has its own.
+    #[must_use]
+    pub fn link(
+        &self,
+        target: &fallback::Target,
+        key: Option<Key>,
+        cluster: &Cluster,
+        inner: Boxed,
+    ) -> LlmTarget {
+        let reach = Reach::new(self.target(cluster, inner))
+            .with_key(key)
+            .with_budget(self.budget(cluster));
+        (target.clone(), reach)
+    }
+
+    /// What retries and fallbacks to a cluster are paid from.
+    fn budget(&self, cluster: &Cluster) -> Option<Arc<RetryBudget>> {
+        match self.policy.retries.budget {
+            Some(budget) => Some(cluster.policy_budget(&self.policy.origin, budget)),
+            None => cluster.retry_budget(),
+        }
+    }
+}
