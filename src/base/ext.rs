@@ -22,6 +22,8 @@
 //! | [`EndpointRef`] | balance (request and response) | pool, stream, logs | `-` |
 //! | [`LastTarget`] | fallback; the route stack where there is none | stream | another target may follow |
 //! | [`UsageInjected`] | the layer that asked for usage on the caller's behalf | stream | the caller asked, or nobody |
+//! | [`Buffered`] | whoever reads the request body | token limits (estimates) | the body was not read |
+//! | [`Ledger`](crate::base::cost::Ledger) | token limits create, stream and classify fill | token limits, logs | nobody counts costs |
 
 use std::{
     fmt,
@@ -33,6 +35,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use http::HeaderMap;
 use tokio::sync::watch;
 
@@ -299,6 +302,17 @@ impl Finish {
 impl fmt::Debug for Finish {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Finish")
+    }
+}
+
+/// The whole request body, where it was read before it is sent. Shares its memory with the body.
+#[derive(Clone)]
+pub struct Buffered(pub Bytes);
+
+impl fmt::Debug for Buffered {
+    /// Its size: prompts do not go into logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Buffered({} bytes)", self.0.len())
     }
 }
 

@@ -8,7 +8,9 @@ pub mod cost;
 pub mod counter;
 pub mod error;
 pub mod ext;
+pub mod fingerprint;
 pub mod num;
+pub mod quota;
 pub mod rng;
 pub(crate) mod sync;
 pub mod time;
@@ -17,6 +19,7 @@ pub use self::{
     ceiling::{Ceiling, Permit},
     counter::Counter,
     error::{BoxError, Error, Kind},
+    fingerprint::Fingerprint,
     num::Ratio,
     rng::SharedRng,
 };

@@ -5,6 +5,7 @@
 //! is what [`llm`](crate::llm) adds.
 
 mod body;
+mod classified;
 mod failure;
 mod future;
 pub mod hint;
@@ -13,12 +14,9 @@ pub mod layer;
 pub mod result;
 pub mod service;
 pub mod transport;
+mod witness;
 
-use std::{
-    fmt,
-    sync::{Arc, OnceLock},
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
 use ::http::{Extensions, HeaderMap, Method, StatusCode, Uri, response};
 use bytes::Bytes;
@@ -26,8 +24,9 @@ use bytes::Bytes;
 use crate::base::{BoxError, Kind};
 
 pub use self::{
-    body::ResponseBody, failure::Failure, future::ResponseFuture, http::HttpClassifier,
-    layer::ClassifyLayer, result::class_of_result, service::Classify,
+    body::ResponseBody, classified::Classified, failure::Failure, future::ResponseFuture,
+    http::HttpClassifier, layer::ClassifyLayer, result::class_of_result, service::Classify,
+    witness::Witness,
 };
 
 /// What one attempt came to.
@@ -48,8 +47,7 @@ pub struct Class {
     pub scope: Scope,
     /// Where the request may go instead. The outcome's rule, unless the provider's answer says more.
     pub elsewhere: Elsewhere,
-    /// Whether the same target may be asked again. The outcome's rule, unless the provider forbade it
-    /// (`x-should-retry: false`).
+    /// Whether the same target may be asked again: the outcome's rule, unless `x-should-retry: false` forbids it.
     pub retry_same: bool,
     /// Whether any byte of the request may have reached the upstream.
     pub sent: bool,
@@ -210,24 +208,6 @@ pub trait Classifier {
     fn error(&mut self, error: &BoxError) -> Class;
 }
 
-/// The class of an attempt, in the extensions of its response.
-///
-/// A layer below [`Classify`] that knows more than a classifier can (it holds streams back until their first content) leaves
-/// one itself: then that one counts, and nothing is held back any more.
-#[derive(Clone, Debug, Default)]
-pub struct Classified(Arc<Cells>);
-
-/// Is told of the class of each attempt that another one follows, before the wait. In a request's extensions; retry tells.
-#[derive(Clone)]
-pub struct Witness(Arc<dyn Fn(&Class) + Send + Sync>);
-
-#[derive(Debug, Default)]
-struct Cells {
-    open: bool,
-    head: OnceLock<Class>,
-    end: OnceLock<Class>,
-}
-
 // === impl Class ===
 
 impl Class {
@@ -383,66 +363,5 @@ impl Outcome {
             Self::MalformedStream => "malformed_stream",
             Self::Local => "local",
         }
-    }
-}
-
-// === impl Witness ===
-
-impl Witness {
-    /// Tells `told`.
-    pub fn new(told: impl Fn(&Class) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(told))
-    }
-
-    /// Tells of an attempt.
-    pub fn tell(&self, class: &Class) {
-        (self.0)(class);
-    }
-}
-
-impl fmt::Debug for Witness {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Witness")
-    }
-}
-
-// === impl Classified ===
-
-impl Classified {
-    /// For an answer of which the head says nothing: only its end counts.
-    #[must_use]
-    pub fn open() -> Self {
-        Self(Arc::new(Cells {
-            open: true,
-            ..Cells::default()
-        }))
-    }
-
-    /// Whether only the end counts.
-    #[must_use]
-    pub fn is_open(&self) -> bool {
-        self.0.open
-    }
-
-    /// What is known when the response is handed on: decided at the head, or after holding back the body's beginning.
-    #[must_use]
-    pub fn head(&self) -> Option<&Class> {
-        self.0.head.get()
-    }
-
-    /// What it came to in the end; `None` while the body runs.
-    #[must_use]
-    pub fn end(&self) -> Option<&Class> {
-        self.0.end.get()
-    }
-
-    /// Decides at the head. Only the first call counts.
-    pub fn set_head(&self, class: Class) {
-        let _ = self.0.head.set(class);
-    }
-
-    /// Decides at the end. Only the first call counts.
-    pub fn set_end(&self, class: Class) {
-        let _ = self.0.end.set(class);
     }
 }

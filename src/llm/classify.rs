@@ -7,7 +7,7 @@
 
 use std::time::SystemTime;
 
-use ::http::{Extensions, HeaderMap, Method, Uri, header, response};
+use ::http::{Extensions, HeaderMap, Method, Uri, response};
 use bytes::Bytes;
 use serde_json::Value;
 
@@ -131,7 +131,7 @@ impl LlmClassifier {
 impl MakeClassifier for LlmClassifier {
     type Classifier = Attempt;
 
-    /// A [`Setting`] among the extensions overrules the maker's.
+    /// A [`Setting`] in the extensions is the route's, and goes before the one given here.
     fn classifier(
         &self,
         method: &Method,

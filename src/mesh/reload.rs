@@ -12,6 +12,7 @@ use super::{registry::Registry, snapshot::Snapshot, watch::Watch};
 use crate::{
     base::{Counter, SharedRng, time::sleep},
     config::{self, Diagnostic, ReadError, Severity, Source},
+    limit::tokens,
     model::Model,
 };
 
@@ -97,7 +98,11 @@ impl Input {
     }
 
     fn compile(&self, sources: &[Source]) -> Result<(Model, Vec<Diagnostic>), LoadError> {
-        let loaded = config::load(sources, &self.options);
+        let mut options = self.options.clone();
+        options
+            .credentials
+            .get_or_insert(config::credential_is_there);
+        let loaded = config::load(sources, &options);
         match loaded.model {
             Some(model) => Ok((model, loaded.diagnostics)),
             None => Err(LoadError::Invalid(loaded.diagnostics)),
@@ -108,6 +113,12 @@ impl Input {
 // === impl Reloader ===
 
 impl Reloader {
+    /// The counts of token limits.
+    #[must_use]
+    pub fn limits(&self) -> &tokens::Registry {
+        self.registry.limits()
+    }
+
     /// Loads for the first time and logs what there is to say.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! The services of this crate.
 
 use std::{
+    num::NonZeroU64,
     pin::Pin,
     sync::{
         Arc,
@@ -25,7 +26,10 @@ use llmesh::{
     classify::{ClassifyLayer, HttpClassifier},
     context::{ClientLayer, ServerLayer},
     deadline::{self, DeadlineLayer, PropagateLayer},
-    limit::concurrency::ConcurrencyLayer,
+    limit::{
+        concurrency::ConcurrencyLayer,
+        tokens::{self, TokenLimitLayer},
+    },
     llm::LlmClassifier,
     metrics::{MetricsLayer, Report, Summary},
     model,
@@ -76,6 +80,22 @@ contract!(respond_over_concurrency, {
         .holds(move || ceiling.used())
         .answers()
 });
+
+contract!(
+    token_limit_layer,
+    Subject::new(|probe| {
+        let plenty = NonZeroU64::MAX;
+        let limit = tokens::Limit::new("l", tokens::By::Route);
+        let limit = limit
+            .with_requests(plenty, Duration::from_secs(60))
+            .with_tokens(plenty, Duration::from_secs(60));
+        TokenLimitLayer::new(tokens::Params::new([limit])).layer(probe)
+    })
+);
+contract!(
+    token_limit_layer_without_limits,
+    Subject::new(|probe| TokenLimitLayer::new(tokens::Params::default()).layer(probe))
+);
 
 // === deadline ===
 
@@ -441,7 +461,7 @@ fn over_cluster(cluster: &stack::Cluster, probe: ServiceProbe) -> Boxed {
 fn over_route(cluster: &stack::Cluster, probe: ServiceProbe) -> Boxed {
     let inner = over_cluster(cluster, probe);
     let rng = SharedRng::seeded(1);
-    BoxCloneSyncService::new(stack::route(&forward(), cluster, inner, &rng))
+    BoxCloneSyncService::new(stack::route(&forward(), None, cluster, inner, &rng))
 }
 contract!(
     context_server_layer,

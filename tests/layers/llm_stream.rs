@@ -537,7 +537,7 @@ fn frames_of_aws() {
         ],
         b"",
     );
-    let story = follow_all_ways(new, &[delta.clone(), error].concat());
+    let story = follow_all_ways(new, &[delta, error].concat());
     assert_eq!(
         story.end,
         End::Fault(Fault::Error(
@@ -549,7 +549,7 @@ fn frames_of_aws() {
         "contentBlockDelta",
         &json!({"delta": {"text": "a".repeat(2_000_000)}}),
     );
-    let story = follow(new(), [long, stop.clone()].concat().chunks(1013));
+    let story = follow(new(), [long, stop].concat().chunks(1013));
     assert_eq!(
         (story.content, story.end),
         (1, End::Complete(Outcome::ContentFilter))
@@ -712,6 +712,7 @@ fn inner(end: &End, committed: bool) -> Class {
     )
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "json! makes values")]
 fn chunk(delta: Value, finish: Option<&str>) -> Value {
     json!({"id": "x", "object": "chat.completion.chunk", "model": "m", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
 }
@@ -1075,6 +1076,43 @@ fn gemini() {
             Some(Usage::new(4, 0))
         )
     );
+}
+
+#[test]
+fn geminis_interactions() {
+    let d = Dialect::Gemini;
+    let delta = |kind: &str| json!({"event_type": "step.delta", "index": 0, "delta": {"type": kind, "text": "a"}});
+    let end = |status: &str| {
+        json!({"event_type": "interaction.completed", "interaction": {"id": "i", "status": status, "model": "m",
+        "usage": {"total_input_tokens": 7, "total_output_tokens": 20, "total_thought_tokens": 22, "total_tokens": 49}}})
+    };
+    let created = json!({"event_type": "interaction.created", "interaction": {"id": "i", "status": "in_progress"}});
+    let story = events(
+        d,
+        &[
+            created.clone(),
+            delta("thought_summary"),
+            delta("text"),
+            end("completed"),
+        ],
+    );
+    complete(&story, 2);
+    assert_eq!(
+        story.usage.map(|u| (u.input, u.output, u.reasoning)),
+        Some((7, 42, Some(22)))
+    );
+    assert_eq!(
+        events(d, &[created.clone(), delta("text")]).end,
+        End::Truncated
+    );
+    assert!(!events(d, std::slice::from_ref(&created)).committed);
+    let failed = events(d, &[created.clone(), end("failed")]);
+    assert_eq!(inner(&failed.end, false).inner, Some(Outcome::ServerError));
+    let error = json!({"event_type": "error", "error": {"code": "quota_exceeded", "message": "m"}});
+    assert!(matches!(
+        events(d, &[created, error]).fault,
+        Some(Fault::Error(_))
+    ));
 }
 
 #[test]

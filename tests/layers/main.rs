@@ -8,6 +8,7 @@ mod client_stack;
 mod concurrency;
 mod context;
 mod deadline;
+mod fallback;
 mod llm_stream;
 mod outlier;
 mod respond;
@@ -15,5 +16,7 @@ mod retry;
 mod route;
 mod stream;
 mod timeouts;
+#[cfg(feature = "llm")]
+mod tokens;
 mod trace;
 mod verdict;

@@ -10,40 +10,47 @@ use crate::{
 };
 
 /// Where a route leads by itself.
-pub(super) struct Own(Vec<ClusterName>);
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Own {
+    clusters: Vec<ClusterName>,
+    /// What a target without a host is a part of: the one host of all clusters, else the one that was called if it is
+    /// among them.
+    host: Option<String>,
+}
 
 // === impl Own ===
 
 impl Own {
-    /// From the names of its clusters.
-    pub(super) fn of(clusters: &[Arc<str>]) -> Self {
+    /// From the names of its clusters, and the host that was called.
+    pub(super) fn of(clusters: &[Arc<str>], called: &str) -> Self {
         let parts = |name: &Arc<str>| {
             let mut parts = name.splitn(4, '|').skip(1);
             let port = parts.next()?.parse().ok()?;
             Some(ClusterName::new(port, parts.next()?, parts.next()?))
         };
-        Self(clusters.iter().filter_map(parts).collect())
+        let clusters: Vec<_> = clusters.iter().filter_map(parts).collect();
+        let mut hosts = clusters.iter().map(|cluster| &cluster.host);
+        let host = match hosts.next() {
+            Some(first) if hosts.all(|host| host == first) => Some(first.clone()),
+            _ => clusters
+                .iter()
+                .find(|cluster| cluster.host == called)
+                .map(|cluster| cluster.host.clone()),
+        };
+        Self { clusters, host }
     }
 
-    /// The one host of all its clusters.
-    fn host(&self) -> Option<&str> {
-        let (first, rest) = self.0.split_first()?;
-        rest.iter()
-            .all(|other| other.host == first.host)
-            .then_some(&*first.host)
-    }
-
-    /// The one port of all its clusters.
+    /// The port by which it reaches its host, if it is one.
     fn port(&self) -> Option<u16> {
-        let (first, rest) = self.0.split_first()?;
-        rest.iter()
-            .all(|other| other.port == first.port)
-            .then_some(first.port)
+        let of_host = |cluster: &&ClusterName| Some(&cluster.host) == self.host.as_ref();
+        let mut ports = self.clusters.iter().filter(of_host).map(|c| c.port);
+        let first = ports.next()?;
+        ports.all(|port| port == first).then_some(first)
     }
 
     /// The subset, where it leads to one cluster.
     fn subset(&self) -> Option<&str> {
-        match self.0.as_slice() {
+        match self.clusters.as_slice() {
             [only] => Some(&only.subset),
             _ => None,
         }
@@ -51,7 +58,7 @@ impl Own {
 
     /// Whether a target is what failed before: the same cluster, asked for the same with the same key.
     pub(super) fn is_back(&self, target: &Target) -> bool {
-        let [only] = self.0.as_slice() else {
+        let [only] = self.clusters.as_slice() else {
             return false;
         };
         target.model.is_none()
@@ -65,9 +72,9 @@ impl Own {
 impl Linker<'_> {
     /// The cluster of a target. `None` if there is none, which has been reported then.
     pub(super) fn target(&self, target: &TargetRef, own: &Own, route: &str) -> Option<Target> {
-        let host = match (&target.host, own.host()) {
+        let host = match (&target.host, &own.host) {
             (Some((host, _)), _) => host.as_str(),
-            (None, Some(own)) => own,
+            (None, Some(own)) => own.as_str(),
             (None, None) => {
                 let message = format!("{route} leads to several hosts, and none is named here");
                 self.report.error(
@@ -83,7 +90,7 @@ impl Linker<'_> {
             self.unknown_target(target, host);
             return None;
         };
-        let same_host = own.host() == Some(host);
+        let same_host = own.host.as_deref() == Some(host);
         let port = self.target_port(target, known, host, own)?;
         let subset = match (&target.subset, &target.host) {
             (Some((subset, place)), _) => {

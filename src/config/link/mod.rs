@@ -2,6 +2,7 @@
 
 mod clusters;
 mod fallback;
+mod findings;
 mod hosts;
 mod policies;
 mod registry;

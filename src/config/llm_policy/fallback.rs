@@ -55,10 +55,12 @@ fn target(field: &Field<'_>) -> Option<TargetRef> {
     let credential = object
         .get("credential")
         .map(|field| Some((credential(&field)?, field.place())));
+    let model = object.get("model").map(|model| name(&model));
+    let account = object.get("account").map(|account| name(&account));
     let target = TargetRef {
         place: field.place(),
-        model: object.get("model").and_then(|model| name(&model)),
-        account: object.get("account").and_then(|account| name(&account)),
+        model: maybe(model)?,
+        account: maybe(account)?,
         larger: object.bool("larger").unwrap_or_default(),
         host: maybe(host)?,
         port: maybe(port)?,

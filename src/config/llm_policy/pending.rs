@@ -1,4 +1,4 @@
-//! Fields that are read and checked, and that no layer puts in force yet.
+//! Fields that are read and checked, and that no layer puts in force yet. README.md lists them too.
 
 use crate::config::decode::Object;
 

@@ -1,5 +1,8 @@
 //! Ejections for one model: an address may serve many, and one that fails says nothing of the others.
 //!
+//! If a model fails at all addresses, it is the model and not an address: then none is out for it, and what is beyond (a
+//! breaker of the target, a fallback) has to tell.
+//!
 //! A model has counters and ejections of its own from its first failure on; one that never failed costs nothing. The
 //! number of models is bounded: a name is the caller's to choose. Beyond the bound those without an ejection make room, and
 //! if there is none, a further model ejects nothing.
@@ -165,7 +168,12 @@ impl View {
             Arc::clone(&self.base)
         } else {
             let is_out = |i: usize| self.hosts.get(i).is_some_and(|host| host.is_ejected());
-            Arc::new(self.base.without(is_out))
+            let left = self.base.without(is_out);
+            if left.usable.is_empty() {
+                Arc::clone(&self.base)
+            } else {
+                Arc::new(left)
+            }
         };
     }
 }
@@ -215,15 +223,25 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_address_is_out_for_the_model_that_fails_and_no_other() {
-        let set = set(&["10.0.0.1:80"]);
+        let set = set(&["10.0.0.1:80", "10.0.0.2:80"]);
         for _ in 0..5 {
             fail(&set, 0, "ill", 503);
         }
-        assert!(picks(&set, Some("ill")).is_empty());
-        assert_eq!(picks(&set, Some("well")).len(), 1);
-        assert_eq!(picks(&set, None).len(), 1);
+        let second: Vec<SocketAddr> = vec!["10.0.0.2:80".parse().unwrap()];
+        assert_eq!(picks(&set, Some("ill")), second);
+        assert_eq!(picks(&set, Some("well")).len(), 2);
+        assert_eq!(picks(&set, None).len(), 2);
         assert_eq!(set.ejections_active(Instant::now()), 0);
+        // At all addresses: it is the model.
+        for _ in 0..5 {
+            fail(&set, 1, "ill", 503);
+        }
+        assert_eq!(picks(&set, Some("ill")).len(), 2);
         tokio::time::sleep(Duration::from_secs(30)).await;
+        assert_eq!(picks(&set, Some("ill")).len(), 2);
+        for _ in 0..5 {
+            fail(&set, 1, "ill", 503);
+        }
         assert_eq!(picks(&set, Some("ill")).len(), 1);
     }
 
@@ -250,7 +268,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_number_of_models_is_bounded() {
-        let set = set(&["10.0.0.1:80"]);
+        let set = set(&["10.0.0.1:80", "10.0.0.2:80"]);
         for n in 0..MOST {
             for _ in 0..5 {
                 fail(&set, 0, &format!("ejected-{n}"), 500);
@@ -259,14 +277,14 @@ mod tests {
         for _ in 0..9 {
             fail(&set, 0, "one more", 500);
         }
-        assert_eq!(picks(&set, Some("one more")).len(), 1);
-        assert!(picks(&set, Some("ejected-7")).is_empty());
+        assert_eq!(picks(&set, Some("one more")).len(), 2);
+        assert_eq!(picks(&set, Some("ejected-7")).len(), 1);
         tokio::time::sleep(Duration::from_secs(40)).await;
         // One that is back in service makes room.
-        assert_eq!(picks(&set, Some("ejected-7")).len(), 1);
+        assert_eq!(picks(&set, Some("ejected-7")).len(), 2);
         for _ in 0..5 {
             fail(&set, 0, "one more", 500);
         }
-        assert!(picks(&set, Some("one more")).is_empty());
+        assert_eq!(picks(&set, Some("one more")).len(), 1);
     }
 }

@@ -6,7 +6,7 @@ use tower::Layer;
 
 use super::{
     Fallback, Health, Params, Stats,
-    run::{Room, Shared},
+    shared::{Room, Shared},
     target::{Reach, Target},
     who::Who,
 };

@@ -18,6 +18,11 @@
 //! - *What the caller sees*: the answer as it came, with the model that it names. If all fail, the first error, of the
 //!   target the caller meant. Which target it was stands in [`AnsweredBy`](crate::base::ext::AnsweredBy).
 //!
+//! With [`Resume::Prefill`], a stream that was cut after content goes on at the next target: its text so far is sent along as
+//! the beginning of the answer. OpenAI chat and Anthropic, plain text only. Who refuses that, or adds nothing, leaves the
+//! stream with the error that cut it. The output tokens that the joined stream reports are those of its last part plus
+//! one for each event before.
+//!
 //! Answers are judged at their end; a stream that is cut after content counts against its target like a 503.
 //!
 //! A refused key (401) of the *caller* goes on to targets with another key as well: who may use the mesh's keys is for
@@ -62,13 +67,16 @@
 
 pub mod chain;
 pub mod cooldown;
+mod cut;
 mod first;
 pub mod health;
 pub mod key;
 mod layer;
 pub mod params;
+mod resume;
 mod run;
 mod service;
+mod shared;
 mod stats;
 mod target;
 mod watch;

@@ -1,22 +1,23 @@
 //! One request on its way along the chain.
 
-use std::{fmt, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Request, Response, request::Parts};
+use http::{Request, Response, StatusCode, request::Parts};
 use http_body::Body as HttpBody;
 use tower::{Service, ServiceExt};
 
 use super::{
-    Params, Stats,
+    Resume,
     chain::{self, Next, Place, Progress},
     cooldown::Out,
+    cut::Cut,
     first::First,
-    health::{Health, Pass},
-    key,
-    target::{Origin, Target},
+    health::Pass,
+    resume::{Resumed, Splice},
+    shared::Shared,
+    target::Origin,
     watch::Watch,
-    who::Who,
 };
 use crate::{
     base::{
@@ -29,78 +30,22 @@ use crate::{
     body::{Body, Observed, Replay, box_errors},
     classify::{Class, Classified, Outcome, Witness, class_of_result},
     layers::retry::budget::Price,
-    llm::{Setting, request::Call},
+    llm::{Dialect, dialect::Api, request::Call},
 };
-
-/// What the services of a layer share.
-pub(super) struct Shared<S> {
-    pub(super) params: Params,
-    /// The route's own.
-    pub(super) cluster: Arc<str>,
-    pub(super) targets: Vec<Target>,
-    /// One for each of `targets`.
-    pub(super) services: Vec<S>,
-    pub(super) health: Health,
-    pub(super) setting: Setting,
-    pub(super) cap: usize,
-    pub(super) stats: Arc<Stats>,
-    pub(super) room: Option<Room>,
-}
-
-/// Whether a target has room.
-pub(super) struct Room(Box<dyn Fn(&Who, Instant) -> bool + Send + Sync>);
 
 /// A request. Place 0 is the route's own target, place `n` the n-th of the parameters'.
 pub(super) struct Run<S> {
     /// The route's own service, ready.
     own: Option<S>,
-    shared: Arc<Shared<S>>,
-    head: Parts,
-    body: Replay<Body>,
+    pub(super) shared: Arc<Shared<S>>,
+    pub(super) head: Parts,
+    pub(super) body: Replay<Body>,
     places: Vec<Place>,
     chain: Chain,
-    asked: Vec<(usize, Class)>,
+    pub(super) asked: Vec<(usize, Class)>,
     first: Option<First>,
     deadline: Option<Deadline>,
-    record: Option<Record>,
-}
-
-// === impl Room ===
-
-impl Room {
-    pub(super) fn new(room: impl Fn(&Who, Instant) -> bool + Send + Sync + 'static) -> Self {
-        Self(Box::new(room))
-    }
-}
-
-impl fmt::Debug for Room {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Room")
-    }
-}
-
-// === impl Shared ===
-
-impl<S> Shared<S> {
-    /// Who is asked at each place.
-    fn places(&self, head: &Parts) -> Vec<Place> {
-        let model = head.extensions.get::<Call>().and_then(|c| c.model.clone());
-        let own = Who::new(Arc::clone(&self.cluster))
-            .with_model(model)
-            .with_key(key::callers(&head.headers, &head.uri), None);
-        let others = self
-            .targets
-            .iter()
-            .map(|target| Place::new(target.who(&own), target.params.larger));
-        let others: Vec<_> = others.collect();
-        std::iter::once(Place::new(own, false))
-            .chain(others)
-            .collect()
-    }
-
-    fn has_room(&self, who: &Who, now: Instant) -> bool {
-        self.room.as_ref().is_none_or(|room| (room.0)(who, now))
-    }
+    pub(super) record: Option<Record>,
 }
 
 // === impl Run ===
@@ -201,7 +146,7 @@ impl<S> Run<S> {
     }
 
     /// Decides after a target; takes the next one's pass and price.
-    fn next(&self, now: Instant) -> Option<(usize, Pass)> {
+    pub(super) fn next(&self, now: Instant) -> Option<(usize, Pass)> {
         let progress = Progress {
             asked: &self.asked,
             left: self.deadline.map(|d| d.left(now)),
@@ -234,7 +179,21 @@ impl<S> Run<S> {
         Some(pass)
     }
 
-    fn by(&self, at: usize) -> AnsweredBy {
+    pub(super) fn dialect(&self) -> Option<Dialect> {
+        let Parts {
+            method,
+            uri,
+            headers,
+            extensions,
+            ..
+        } = &self.head;
+        extensions
+            .get::<Call>()
+            .map(|call| call.dialect)
+            .or_else(|| Api::of(self.shared.setting, method, uri, headers).dialect)
+    }
+
+    pub(super) fn by(&self, at: usize) -> AnsweredBy {
         let who = self.places.get(at).map(|place| &place.who);
         let target = at.checked_sub(1).and_then(|n| self.shared.targets.get(n));
         AnsweredBy {
@@ -254,8 +213,9 @@ impl<S> Run<S> {
 
 impl<S, R> Run<S>
 where
-    S: Service<Request<Body>, Response = Response<R>> + Clone,
+    S: Service<Request<Body>, Response = Response<R>> + Clone + Send + Sync + 'static,
     S::Error: Into<BoxError>,
+    S::Future: Send,
     R: HttpBody<Data = Bytes> + Send + 'static,
     R::Error: Into<BoxError> + 'static,
 {
@@ -300,9 +260,22 @@ where
         let by = self.by(at);
         note(self.record.as_ref(), &by);
         response.extensions_mut().insert(by);
-        let classified = response.extensions().get::<Classified>().cloned();
-        let watch = Watch::new(pass, classified, class);
-        response.map(|body| Body::new(Observed::new(box_errors(body), watch)))
+        let splice = self.splice(&response);
+        let (head, body) = watched(response, pass, class).into_parts();
+        let body = match splice {
+            Some(splice) => Body::new(Resumed::new(body, splice, Box::new(Cut { run: self, at }))),
+            None => body,
+        };
+        Response::from_parts(head, body)
+    }
+
+    /// How the answer can be joined with another one, if it is a stream and that is wanted.
+    fn splice(&self, response: &Response<R>) -> Option<Splice> {
+        let wanted = self.shared.params.resume == Resume::Prefill
+            && response.status() == StatusCode::OK
+            && self.body.can_replay();
+        let dialect = wanted.then(|| self.dialect())??;
+        Splice::of(dialect, response.headers())
     }
 
     /// All that were asked failed. The first error is shown, unless the last target's answer is a verdict in place of an
@@ -330,7 +303,7 @@ where
     }
 
     /// Sends the request to a target.
-    async fn send(&mut self, at: usize) -> Result<Response<R>, BoxError> {
+    pub(super) async fn send(&mut self, at: usize) -> Result<Response<R>, BoxError> {
         let shared = Arc::clone(&self.shared);
         let (service, request) = match at.checked_sub(1) {
             None => {
@@ -372,8 +345,19 @@ where
     }
 }
 
+/// An answer whose end tells its target's health.
+pub(super) fn watched<R>(response: Response<R>, pass: Pass, class: Class) -> Response<Body>
+where
+    R: HttpBody<Data = Bytes> + Send + 'static,
+    R::Error: Into<BoxError> + 'static,
+{
+    let classified = response.extensions().get::<Classified>().cloned();
+    let watch = Watch::new(pass, classified, class);
+    response.map(|body| Body::new(Observed::new(box_errors(body), watch)))
+}
+
 /// Says in the request's record which target its answer is from.
-fn note(record: Option<&Record>, by: &AnsweredBy) {
+pub(super) fn note(record: Option<&Record>, by: &AnsweredBy) {
     if let Some(record) = record {
         record.note(|n| n.answered_by = Some(by.clone()));
     }

@@ -14,7 +14,7 @@ use http::{Request, Response};
 use http_body::Body as HttpBody;
 use tower::Service;
 
-use super::run::{Run, Shared};
+use super::{run::Run, shared::Shared};
 use crate::{base::BoxError, body::Body};
 
 /// Asks a chain of targets, the inner service first. See the [module](super).

@@ -38,6 +38,7 @@
 mod answer;
 #[cfg(feature = "llm")]
 mod caller;
+mod limits;
 mod service;
 #[cfg(feature = "llm")]
 mod told;

@@ -17,9 +17,12 @@ use http_body::Body as HttpBody;
 use pin_project::pin_project;
 use tower::{Layer, Service};
 
-use super::answer::{Answer, answer, grpc_status};
 #[cfg(feature = "llm")]
 use super::caller::{Caller, Rules};
+use super::{
+    answer::{Answer, answer, grpc_status},
+    limits,
+};
 #[cfg(feature = "llm")]
 use crate::llm::Setting;
 use crate::{
@@ -253,6 +256,9 @@ fn respond(
     }
     if let Some(wait) = error.and_then(Error::retry_after) {
         headers.insert(RETRY_AFTER, whole_seconds(wait).into());
+    }
+    if let Some(error) = error {
+        limits::write(error, &mut headers);
     }
     let mut response = Response::new(Body::empty());
     let bodiless = matches!(

@@ -54,7 +54,9 @@ impl Lines {
                 self.end(sink)?;
             }
         }
-        self.line.push(rest);
+        if !rest.is_empty() {
+            self.line.push(rest);
+        }
         Ok(())
     }
 

@@ -30,8 +30,8 @@ enum Decoder {
 // === impl Reader ===
 
 impl Reader {
-    /// A reader of one stream from its first byte. No provider has rules of its own so far that others' streams would break:
-    /// all of a dialect's are read as one.
+    /// A reader of one stream from its first byte. So far no provider's habits contradict another's of the same dialect, so
+    /// `provider` decides nothing.
     #[must_use]
     pub fn new(dialect: Dialect, _provider: Option<Provider>, framing: Framing) -> Self {
         Self {
@@ -120,7 +120,8 @@ impl Reader {
         self.state.is_finished()
     }
 
-    /// The token counts as known so far, in normal form.
+    /// The token counts as known so far, in normal form. Where they come with each event, the last one is parsed for it: ask
+    /// at the end.
     #[must_use]
     pub fn usage(&self) -> Option<Usage> {
         self.state.usage()

@@ -3,7 +3,9 @@
 //! A [`Template`] is made of an event that was read in full and said nothing but content. It keeps the event's bytes, and
 //! the places in them where another value of the same kind would have said the same:
 //! - texts that the dialects ask only whether they are empty ([`TEXTS`]), and that were not;
-//! - texts and numbers that no dialect asks for at all ([`IDLE`]).
+//! - texts and numbers that no dialect asks for at all ([`IDLE`]);
+//! - token counts beside content, as Gemini sends them in each event: the last such event is kept, and read when its counts
+//!   are asked for.
 //!
 //! An event that is equal byte for byte outside of these places, and has a value of that kind in each of them, is the same
 //! JSON with such values replaced: it says what the first one said, and need not be read.
@@ -18,6 +20,9 @@ const LONGEST: usize = 2 * 1024;
 const PLACES: usize = 16;
 /// After so many events in a row that fit no template, only one of as many is learned.
 const PATIENCE: u32 = 16;
+
+/// Longest number of tokens, in digits: none of them is absurd.
+const DIGITS: usize = 9;
 
 /// Keys of texts that are only asked whether they are empty.
 const TEXTS: &[&[u8]] = &[
@@ -57,6 +62,8 @@ const IDLE: &[&[u8]] = &[
 pub(super) struct Delta {
     pub(super) content: bool,
     pub(super) reasoning: bool,
+    /// Token counts came with it, which replace all that came before.
+    pub(super) counts: bool,
 }
 
 /// The templates of one stream.
@@ -94,6 +101,8 @@ enum Kind {
     AnyText,
     /// Any number.
     Number,
+    /// A number of tokens: up to nine digits.
+    Count,
 }
 
 // === impl Templates ===
@@ -117,8 +126,10 @@ impl Templates {
 
     /// Learns an event that was read in full.
     pub(super) fn learn(&mut self, name: &[u8], data: &[u8], delta: Delta) {
+        // Counts are read later, without the name.
+        let named = delta.counts && !name.is_empty();
         let tired = self.misses > PATIENCE && !self.misses.is_multiple_of(PATIENCE);
-        if tired || data.len() > LONGEST || name.len() > LONGEST {
+        if named || tired || data.len() > LONGEST || name.len() > LONGEST {
             return;
         }
         if self.list.len() < SLOTS {
@@ -142,6 +153,9 @@ impl Templates {
 
 impl Template {
     fn fits(&self, name: &[u8], data: &[u8]) -> bool {
+        if self.delta.counts && data.len() > 2 * LONGEST {
+            return false;
+        }
         let (mut rest, mut from) = (data, 0);
         for place in &self.places {
             let same = self.data.get(from..place.from).unwrap_or_default();
@@ -153,7 +167,13 @@ impl Template {
             };
             (rest, from) = (after.get(len..).unwrap_or_default(), place.to);
         }
-        self.data.get(from..) == Some(rest) && self.name == name
+        // Most have no name. To compare nothing with nothing costs as much as all the rest, where `memcmp` is by masked loads:
+        // an empty slice points nowhere.
+        let named = match (name.is_empty(), self.name.is_empty()) {
+            (false, false) => self.name == name,
+            (a, b) => a == b,
+        };
+        named && self.data.get(from..) == Some(rest)
     }
 
     /// `data` is valid JSON.
@@ -188,6 +208,8 @@ impl Template {
                     at += len;
                     if IDLE.contains(&key) {
                         self.place(start, at, Kind::Number);
+                    } else if delta.counts && is_count(key) && len <= DIGITS {
+                        self.place(start, at, Kind::Count);
                     }
                     key = b"";
                 }
@@ -225,6 +247,11 @@ impl Kind {
             Self::Text => plain_text(rest).filter(|len| *len > 0),
             Self::AnyText => plain_text(rest),
             Self::Number => number(rest),
+            Self::Count => {
+                let len = number(rest)?;
+                let digits = rest.get(..len)?.iter().all(u8::is_ascii_digit);
+                (digits && len <= DIGITS).then_some(len)
+            }
         }
     }
 }
@@ -234,6 +261,7 @@ fn plain_text(rest: &[u8]) -> Option<usize> {
     let mut at = 0;
     let mut ascii = true;
     loop {
+        at += plain_ascii(rest.get(at..)?);
         match rest.get(at)? {
             b'"' => break,
             b'\\' => match rest.get(at + 1)? {
@@ -252,12 +280,32 @@ fn plain_text(rest: &[u8]) -> Option<usize> {
                 ascii = false;
                 at += 1;
             }
+            // The last few bytes before the end of the event.
             0x20.. => at += 1,
             _ => return None,
         }
     }
     let valid = ascii || std::str::from_utf8(rest.get(..at)?).is_ok();
     valid.then_some(at)
+}
+
+/// How many bytes of printable ASCII come first, other than quotes and backslashes; of the last seven it does not look.
+fn plain_ascii(rest: &[u8]) -> usize {
+    const ONES: u64 = u64::from_le_bytes([1; 8]);
+    const HIGH: u64 = ONES * 0x80;
+    // The lowest byte that is marked is one that is less; above it there may be marks by borrow.
+    let less = |word: u64, than: u64| word.wrapping_sub(ONES * than) & !word & HIGH;
+    let (eights, _) = rest.as_chunks::<8>();
+    for (n, eight) in eights.iter().enumerate() {
+        let word = u64::from_le_bytes(*eight);
+        let quote = less(word ^ (ONES * u64::from(b'"')), 1);
+        let slash = less(word ^ (ONES * u64::from(b'\\')), 1);
+        let marks = quote | slash | less(word, 0x20) | word & HIGH;
+        if marks != 0 {
+            return n * 8 + marks.trailing_zeros() as usize / 8;
+        }
+    }
+    eights.len() * 8
 }
 
 /// The length of a JSON number.
@@ -281,6 +329,11 @@ fn number(rest: &[u8]) -> Option<usize> {
     }
     // A digit after a leading zero.
     (!rest.get(at).is_some_and(u8::is_ascii_digit)).then_some(at)
+}
+
+/// Whether a key's number is a number of tokens.
+fn is_count(key: &[u8]) -> bool {
+    key.ends_with(b"TokenCount") || key.ends_with(b"tokenCount") || key.ends_with(b"_tokens")
 }
 
 /// Where a text ends that is known to be valid.
@@ -351,6 +404,10 @@ mod tests {
             (b"\xc3\"", None),
             (b"abc", None),
             (b"abc\\", None),
+            (b"0123456789abcdef0123\" \"", Some(20)),
+            (b"01234567\\\"9\xc3\xa9abcdef\"0123456789", Some(19)),
+            (b"0123456\x1f9abcdef\"", None),
+            (b"\x7f !#[]^~abcdefgh\"", Some(16)),
         ] {
             assert_eq!(plain_text(text), len, "{}", text.escape_ascii());
         }
