@@ -25,7 +25,7 @@ use http_body_util::{BodyExt, Empty, Full};
 use llmesh::{
     base::{
         BoxError, Error, Kind, error,
-        ext::{Deadline, Flag, Record},
+        ext::{Deadline, Flag, GivenUp, Patience, Record},
         time::{Instant, sleep},
     },
     deadline::{DeadlineLayer, Params, PropagateLayer, Stats},
@@ -187,6 +187,41 @@ async fn the_clock_covers_the_whole_body() {
     assert_eq!(notes.flags, [Flag::UT]);
     assert_eq!(notes.details.as_deref(), Some("response_timeout"));
     assert_eq!(stats.timeouts.get(), 1);
+}
+
+/// An SDK's timeout for the head ends the call and not the stream; and it says nothing of the endpoint.
+#[tokio::test(start_paused = true)]
+async fn patience_ends_with_the_head() {
+    let ask = |delay: u64, limit: Option<u64>| async move {
+        let given_up = GivenUp::default();
+        let mut request = Request::new(());
+        let patience = HeaderValue::from_static("0.1");
+        request
+            .headers_mut()
+            .insert("x-stainless-read-timeout", patience);
+        request.extensions_mut().insert(given_up.clone());
+        let layer = DeadlineLayer::new(limit.map_or_else(Params::default, |limit| {
+            Params::default().with_timeout(ms(limit))
+        }));
+        let service = layer.layer(service_fn(move |request: Request<()>| async move {
+            let patience = request.extensions().get::<Patience>().unwrap();
+            assert_eq!(patience.0 - Instant::now(), ms(100));
+            sleep(ms(delay)).await;
+            Ok::<_, BoxError>(Response::new(Drip::new(10, ms(50))))
+        }));
+        let begin = Instant::now();
+        let end = match service.oneshot(request).await {
+            Ok(response) => response.into_body().collect().await.err(),
+            Err(error) => Some(error),
+        };
+        let kind = end.as_ref().and_then(kind);
+        (kind, begin.elapsed(), given_up.why())
+    };
+    let late = Some(Kind::DeadlineExceeded);
+    assert_eq!(ask(99, None).await, (None, ms(599), None));
+    assert_eq!(ask(101, None).await, (late, ms(100), None));
+    assert_eq!(ask(101, Some(200)).await, (late, ms(100), None));
+    assert_eq!(ask(99, Some(200)).await, (late, ms(200), None));
 }
 
 #[tokio::test(start_paused = true)]

@@ -26,7 +26,7 @@ use llmesh::{
     base::{
         BoxError, Ceiling, Error, Kind, SharedRng,
         error::{self, ConnectFailure, ResetReason},
-        ext::{Attempt, Deadline, Flag, Record, Tried, TryClock},
+        ext::{Attempt, Deadline, Ended, Flag, Patience, Record, Tried, TryClock},
         time::{Instant, sleep},
     },
     body::replay::Replay,
@@ -627,6 +627,70 @@ async fn a_total_outage_is_amplified_by_the_budget_only() {
     #[expect(clippy::cast_precision_loss, reason = "thousands")]
     let amplification = log.lock().unwrap().len() as f64 / 4000.0;
     assert!((1.2..=1.23).contains(&amplification), "{amplification}");
+}
+
+/// What an SDK sends again is a retry itself, and pays for none.
+#[tokio::test(start_paused = true)]
+async fn a_callers_own_retry_earns_none() {
+    for (count, attempts, ended) in [
+        (Some("0"), 15, 10),
+        (Some("1"), 10, 10),
+        (Some("2"), 10, 10),
+        (Some("many"), 15, 10),
+        (None, 15, 10),
+    ] {
+        let params = on("5xx", 3).with_budget(params::Budget::Percent {
+            share: 0.5,
+            min_per_second: 0,
+            ttl: secs(10),
+        });
+        let (inner, log) = upstream((0..99).map(|_| Status(503)));
+        let service = layer(params).0.layer(inner);
+        let mut refused = 0;
+        for _ in 0..10 {
+            let (mut request, record) = recorded();
+            if let Some(count) = count {
+                let count = HeaderValue::from_static(count);
+                request
+                    .headers_mut()
+                    .insert("x-stainless-retry-count", count);
+            }
+            service.clone().oneshot(request).await.unwrap();
+            refused += usize::from(record.snapshot().ended == Some(Ended::Budget));
+        }
+        let seen = (log.lock().unwrap().len(), refused);
+        assert_eq!(seen, (attempts, ended), "{count:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn why_there_is_no_further_attempt_is_noted() {
+    let ended = async |request: &dyn Fn(&mut Request<Full<Bytes>>), answer: Answer| {
+        let (inner, _) = upstream([answer, Status(503)]);
+        let (mut sent, record) = recorded();
+        request(&mut sent);
+        let _ = layer(on("5xx,429", 1)).0.layer(inner).oneshot(sent).await;
+        record.snapshot().ended
+    };
+    let nothing = |_: &mut Request<Full<Bytes>>| {};
+    assert_eq!(ended(&nothing, Status(200)).await, None);
+    assert_eq!(ended(&nothing, Status(404)).await, None);
+    assert_eq!(ended(&nothing, Status(503)).await, Some(Ended::Exhausted));
+    // The caller will have left before the wait that is asked for is over.
+    let patient = |request: &mut Request<Full<Bytes>>| {
+        let until = Patience(Instant::now() + secs(5));
+        request.extensions_mut().insert(until);
+    };
+    let hint = || Answer::Class(429, Outcome::RateLimited, Some(secs(6)));
+    assert_eq!(ended(&patient, hint()).await, Some(Ended::Exhausted));
+    assert_eq!(
+        ended(
+            &nothing,
+            Answer::Class(429, Outcome::RateLimited, Some(secs(500)))
+        )
+        .await,
+        None
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -64,7 +64,7 @@ impl<F> ResponseFuture<F> {
         patience: Option<Patience>,
         notes: Notes,
     ) -> Self {
-        let at = patience.map(|p| p.0).or(deadline.map(|d| d.0));
+        let at = patience.map(|p| p.0).or_else(|| deadline.map(|d| d.0));
         Self {
             inner: Some(inner),
             timer: at.map(sleep_until),

@@ -111,7 +111,7 @@ impl Caller {
             &answer.body
         };
         let asked = known.and_then(|(_, known)| Error::retry_after(known));
-        let wait = asked.or(class.hint.map(|hint| hint.wait));
+        let wait = asked.or_else(|| class.hint.map(|hint| hint.wait));
         write_repeat(headers, repeat(&class, wait, notes.ended));
         self.write_class(headers, &class, &notes);
         Some((status, self.body(headers, outcome, status, message)))

@@ -442,3 +442,47 @@ fn a_begun_answer_is_the_last_message() {
         assert_eq!(got.as_deref(), with.map(str::as_bytes), "{body:?}");
     }
 }
+
+/// Whatever the bytes are: nothing panics, and what was a JSON object stays one with the new model in it.
+#[test]
+fn any_body_is_survived() {
+    let rng = crate::base::SharedRng::seeded(3);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a share of a small number"
+    )]
+    let draw = |below: usize| (rng.unit() * below as f64) as usize;
+    let seed = br#"{"model":"a","stream":true,"stream_options":{"include_usage":false},"messages":[{"role":"user","content":"h\u00e9"}],"n":2}"#;
+    let (api, uri) = api(CHAT);
+    let mut kept = 0;
+    for _ in 0..20_000 {
+        let mut bytes = seed.to_vec();
+        for _ in 0..=draw(3) {
+            // At least one byte is left.
+            let at = draw(bytes.len());
+            match draw(4) {
+                0 if bytes.len() > 1 => drop(bytes.remove(at)),
+                1 => bytes.insert(at, b"{}[]\",:\\tu0\xff "[draw(13)]),
+                2 => bytes[at] = bytes[draw(bytes.len())],
+                _ => bytes.truncate(at + 2),
+            }
+        }
+        let body = Bytes::from(bytes);
+        let tree = serde_json::from_slice::<serde_json::Value>(&body);
+        let object = tree.as_ref().is_ok_and(serde_json::Value::is_object);
+        let call = Call::read(&api, &uri, &body);
+        // A lone surrogate is no string to serde, and is passed over here.
+        assert!(call.is_some() || !object, "{body:?}");
+        let _ = with_usage(&body);
+        let _ = with_prefill(Dialect::OpenAi, &body, "x");
+        let written = with_model(Dialect::OpenAi, &uri, &body, "new");
+        assert_eq!(written.is_ok(), call.is_some(), "{body:?}");
+        if let (true, Ok((_, written))) = (object, written) {
+            let tree: serde_json::Value = serde_json::from_slice(&written).unwrap();
+            assert_eq!(tree["model"], "new", "{written:?}");
+            kept += 1;
+        }
+    }
+    assert!(kept > 1000, "{kept}");
+}
