@@ -47,8 +47,7 @@ pub struct Class {
     pub scope: Scope,
     /// Where the request may go instead. The outcome's rule, unless the provider's answer says more.
     pub elsewhere: Elsewhere,
-    /// Whether the same target may be asked again. The outcome's rule, unless the provider forbade it
-    /// (`x-should-retry: false`).
+    /// Whether the same target may be asked again: the outcome's rule, unless `x-should-retry: false` forbids it.
     pub retry_same: bool,
     /// Whether any byte of the request may have reached the upstream.
     pub sent: bool,
