@@ -25,7 +25,7 @@ async fn main() -> Result<(), BoxError> {
     let chain = FallbackLayer::new(
         Params::to([Target::new(cluster).with_model("small")]),
         cluster,
-        [Reach::new(provider.clone())],
+        [Reach::new(provider)],
         Health::default(),
     );
     let client = chain.layer(provider);

@@ -28,7 +28,9 @@ pub(super) struct Shared<S> {
 
 /// Whether a target has room.
 #[derive(Clone)]
-pub(super) struct Room(Arc<dyn Fn(&Who, Instant) -> bool + Send + Sync>);
+pub(super) struct Room(Arc<Ask>);
+
+type Ask = dyn Fn(&Who, Instant) -> bool + Send + Sync;
 
 // === impl Room ===
 
