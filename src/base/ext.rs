@@ -9,6 +9,7 @@
 //! | [`Record`] | the outer shell | access log, metrics; annotated by all | nothing is noted |
 //! | [`RouteMeta`] | route | cluster dispatch, logs | label `-` |
 //! | [`Deadline`] | deadline, retry (per attempt), context | deadline, retry, respond | no limit |
+//! | [`Patience`] | deadline | retry | the caller waits as long as the deadline |
 //! | [`Attempt`] | retry, fallback | classify, trace, balance | the only attempt |
 //! | [`Chain`] | fallback (per target) | retry | the only target |
 //! | [`Model`] | fallback, or whoever reads the call | balance | an ordinary request |
@@ -22,7 +23,7 @@
 //! | [`LastTarget`] | fallback; the route stack where there is none | stream | another target may follow |
 //! | [`UsageInjected`] | the layer that asked for usage on the caller's behalf | stream | the caller asked, or nobody |
 //! | [`Buffered`] | whoever reads the request body | token limits (estimates) | the body was not read |
-//! | [`Ledger`](crate::base::cost::Ledger) | token limits create, attempts fill | token limits, logs | nobody counts costs |
+//! | [`Ledger`](crate::base::cost::Ledger) | token limits create, stream and classify fill | token limits, logs | nobody counts costs |
 
 mod chain;
 mod flag;
@@ -272,6 +273,29 @@ impl fmt::Debug for Buffered {
     }
 }
 
+/// Why a repetition that would have been worth one was not made: the caller's would be no better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// All retries of the request are used up, or there is no time for another.
+    Exhausted,
+    /// What bounds the retries of many requests is spent.
+    Budget,
+}
+
+/// How many times a caller has sent a request before: `x-stainless-retry-count`, which the SDKs of OpenAI, Anthropic, Groq and
+/// others send. Zero if it is absent or no number.
+#[must_use]
+pub fn caller_retries(headers: &HeaderMap) -> u32 {
+    let count = headers.get("x-stainless-retry-count");
+    count
+        .and_then(|count| count.to_str().ok()?.parse().ok())
+        .unwrap_or(0)
+}
+
+/// The instant until which the caller waits for the response head. What comes after is not bounded by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience(pub Instant);
+
 /// What the router decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteMeta {
@@ -316,6 +340,14 @@ pub struct Notes {
     pub version: Option<Arc<str>>,
     /// When the last attempt's response head came in, counted from the first send.
     pub upstream_time: Option<Duration>,
+    /// Why a repetition that would have been worth one was not made.
+    pub ended: Option<Ended>,
+    /// How many times the caller itself has sent this request before, as its SDK says.
+    pub caller_retries: u32,
+    /// Whether the route's policy wants no `x-llmesh-*` headers on answers.
+    pub quiet: bool,
+    /// Whether the route's policy wants no LLM rules (`dialect: status-only`): answers pass as they are.
+    pub verbatim: bool,
     /// The target of a fallback chain that is answering.
     pub answered_by: Option<AnsweredBy>,
 }

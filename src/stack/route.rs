@@ -7,13 +7,13 @@ use tower::{ServiceBuilder, service_fn, util::BoxCloneSyncService};
 
 use super::{Boxed, Cluster, served::ServedLayer};
 use crate::{
-    base::{BoxError, Error, Kind, SharedRng},
+    base::{BoxError, Error, Kind, SharedRng, ext::LastTarget},
     body::{Body, replay::Replay},
     deadline::{DeadlineLayer, PropagateLayer},
-    llm::Setting,
     model::LlmPolicy,
     retry::RetryLayer,
     route::params::Forward,
+    stream,
     trace::InjectLayer,
 };
 
@@ -27,22 +27,27 @@ pub fn route(
     rng: &SharedRng,
 ) -> Boxed {
     let retry = retry(forward, policy.map(|p| &**p), cluster).with_rng(rng.clone());
-    let dialect = policy.map_or(Setting::Auto, |policy| policy.stream.dialect);
+    let watched = policy.map(|policy| stream::Policy(Arc::new(policy.stream.clone())));
+    let last = policy.is_some_and(|policy| policy.fallback.targets.is_empty());
     let deadline = DeadlineLayer::new(forward.deadline.clone())
         .with_stats(Arc::clone(&cluster.deadline_stats));
     let stack = ServiceBuilder::new()
         .map_response(|response: Response<_>| response.map(Body::new))
         .layer(ServedLayer)
         .layer(deadline)
+        .map_request(move |mut request: Request<Body>| {
+            if let Some(policy) = &watched {
+                policy.clone().put(request.extensions_mut());
+            }
+            if last {
+                request.extensions_mut().insert(LastTarget);
+            }
+            request
+        })
         .layer(retry)
         .layer(InjectLayer::new().with_rng(rng.clone()))
         .layer(PropagateLayer::new())
-        .map_request(move |mut request: Request<Replay<Body>>| {
-            if dialect != Setting::Auto {
-                request.extensions_mut().insert(dialect);
-            }
-            request.map(Body::new)
-        })
+        .map_request(|request: Request<Replay<Body>>| request.map(Body::new))
         .service(inner);
     BoxCloneSyncService::new(stack)
 }

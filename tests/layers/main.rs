@@ -19,3 +19,4 @@ mod timeouts;
 #[cfg(feature = "llm")]
 mod tokens;
 mod trace;
+mod verdict;

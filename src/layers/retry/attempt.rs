@@ -15,7 +15,10 @@ use super::{
 use crate::{
     base::{
         BoxError, Ceiling, Error, Kind, Permit, SharedRng,
-        ext::{Attempt, Chain, Deadline, Flag, GivenUp, Record, RetriesAnswers, Tried, TryClock},
+        ext::{
+            Attempt, Chain, Deadline, Ended, Flag, GivenUp, Patience, Record, RetriesAnswers,
+            Tried, TryClock, caller_retries,
+        },
         time::{Instant, sleep},
     },
     body::replay::{Lag, Replay},
@@ -43,6 +46,8 @@ pub(super) struct Call<S, B> {
     body: Replay<B>,
     number: u32,
     deadline: Option<Deadline>,
+    /// Until when the caller waits for a head.
+    patience: Option<Deadline>,
     record: Option<Record>,
     /// Whether another target may be asked after this one.
     elsewhere: bool,
@@ -69,6 +74,7 @@ where
         }
         Self {
             deadline: head.extensions.get::<Deadline>().copied(),
+            patience: head.extensions.get::<Patience>().map(|p| Deadline(p.0)),
             record: head.extensions.get::<Record>().cloned(),
             elsewhere: head.extensions.get::<Chain>().is_some_and(|c| c.follows),
             witness: head.extensions.get::<Witness>().cloned(),
@@ -83,7 +89,12 @@ where
     }
 
     pub(super) async fn run(mut self) -> Result<Response<R>, BoxError> {
-        if let Some(budget) = &self.shared.budget {
+        // What the caller sends again is a retry itself: it earns none.
+        let again = self
+            .head
+            .as_ref()
+            .is_some_and(|h| caller_retries(&h.headers) > 0);
+        if let Some(budget) = self.shared.budget.as_ref().filter(|_| !again) {
             budget.deposit(Instant::now());
         }
         loop {
@@ -177,7 +188,7 @@ where
         let (now, class) = (Instant::now(), class_of_result(result));
         let attempt = policy::Attempt {
             number: self.number,
-            left: self.deadline.map(|d| d.left(now)),
+            left: Deadline::sooner(self.deadline, self.patience).map(|d| d.left(now)),
             replayable: self.head.is_some() && self.body.can_replay(),
             elsewhere: self.elsewhere,
         };
@@ -189,11 +200,13 @@ where
                 }
                 return Some(after);
             }
-            Decision::Retry { .. } => {}
+            Decision::Retry { .. } => self.ended(Ended::Budget),
             Decision::Stop(Reason::Exhausted) => {
                 self.shared.stats.limit_exceeded.inc();
                 self.flag(Flag::URX);
+                self.ended(Ended::Exhausted);
             }
+            Decision::Stop(Reason::NoTime) => self.ended(Ended::Exhausted),
             Decision::Stop(_) if class.is_success() => {
                 if let Some(budget) = &self.shared.budget {
                     budget.succeeded(self.paid.take());
@@ -241,6 +254,12 @@ where
             }
         } else {
             self.shared.stats.backoff.inc();
+        }
+    }
+
+    fn ended(&self, why: Ended) {
+        if let Some(record) = &self.record {
+            record.note(|n| n.ended = Some(why));
         }
     }
 

@@ -59,10 +59,12 @@ pub(super) struct Call {
 // === impl Policy ===
 
 impl Policy {
-    /// Puts the policy into a request, and with it all that makes it work below: the dialect, for the classifier, and, if
-    /// it has clocks, the time of the attempts.
+    /// Puts the policy into a request, above its retries, and with it all that makes it work below: the dialect, for the
+    /// classifier, and, if it has clocks, the time of the attempts.
     pub fn put(self, request: &mut Extensions) {
-        request.insert(self.0.dialect);
+        if self.0.dialect != Setting::Auto {
+            request.insert(self.0.dialect);
+        }
         if self.0.clocks.any() {
             request.insert(TryClock::start());
         }
