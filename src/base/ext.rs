@@ -25,13 +25,13 @@
 //! | [`Buffered`] | whoever reads the request body | token limits (estimates) | the body was not read |
 //! | [`Ledger`](crate::base::cost::Ledger) | token limits create, stream and classify fill | token limits, logs | nobody counts costs |
 
+mod chain;
+mod flag;
+
 use std::{
     fmt,
     net::SocketAddr,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -40,6 +40,11 @@ use http::HeaderMap;
 use tokio::sync::watch;
 
 use crate::base::{error::Kind, time::Instant};
+
+pub use self::{
+    chain::{AnsweredBy, Chain, LastTarget, Model, OurKey},
+    flag::Flag,
+};
 
 /// When and from where the request came in.
 #[derive(Clone, Copy, Debug)]
@@ -84,54 +89,6 @@ pub struct Attempt {
     /// back so that it stays possible.
     pub may_retry: bool,
 }
-
-/// Where a request stands in a chain of targets. Cloning shares the count.
-#[derive(Clone, Debug, Default)]
-pub struct Chain {
-    sent: Arc<AtomicU32>,
-    /// Whether another target may still be asked after this one.
-    pub follows: bool,
-}
-
-impl Chain {
-    /// Attempts sent so far, over all targets.
-    #[must_use]
-    pub fn sent(&self) -> u32 {
-        self.sent.load(Ordering::Relaxed)
-    }
-
-    /// Counts an attempt and gives its number, from 1 over all targets.
-    #[must_use]
-    pub fn send(&self) -> u32 {
-        self.sent.fetch_add(1, Ordering::Relaxed).saturating_add(1)
-    }
-}
-
-/// The model that is asked for. One address may serve many: what goes wrong with one says nothing of the others there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Model(pub Arc<str>);
-
-/// The request carries a key of this side, not its caller's: what the upstream says of the key is none of the caller's
-/// business.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OurKey;
-
-/// The target of a chain that an answer, or the error that is shown, came from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AnsweredBy {
-    /// Its cluster.
-    pub cluster: Arc<str>,
-    /// The model that was asked for, where it is known.
-    pub model: Option<Arc<str>>,
-    /// Its place in the chain; 0 is the route's own.
-    pub place: usize,
-    /// Whether it was asked with a key of this side.
-    pub our_key: bool,
-}
-
-/// Nowhere else can this request go: the target is its last. What only makes sense if another one follows is left out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LastTarget;
 
 /// Usage was asked for on behalf of a caller who did not: what comes of it is taken out of the caller's stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -357,59 +314,6 @@ pub struct RouteMeta {
 /// The endpoint that a request goes to, or that a response came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EndpointRef(pub SocketAddr);
-
-/// An Envoy response flag, as in its access log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-#[expect(
-    missing_docs,
-    reason = "named and described by Envoy: `%RESPONSE_FLAGS%`"
-)]
-pub enum Flag {
-    UH,
-    UF,
-    UO,
-    NR,
-    NC,
-    URX,
-    UT,
-    DC,
-    LR,
-    UR,
-    UC,
-    DI,
-    FI,
-    RL,
-    DPE,
-    UPE,
-    SI,
-}
-
-impl Flag {
-    /// The flag as Envoy writes it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::UH => "UH",
-            Self::UF => "UF",
-            Self::UO => "UO",
-            Self::NR => "NR",
-            Self::NC => "NC",
-            Self::URX => "URX",
-            Self::UT => "UT",
-            Self::DC => "DC",
-            Self::LR => "LR",
-            Self::UR => "UR",
-            Self::UC => "UC",
-            Self::DI => "DI",
-            Self::FI => "FI",
-            Self::RL => "RL",
-            Self::DPE => "DPE",
-            Self::UPE => "UPE",
-            Self::SI => "SI",
-        }
-    }
-}
 
 /// What happened to one request, noted by the layers as it goes and read once at its end.
 #[derive(Clone, Debug, Default)]

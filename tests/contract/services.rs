@@ -26,6 +26,7 @@ use llmesh::{
     classify::{ClassifyLayer, HttpClassifier},
     context::{ClientLayer, ServerLayer},
     deadline::{self, DeadlineLayer, PropagateLayer},
+    fallback::{self, FallbackLayer, Health, Reach},
     limit::{
         concurrency::ConcurrencyLayer,
         tokens::{self, TokenLimitLayer},
@@ -268,6 +269,25 @@ async fn stream_layer() {
     let subject = Subject::new(move |probe| bare(layer.layer(told(probe))));
     assert_eq!(breaches(subject).await, [Breach::LosesSize]);
 }
+
+// === fallback ===
+
+// The readied instance is the first target; another target is another service, made ready when it is asked. The error is
+// the first one's.
+contract!(
+    fallback_layer,
+    Subject::new(|probe: ServiceProbe| {
+        let targets = fallback::Params::to([fallback::Target::new("b")]);
+        FallbackLayer::new(targets, "a", [Reach::new(probe.clone())], Health::default())
+            .layer(probe)
+    })
+);
+contract!(
+    fallback_layer_without_targets,
+    Subject::new(|probe| {
+        FallbackLayer::new(fallback::Params::default(), "a", [], Health::default()).layer(probe)
+    })
+);
 
 // === the stacks ===
 

@@ -26,7 +26,7 @@ use llmesh::{
     },
     body::{Body, Replay},
     classify::ClassifyLayer,
-    fallback::{Fallback, FallbackLayer, Health, Key, Params, Reach, Resume, Stats, Target},
+    fallback::{FallbackLayer, Health, Key, Params, Reach, Resume, Stats, Target},
     llm::{LlmClassifier, Setting, dialect::Api, request::Call},
     outlier,
     retry::{self, RetryBudget, RetryLayer, RetryOn, params::Budget},
@@ -225,24 +225,24 @@ impl House {
         )
     }
 
-    fn chain(&self, params: Params, keys: &[Option<&str>]) -> Fallback<Boxed> {
+    fn chain(&self, params: Params, keys: &[Option<&str>]) -> Boxed {
         let reach = (0..params.targets.len()).map(|n| {
             let key = keys.get(n).copied().flatten();
             Reach::new(self.target())
                 .with_key(key.map(|key| Key::new(key).unwrap()))
                 .with_budget(self.budget.clone())
         });
-        FallbackLayer::new(params, OWN, reach.collect::<Vec<_>>(), self.health.clone())
-            .with_stats(Arc::clone(&self.stats))
-            .layer(self.target())
+        let layer = FallbackLayer::new(params, OWN, reach.collect::<Vec<_>>(), self.health.clone())
+            .with_stats(Arc::clone(&self.stats));
+        Boxed::new(layer.layer(self.target()))
     }
 
     /// One other model at the same address.
-    fn pair(&self) -> Fallback<Boxed> {
+    fn pair(&self) -> Boxed {
         self.chain(Params::to([Target::new(OWN).with_model("backup")]), &[])
     }
 
-    fn resuming(&self) -> Fallback<Boxed> {
+    fn resuming(&self) -> Boxed {
         let params = Params::to([Target::new(OWN).with_model("backup")]);
         self.chain(params.with_resume(Resume::Prefill), &[])
     }
@@ -282,7 +282,7 @@ struct Outcome {
     spent: usize,
 }
 
-async fn call(chain: &Fallback<Boxed>, request: Request<Body>) -> Outcome {
+async fn call(chain: &Boxed, request: Request<Body>) -> Outcome {
     let begin = Instant::now();
     let record = request.extensions().get::<Record>().unwrap().clone();
     let ledger = request.extensions().get::<Ledger>().unwrap().clone();
@@ -566,7 +566,8 @@ async fn the_first_error_is_shown_if_all_fail() {
 async fn a_flapping_target_is_asked_again_soon_after_it_healed() {
     let house = House::new();
     let begin = Instant::now();
-    let ill = move || begin.elapsed() < secs(60) && (begin.elapsed().as_secs() / 10) % 2 == 0;
+    let ill =
+        move || begin.elapsed() < secs(60) && (begin.elapsed().as_secs() / 10).is_multiple_of(2);
     house.upstream.rule("main", move |_| {
         if ill() {
             Status(503, None, "{}")
@@ -580,7 +581,7 @@ async fn a_flapping_target_is_asked_again_soon_after_it_healed() {
         let answer = call(&chain, request(false)).await;
         assert_eq!(answer.status, 200);
         if begin.elapsed() >= secs(50) && answer.by == Some(0) {
-            back = back.or(Some(begin.elapsed()));
+            back.get_or_insert_with(|| begin.elapsed());
         }
         sleep(secs(4)).await;
     }
@@ -590,7 +591,8 @@ async fn a_flapping_target_is_asked_again_soon_after_it_healed() {
 
 #[tokio::test(start_paused = true)]
 async fn a_target_that_was_down_for_a_minute_is_back_within_fifteen_seconds() {
-    let house = House::new();
+    let mut house = House::new();
+    house.budget = Some(Arc::new(RetryBudget::new(Budget::standard())));
     let begin = Instant::now();
     house.upstream.rule("main", move |_| {
         if begin.elapsed() < secs(60) {
@@ -618,6 +620,25 @@ async fn a_target_that_was_down_for_a_minute_is_back_within_fifteen_seconds() {
         .filter(|s| s.model == "main" && s.at - begin < secs(60));
     let early = early.count();
     assert!(early <= 9 + 7 * 3, "{early}");
+    assert_eq!(house.stats.budget_exhausted.get(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_onset_of_an_outage_under_load_costs_nobody_the_answer() {
+    let mut house = House::new();
+    house.budget = Some(Arc::new(RetryBudget::new(Budget::standard())));
+    house.upstream.always("main", Status(503, None, "{}"));
+    let chain = house.pair();
+    let all = (0..500).map(|_| {
+        let chain = chain.clone();
+        tokio::spawn(async move { call(&chain, request(false)).await })
+    });
+    for answer in all.collect::<Vec<_>>() {
+        let answer = answer.await.unwrap();
+        assert_eq!((answer.status, answer.by), (200, Some(1)));
+    }
+    let asked = house.upstream.asked("main");
+    assert!(asked <= 500 + 130, "{asked}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -726,9 +747,8 @@ async fn a_body_over_the_cap_goes_to_one_target() {
     house.upstream.always("main", Status(503, None, "{}"));
     let params = Params::to([Target::new(OWN).with_model("backup")]);
     let reach = [Reach::new(house.target())];
-    let chain = FallbackLayer::new(params, OWN, reach, house.health.clone())
-        .with_cap(10)
-        .layer(house.target());
+    let layer = FallbackLayer::new(params, OWN, reach, house.health.clone()).with_cap(10);
+    let chain = Boxed::new(layer.layer(house.target()));
     for _ in 0..5 {
         assert_eq!(call(&chain, request(false)).await.status, 503);
     }
@@ -742,12 +762,12 @@ async fn a_full_target_is_passed_over_while_another_has_room() {
     let reach = [Reach::new(house.target())];
     let full = Arc::new(Mutex::new(vec!["main"]));
     let is_full = Arc::clone(&full);
-    let chain = FallbackLayer::new(params, OWN, reach, house.health.clone())
-        .with_room(move |who, _| {
+    let layer =
+        FallbackLayer::new(params, OWN, reach, house.health.clone()).with_room(move |who, _| {
             let full = is_full.lock().unwrap();
             !full.iter().any(|model| who.model.as_deref() == Some(model))
-        })
-        .layer(house.target());
+        });
+    let chain = Boxed::new(layer.layer(house.target()));
     assert_eq!(call(&chain, request(false)).await.by, Some(1));
     full.lock().unwrap().push("backup");
     assert_eq!(call(&chain, request(false)).await.by, Some(0));

@@ -93,13 +93,17 @@ impl Cooldowns {
         }
     }
 
-    /// A request that was sent at `sent` succeeded: what was said before that holds no longer.
-    pub fn succeeded(&mut self, who: &Who, sent: Instant) {
+    /// A request that was sent at `sent` succeeded: what was said before that holds no longer, and a row of refusals ends.
+    pub fn succeeded(&mut self, who: &Who, sent: Instant, now: Instant) {
         if self.0.is_empty() {
             return;
         }
         for what in whats(who) {
-            if self.0.get(&what).is_some_and(|c| c.since <= sent) {
+            if self
+                .0
+                .get(&what)
+                .is_some_and(|c| c.since <= sent || (c.out.until <= now && !c.probed))
+            {
                 self.0.remove(&what);
             }
         }

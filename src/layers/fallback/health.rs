@@ -253,7 +253,10 @@ impl Pass {
     pub fn finish(mut self, class: &Class) {
         let now = Instant::now();
         if class.is_success() {
-            self.health.lock().cooldowns.succeeded(&self.who, self.sent);
+            self.health
+                .lock()
+                .cooldowns
+                .succeeded(&self.who, self.sent, now);
         } else {
             self.health.note(&self.who, class);
         }

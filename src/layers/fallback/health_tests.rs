@@ -266,10 +266,8 @@ async fn the_store_is_bounded() {
         visit(&health, &who, &of(Outcome::ServerError, None));
         visit(&health, &who, &of(Outcome::RateLimited, Some(5)));
     }
-    let store = health.lock();
-    assert_eq!(store.circuits.len(), MOST_CIRCUITS);
-    assert_eq!(store.cooldowns.len(), 1024);
-    drop(store);
+    assert_eq!(health.lock().circuits.len(), MOST_CIRCUITS);
+    assert_eq!(health.lock().cooldowns.len(), 1024);
     pass_by(6).await;
     visit(&health, &model("last"), &of(Outcome::RateLimited, Some(5)));
     assert_eq!(health.lock().cooldowns.len(), 1);

@@ -13,14 +13,15 @@ use super::{
 use crate::{base::time::Instant, body::replay::DEFAULT_CAP, llm::Setting};
 
 /// Applies [`Fallback`]: what it is applied to is the route's own target.
+#[derive(Clone)]
 #[must_use = "a layer does nothing until it is applied to a service"]
-pub struct FallbackLayer<S>(Arc<Shared<S>>);
+pub struct FallbackLayer<S>(Shared<S>);
 
 // === impl FallbackLayer ===
 
 impl<S> FallbackLayer<S> {
     /// A chain. `cluster` is the route's own, `reach` says how each of [`Params::targets`] is reached, in their order
-    /// (targets without are left out). `health` is kept by the owner, so that it outlives this configuration.
+    /// (targets without are left out, and so should be those whose key cannot be read). `health` is kept by the owner, so that it outlives this configuration.
     pub fn new(
         params: Params,
         cluster: impl Into<Arc<str>>,
@@ -34,7 +35,7 @@ impl<S> FallbackLayer<S> {
             .zip(reach)
             .map(|(target, reach)| (Target::new(target.clone(), &reach, &cluster), reach.service))
             .unzip();
-        Self(Arc::new(Shared {
+        Self(Shared {
             params,
             cluster,
             targets,
@@ -44,42 +45,35 @@ impl<S> FallbackLayer<S> {
             cap: DEFAULT_CAP,
             stats: Arc::default(),
             room: None,
-        }))
+        })
     }
 
     /// Sets what the operator says of the dialect.
-    pub fn with_dialect(self, setting: Setting) -> Self {
-        self.with(|shared| shared.setting = setting)
+    pub fn with_dialect(mut self, setting: Setting) -> Self {
+        self.0.setting = setting;
+        self
     }
 
     /// Sets how many bytes of a request are kept. A longer one is sent to one target only.
-    pub fn with_cap(self, bytes: usize) -> Self {
-        self.with(|shared| shared.cap = bytes)
+    pub fn with_cap(mut self, bytes: usize) -> Self {
+        self.0.cap = bytes;
+        self
     }
 
     /// Counts here.
-    pub fn with_stats(self, stats: Arc<Stats>) -> Self {
-        self.with(|shared| shared.stats = stats)
+    pub fn with_stats(mut self, stats: Arc<Stats>) -> Self {
+        self.0.stats = stats;
+        self
     }
 
     /// Asks before a target is chosen whether it has room: for limits that were learned from its answers. One without is
     /// passed over, as long as another one has.
-    pub fn with_room(self, room: impl Fn(&Who, Instant) -> bool + Send + Sync + 'static) -> Self {
-        self.with(|shared| shared.room = Some(Room::new(room)))
-    }
-
-    fn with(mut self, change: impl FnOnce(&mut Shared<S>)) -> Self {
-        // A layer that is being built is not shared yet.
-        if let Some(shared) = Arc::get_mut(&mut self.0) {
-            change(shared);
-        }
+    pub fn with_room(
+        mut self,
+        room: impl Fn(&Who, Instant) -> bool + Send + Sync + 'static,
+    ) -> Self {
+        self.0.room = Some(Room::new(room));
         self
-    }
-}
-
-impl<S> Clone for FallbackLayer<S> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
     }
 }
 
@@ -91,10 +85,10 @@ impl<S> fmt::Debug for FallbackLayer<S> {
     }
 }
 
-impl<S> Layer<S> for FallbackLayer<S> {
+impl<S: Clone> Layer<S> for FallbackLayer<S> {
     type Service = Fallback<S>;
 
     fn layer(&self, inner: S) -> Fallback<S> {
-        Fallback::new(inner, Arc::clone(&self.0))
+        Fallback::new(inner, Arc::new(self.0.clone()))
     }
 }

@@ -11,6 +11,7 @@ use crate::{
 };
 
 /// What the services of a layer share.
+#[derive(Clone)]
 pub(super) struct Shared<S> {
     pub(super) params: Params,
     /// The route's own.
@@ -26,13 +27,16 @@ pub(super) struct Shared<S> {
 }
 
 /// Whether a target has room.
-pub(super) struct Room(Box<dyn Fn(&Who, Instant) -> bool + Send + Sync>);
+#[derive(Clone)]
+pub(super) struct Room(Arc<Ask>);
+
+type Ask = dyn Fn(&Who, Instant) -> bool + Send + Sync;
 
 // === impl Room ===
 
 impl Room {
     pub(super) fn new(room: impl Fn(&Who, Instant) -> bool + Send + Sync + 'static) -> Self {
-        Self(Box::new(room))
+        Self(Arc::new(room))
     }
 }
 

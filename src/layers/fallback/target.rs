@@ -79,6 +79,9 @@ impl<S> Reach<S> {
     /// Sets what a fallback is paid from.
     #[must_use]
     pub fn with_budget(mut self, budget: Option<Arc<RetryBudget>>) -> Self {
+        if let Some(budget) = &budget {
+            budget.keep_fallbacks();
+        }
         self.budget = budget;
         self
     }
@@ -159,7 +162,7 @@ impl Target {
         };
         let named = self.params.authority.as_deref();
         let there = provider(bare(named.unwrap_or_else(|| host(&self.params.cluster))))
-            .or(api.provider.filter(|_| !self.abroad));
+            .or_else(|| api.provider.filter(|_| !self.abroad));
         let style = Style::of(dialect, there, &head.headers);
         key::strip(head);
         key.put(head, style);

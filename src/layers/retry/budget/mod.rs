@@ -3,13 +3,18 @@
 //! The number of retries per request bounds one request; when an upstream is down, all requests fail at once and
 //! every one of them uses its full number. A budget bounds the sum: retries may add a small share to the load and no
 //! more, so that they cannot keep an upstream down. Share one [`RetryBudget`] among all routes to a cluster.
+//!
+//! Fallbacks are counted in the same budget, at a lower price ([`Price::Fallback`]): who falls over much retries less. But
+//! retries never take what fallbacks need, since asking somebody else is what helps when a target is down: whether a fallback
+//! is refused is decided by an account of the same size in which fallbacks alone stand. So with the standard budget
+//! every request may fall over once.
 
 mod bucket;
 mod percent;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 
@@ -25,6 +30,8 @@ use crate::{
 pub struct RetryBudget {
     params: ArcSwap<Budget>,
     state: State,
+    /// What fallbacks took, of as much.
+    fallbacks: OnceLock<State>,
 }
 
 #[derive(Debug)]
@@ -58,14 +65,17 @@ impl RetryBudget {
     /// A fresh budget: a percent budget holds its floor, a token bucket is full.
     #[must_use]
     pub fn new(params: Budget) -> Self {
-        let state = match &params {
-            Budget::Percent { ttl, .. } => State::Percent(Box::new(Percent::new(*ttl))),
-            Budget::TokenBucket { capacity, .. } => State::Bucket(Bucket::new(*capacity)),
-        };
         Self {
+            state: State::new(&params),
             params: ArcSwap::from_pointee(params),
-            state,
+            fallbacks: OnceLock::new(),
         }
+    }
+
+    /// Keeps the account of fallbacks from now on. Without this the first fallback opens it, and knows of no request
+    /// before.
+    pub fn keep_fallbacks(&self) {
+        self.fallbacks.get_or_init(|| State::new(&self.params()));
     }
 
     /// The parameters in force.
@@ -91,41 +101,38 @@ impl RetryBudget {
 
     /// A request came in (its first attempt).
     pub fn deposit(&self, now: Instant) {
-        if let (State::Percent(state), Budget::Percent { share, .. }) = (&self.state, self.params())
-        {
-            state.deposit(share, now);
+        let Budget::Percent { share, .. } = self.params() else {
+            return;
+        };
+        for state in [Some(&self.state), self.fallbacks.get()] {
+            if let Some(State::Percent(state)) = state {
+                state.deposit(share, now);
+            }
         }
     }
 
-    /// Pays for a retry. `None`: there is nothing left.
+    /// Pays for a retry or a fallback. `None`: there is nothing left.
     #[must_use]
     pub fn withdraw(&self, price: Price, now: Instant) -> Option<Paid> {
-        match (&self.state, self.params()) {
-            (
-                State::Percent(state),
-                Budget::Percent {
-                    min_per_second,
-                    ttl,
-                    ..
-                },
-            ) => state
-                .withdraw(price.units(), percent::reserve(min_per_second, ttl), now)
-                .then_some(Paid(0)),
-            (State::Bucket(state), params @ Budget::TokenBucket { .. }) => {
-                let cost = params.cost(price);
-                state.withdraw(cost).then_some(Paid(cost))
-            }
-            // Not reachable: `set_params` keeps the kinds together.
-            _ => None,
+        let params = self.params();
+        if price != Price::Fallback {
+            return self.state.withdraw(params, price, now);
         }
+        self.keep_fallbacks();
+        let paid = self.fallbacks.get()?.withdraw(params, price, now)?;
+        self.state.charge(params, price, now);
+        Some(paid)
     }
 
     /// A request succeeded; `paid` is what its last retry cost.
     pub fn succeeded(&self, paid: Option<Paid>) {
-        if let (State::Bucket(state), Budget::TokenBucket { capacity, .. }) =
-            (&self.state, self.params())
-        {
-            state.put(paid.map_or(1, |paid| paid.0), capacity);
+        let Budget::TokenBucket { capacity, .. } = self.params() else {
+            return;
+        };
+        for state in [Some(&self.state), self.fallbacks.get()] {
+            if let Some(State::Bucket(state)) = state {
+                state.put(paid.map_or(1, |paid| paid.0), capacity);
+            }
         }
     }
 
@@ -143,6 +150,49 @@ impl RetryBudget {
             ) => state.available(percent::reserve(min_per_second, ttl), now),
             (State::Percent(state), _) => state.available(0, now),
             (State::Bucket(state), _) => u64::from(state.tokens()),
+        }
+    }
+}
+
+// === impl State ===
+
+impl State {
+    fn new(params: &Budget) -> Self {
+        match params {
+            Budget::Percent { ttl, .. } => Self::Percent(Box::new(Percent::new(*ttl))),
+            Budget::TokenBucket { capacity, .. } => Self::Bucket(Bucket::new(*capacity)),
+        }
+    }
+
+    fn withdraw(&self, params: Budget, price: Price, now: Instant) -> Option<Paid> {
+        match (self, params) {
+            (
+                Self::Percent(state),
+                Budget::Percent {
+                    min_per_second,
+                    ttl,
+                    ..
+                },
+            ) => state
+                .withdraw(price.units(), percent::reserve(min_per_second, ttl), now)
+                .then_some(Paid(0)),
+            (Self::Bucket(state), params @ Budget::TokenBucket { .. }) => {
+                let cost = params.cost(price);
+                state.withdraw(cost).then_some(Paid(cost))
+            }
+            // Not reachable: `set_params` keeps the kinds together.
+            _ => None,
+        }
+    }
+
+    /// Takes a price that was paid elsewhere, as far as there is something.
+    fn charge(&self, params: Budget, price: Price, now: Instant) {
+        match self {
+            Self::Percent(state) => state.charge(price.units(), now),
+            Self::Bucket(state) => {
+                // An empty bucket has nothing to give, and nothing to protect.
+                let _ = state.withdraw(params.cost(price));
+            }
         }
     }
 }
@@ -194,8 +244,8 @@ impl Price {
         }
     }
 
-    /// Its units in a percent budget. A fallback is a fifth of a retry, so that the standard budget (20 %) lets every request fall
-    /// over once when nothing else is spent.
+    /// Its units in a percent budget. A fallback is a fifth of a retry, so that the standard budget (20 %) lets every
+    /// request fall over once.
     fn units(self) -> i64 {
         match self {
             Self::Fault | Self::Throttle | Self::Timeout => percent::UNIT,

@@ -74,6 +74,13 @@ impl Percent {
         taken
     }
 
+    /// Takes these units, also if that leaves less than nothing: they were allowed elsewhere.
+    pub(super) fn charge(&self, units: i64, now: Instant) {
+        let tick = self.advance(now);
+        self.balance.fetch_sub(units, Ordering::AcqRel);
+        self.add(-units, tick);
+    }
+
     /// Whole retries that could be taken now.
     pub(super) fn available(&self, reserve: i64, now: Instant) -> u64 {
         self.advance(now);

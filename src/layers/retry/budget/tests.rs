@@ -369,23 +369,33 @@ fn timeouts_have_a_price_of_their_own() {
 }
 
 #[test]
-fn a_fallback_is_a_fifth_of_a_retry() {
+fn a_fallback_is_a_fifth_of_a_retry_and_counts_as_one() {
     let now = Instant::now();
     let budget = RetryBudget::new(Budget::percent(Ratio::new(0.2).unwrap(), 1, secs(10)));
+    budget.keep_fallbacks();
     let paid = |price| budget.withdraw(price, now).is_some();
-    for _ in 0..9 {
-        assert!(paid(Price::Fault));
-    }
     for _ in 0..5 {
         assert!(paid(Price::Fallback));
     }
+    assert_eq!(budget.left(now), 9);
+    for _ in 0..9 {
+        assert!(paid(Price::Fault));
+    }
+    assert!(!paid(Price::Fault));
+    // Retries did not take what fallbacks need.
+    for _ in 0..45 {
+        assert!(paid(Price::Fallback));
+    }
     assert!(!paid(Price::Fallback));
-    // With nothing spent on retries, every request may fall over once.
+    // Every request may fall over once.
     for _ in 0..100 {
         budget.deposit(now);
         assert!(paid(Price::Fallback));
     }
     assert!(!paid(Price::Fallback));
+    assert!(!paid(Price::Fault));
+    // All is forgotten in time.
+    assert_eq!(budget.left(now + secs(11)), 10);
     let bucket = RetryBudget::new(Budget::aws());
     assert!(bucket.withdraw(Price::Fallback, now).is_some());
     assert_eq!(bucket.left(now), 498);

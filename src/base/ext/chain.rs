@@ -1,0 +1,54 @@
+//! What the targets of a fallback chain leave for each other.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
+
+/// Where a request stands in a chain of targets. Cloning shares the count.
+#[derive(Clone, Debug, Default)]
+pub struct Chain {
+    sent: Arc<AtomicU32>,
+    /// Whether another target may still be asked after this one.
+    pub follows: bool,
+}
+
+impl Chain {
+    /// Attempts sent so far, over all targets.
+    #[must_use]
+    pub fn sent(&self) -> u32 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Counts an attempt and gives its number, from 1 over all targets.
+    #[must_use]
+    pub fn send(&self) -> u32 {
+        self.sent.fetch_add(1, Ordering::Relaxed).saturating_add(1)
+    }
+}
+
+/// The model that is asked for. One address may serve many: what goes wrong with one says nothing of the others there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Model(pub Arc<str>);
+
+/// The request carries a key of this side, not its caller's: what the upstream says of the key is none of the caller's
+/// business.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OurKey;
+
+/// The target of a chain that an answer, or the error that is shown, came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnsweredBy {
+    /// Its cluster.
+    pub cluster: Arc<str>,
+    /// The model that was asked for, where it is known.
+    pub model: Option<Arc<str>>,
+    /// Its place in the chain; 0 is the route's own.
+    pub place: usize,
+    /// Whether it was asked with a key of this side.
+    pub our_key: bool,
+}
+
+/// Nowhere else can this request go: the target is its last. What only makes sense if another one follows is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastTarget;
