@@ -1009,3 +1009,16 @@ async fn a_body_that_is_over_says_so() {
     let _ = body.frame().await;
     assert!(body.is_end_stream());
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_client_stack_repeats_an_error_that_comes_first() {
+    let bad = stream(chunks(&[ROLE, OVERLOADED]));
+    let upstream = Upstream::of([bad, stream(chunks(&[TOKEN, FINISH]))]);
+    let layer = llmesh::stack::client(llmesh::stack::ClientParams::default());
+    let client = layer.layer(upstream.service::<Body>(&Bodies::default()));
+    let response = client.oneshot(request()).await.unwrap();
+    assert_eq!(response.status(), StatusCode::OK);
+    let drained = drain(response.into_body()).await;
+    assert_eq!(drained.data, [TOKEN, FINISH].concat().as_bytes());
+    assert!(drained.error.is_none() && upstream.left() == 0);
+}
