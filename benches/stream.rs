@@ -8,6 +8,20 @@
 //! turns, which are taken round robin; events differ in their text, and in the numbers and times that servers count up.
 //!
 //! With `-- --allocations` it counts the heap's, by valgrind: those of a run of many events less those of a run of few.
+//!
+//! 2026-11-22, x86-64, two cores shared with compilers, Rust 1.95; no line allocates:
+//!
+//! ```text
+//! one event of                        bytes       ns       MB/s
+//! passed on                             324     19.1      16977
+//! openai chat                           324    120.1       2695
+//! openai responses                      237    161.9       1464
+//! anthropic                             119     59.5       2002
+//! gemini                                168     88.6       1897
+//! ollama                                123     68.5       1798
+//! gemini, counts in each                322    116.6       2761
+//! openai chat, 16 KiB chunks            324     89.0       3635
+//! ```
 
 use std::{fmt::Write, io, process::Command, time::Duration};
 

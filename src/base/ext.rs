@@ -9,7 +9,12 @@
 //! | [`Record`] | the outer shell | access log, metrics; annotated by all | nothing is noted |
 //! | [`RouteMeta`] | route | cluster dispatch, logs | label `-` |
 //! | [`Deadline`] | deadline, retry (per attempt), context | deadline, retry, respond | no limit |
-//! | [`Attempt`] | retry | classify, trace, balance | the only attempt |
+//! | [`Patience`] | deadline | retry | the caller waits as long as the deadline |
+//! | [`Attempt`] | retry, fallback | classify, trace, balance | the only attempt |
+//! | [`Chain`] | fallback (per target) | retry | the only target |
+//! | [`Model`] | fallback, or whoever reads the call | balance | an ordinary request |
+//! | [`OurKey`] | fallback | respond | the key is the caller's |
+//! | [`AnsweredBy`] | fallback (response) | respond, logs | the route's own target |
 //! | [`RetriesAnswers`] | retry | classify | an answer is never sent again |
 //! | [`Tried`] | retry creates, balance fills | balance | nothing tried |
 //! | [`TryClock`] | retry creates or renews, the pool and the body hold | retry, stream | runs from the start |
@@ -23,7 +28,10 @@
 use std::{
     fmt,
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -67,7 +75,7 @@ impl Deadline {
     }
 }
 
-/// Which send of the request this is.
+/// Which send of the request this is, over all targets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempt {
     /// 1 for the first send.
@@ -75,6 +83,50 @@ pub struct Attempt {
     /// Whether another attempt may still follow: as long as it may, response frames that could show an error are held
     /// back so that it stays possible.
     pub may_retry: bool,
+}
+
+/// Where a request stands in a chain of targets. Cloning shares the count.
+#[derive(Clone, Debug, Default)]
+pub struct Chain {
+    sent: Arc<AtomicU32>,
+    /// Whether another target may still be asked after this one.
+    pub follows: bool,
+}
+
+impl Chain {
+    /// Attempts sent so far, over all targets.
+    #[must_use]
+    pub fn sent(&self) -> u32 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Counts an attempt and gives its number, from 1 over all targets.
+    #[must_use]
+    pub fn send(&self) -> u32 {
+        self.sent.fetch_add(1, Ordering::Relaxed).saturating_add(1)
+    }
+}
+
+/// The model that is asked for. One address may serve many: what goes wrong with one says nothing of the others there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Model(pub Arc<str>);
+
+/// The request carries a key of this side, not its caller's: what the upstream says of the key is none of the caller's
+/// business.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OurKey;
+
+/// The target of a chain that an answer, or the error that is shown, came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AnsweredBy {
+    /// Its cluster.
+    pub cluster: Arc<str>,
+    /// The model that was asked for, where it is known.
+    pub model: Option<Arc<str>>,
+    /// Its place in the chain; 0 is the route's own.
+    pub place: usize,
+    /// Whether it was asked with a key of this side.
+    pub our_key: bool,
 }
 
 /// Nowhere else can this request go: the target is its last. What only makes sense if another one follows is left out.
@@ -264,6 +316,29 @@ impl fmt::Debug for Buffered {
     }
 }
 
+/// Why a repetition that would have been worth one was not made: the caller's would be no better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// All retries of the request are used up, or there is no time for another.
+    Exhausted,
+    /// What bounds the retries of many requests is spent.
+    Budget,
+}
+
+/// How many times a caller has sent a request before: `x-stainless-retry-count`, which the SDKs of OpenAI, Anthropic, Groq and
+/// others send. Zero if it is absent or no number.
+#[must_use]
+pub fn caller_retries(headers: &HeaderMap) -> u32 {
+    let count = headers.get("x-stainless-retry-count");
+    count
+        .and_then(|count| count.to_str().ok()?.parse().ok())
+        .unwrap_or(0)
+}
+
+/// The instant until which the caller waits for the response head. What comes after is not bounded by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience(pub Instant);
+
 /// What the router decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RouteMeta {
@@ -361,6 +436,16 @@ pub struct Notes {
     pub version: Option<Arc<str>>,
     /// When the last attempt's response head came in, counted from the first send.
     pub upstream_time: Option<Duration>,
+    /// Why a repetition that would have been worth one was not made.
+    pub ended: Option<Ended>,
+    /// How many times the caller itself has sent this request before, as its SDK says.
+    pub caller_retries: u32,
+    /// Whether the route's policy wants no `x-llmesh-*` headers on answers.
+    pub quiet: bool,
+    /// Whether the route's policy wants no LLM rules (`dialect: status-only`): answers pass as they are.
+    pub verbatim: bool,
+    /// The target of a fallback chain that is answering.
+    pub answered_by: Option<AnsweredBy>,
 }
 
 impl Record {

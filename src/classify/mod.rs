@@ -11,8 +11,10 @@ mod future;
 pub mod hint;
 pub mod http;
 pub mod layer;
+pub mod result;
 pub mod service;
 pub mod transport;
+mod witness;
 
 use std::time::{Duration, SystemTime};
 
@@ -23,7 +25,8 @@ use crate::base::{BoxError, Kind};
 
 pub use self::{
     body::ResponseBody, classified::Classified, failure::Failure, future::ResponseFuture,
-    http::HttpClassifier, layer::ClassifyLayer, service::Classify,
+    http::HttpClassifier, layer::ClassifyLayer, result::class_of_result, service::Classify,
+    witness::Witness,
 };
 
 /// What one attempt came to.
@@ -44,8 +47,7 @@ pub struct Class {
     pub scope: Scope,
     /// Where the request may go instead. The outcome's rule, unless the provider's answer says more.
     pub elsewhere: Elsewhere,
-    /// Whether the same target may be asked again. The outcome's rule, unless the provider forbade it
-    /// (`x-should-retry: false`).
+    /// Whether the same target may be asked again: the outcome's rule, unless `x-should-retry: false` forbids it.
     pub retry_same: bool,
     /// Whether any byte of the request may have reached the upstream.
     pub sent: bool,

@@ -165,6 +165,16 @@ pub enum Output {
     Json,
 }
 
+/// What a demo plays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Scenario {
+    /// Three days of a mesh: faults under traffic, a canary, an outage.
+    #[default]
+    Mesh,
+    /// The fault drill: every way in which a provider fails, with retries, one fallback and 30 s.
+    Faults,
+}
+
 /// `llmesh demo`
 #[derive(Clone, Copy, Debug, Default, Args)]
 #[command(after_help = "\
@@ -172,9 +182,14 @@ Starts mock LLM endpoints on free loopback ports and the proxy in front of them,
 prints what callers saw and whether it was as promised. Needs no files and no network, and ends by itself.
 Exit code: 0 all as promised, 1 a promise was broken, 2 it could not be staged.
 
-Example:
-  llmesh demo")]
+Examples:
+  llmesh demo
+  llmesh demo --scenario faults
+      What callers see of all that goes wrong with LLM providers; takes a minute.")]
 pub struct DemoArgs {
+    /// What is played.
+    #[arg(long, value_enum, default_value_t)]
+    pub scenario: Scenario,
     /// How the report is written.
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,

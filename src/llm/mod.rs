@@ -4,7 +4,7 @@
 //! error. [`LlmClassifier`] tells them apart. What it knows is data: [`dialect`] says whose API it is, [`fault`] reads an
 //! error body of any of the known shapes, [`table`] and [`pattern`] take signals to classes, [`wait`] the hints that stand in
 //! bodies, [`answer`] the errors that come with a 200, [`usage`] the token counts, [`stream`] what a streamed answer is while it
-//! runs. [`request`] knows what is asked for, [`account`] what it cost.
+//! runs. [`request`] knows what is asked for, [`account`] what it cost, [`errors`] how an error of ours is told.
 //!
 //! Nothing of a body is kept in a class, an error or a log, and no input panics.
 
@@ -13,6 +13,7 @@ pub mod answer;
 pub mod classify;
 pub(crate) mod content;
 pub mod dialect;
+pub mod errors;
 pub mod fault;
 pub mod pattern;
 pub mod request;

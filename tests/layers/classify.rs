@@ -39,7 +39,7 @@ use tower::{Layer, ServiceExt, service_fn};
 const MAX_HINT: Duration = Duration::from_secs(120);
 
 /// A line of the case file.
-struct Case(Value);
+pub(crate) struct Case(pub(crate) Value);
 
 /// What is compared, as text, so that a mismatch can be printed.
 #[derive(Debug, PartialEq)]
@@ -56,15 +56,25 @@ struct Facts {
 }
 
 impl Case {
-    fn all() -> Vec<Self> {
-        include_str!("../data/llm-error-cases.jsonl")
-            .lines()
-            .map(|line| Self(serde_json::from_str(line).unwrap()))
-            .filter(|case| case.text("phase") != "stream")
+    pub(crate) fn all() -> Vec<Self> {
+        Self::lines()
+            .filter(|c| c.text("phase") != "stream")
             .collect()
     }
 
-    fn text(&self, key: &str) -> &str {
+    pub(crate) fn streams() -> Vec<Self> {
+        Self::lines()
+            .filter(|c| c.text("phase") == "stream")
+            .collect()
+    }
+
+    fn lines() -> impl Iterator<Item = Self> {
+        include_str!("../data/llm-error-cases.jsonl")
+            .lines()
+            .map(|line| Self(serde_json::from_str(line).unwrap()))
+    }
+
+    pub(crate) fn text(&self, key: &str) -> &str {
         self.0[key].as_str().unwrap_or_default()
     }
 
@@ -73,7 +83,7 @@ impl Case {
     }
 
     /// The request, to the provider itself or by way of a mesh name.
-    fn request(&self, direct: bool) -> Request<()> {
+    pub(crate) fn request(&self, direct: bool) -> Request<()> {
         let host = match self.text("provider") {
             "openai" => "api.openai.com",
             "azure.openai" => "x.openai.azure.com",
@@ -105,6 +115,7 @@ impl Case {
             "streamGenerateContent" => "/v1beta/models/m:streamGenerateContent",
             "interactions" => "/v1beta/interactions",
             "converse" => "/model/m/converse",
+            "converse-stream" => "/model/m/converse-stream",
             "v2/chat" => "/v2/chat",
             "native" => "/api/chat",
             "generate" => "/generate",
@@ -115,7 +126,7 @@ impl Case {
             .unwrap()
     }
 
-    fn head(&self) -> response::Parts {
+    pub(crate) fn head(&self) -> response::Parts {
         let status = u16::try_from(self.0["status"].as_u64().unwrap()).unwrap();
         let mut head = Response::builder().status(status);
         for (name, value) in self.0["headers"].as_object().unwrap() {
@@ -124,7 +135,7 @@ impl Case {
         head.body(()).unwrap().into_parts().0
     }
 
-    fn body(&self) -> Vec<u8> {
+    pub(crate) fn body(&self) -> Vec<u8> {
         match self.0.get("body") {
             Some(body) => serde_json::to_vec(body).unwrap(),
             None => self.text("body_text").as_bytes().to_vec(),

@@ -537,7 +537,7 @@ fn frames_of_aws() {
         ],
         b"",
     );
-    let story = follow_all_ways(new, &[delta.clone(), error].concat());
+    let story = follow_all_ways(new, &[delta, error].concat());
     assert_eq!(
         story.end,
         End::Fault(Fault::Error(
@@ -549,7 +549,7 @@ fn frames_of_aws() {
         "contentBlockDelta",
         &json!({"delta": {"text": "a".repeat(2_000_000)}}),
     );
-    let story = follow(new(), [long, stop.clone()].concat().chunks(1013));
+    let story = follow(new(), [long, stop].concat().chunks(1013));
     assert_eq!(
         (story.content, story.end),
         (1, End::Complete(Outcome::ContentFilter))
@@ -712,6 +712,7 @@ fn inner(end: &End, committed: bool) -> Class {
     )
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "json! makes values")]
 fn chunk(delta: Value, finish: Option<&str>) -> Value {
     json!({"id": "x", "object": "chat.completion.chunk", "model": "m", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
 }

@@ -8,6 +8,7 @@ mod client_stack;
 mod concurrency;
 mod context;
 mod deadline;
+mod fallback;
 mod llm_stream;
 mod outlier;
 mod respond;
@@ -18,3 +19,4 @@ mod timeouts;
 #[cfg(feature = "llm")]
 mod tokens;
 mod trace;
+mod verdict;

@@ -96,6 +96,7 @@ proptest! {
                     uri: &Uri::from_static("/"),
                     arrival: None,
                     tried: (i % 2 == 0).then_some(&tried),
+                    model: None,
                 };
                 let picked = set.pick(&context, &rng, now).map(|p| p.endpoint.address());
                 prop_assert_eq!(picked.is_some(), !usable.is_empty());

@@ -1,7 +1,7 @@
 //! The stream reader: cuts do not matter, comparing is as good as parsing, and text is only text.
 
 use llmesh::llm::{
-    Dialect,
+    Dialect, Usage,
     stream::{End, Framing, Reader},
 };
 use proptest::prelude::*;
@@ -64,7 +64,7 @@ fn event(dialect: Dialect, text: &str, n: u64, odd: bool) -> Value {
     match dialect {
         Dialect::OpenAi if odd => json!({"id": n, "choices": [{"index": n % 2, "delta": {
             "tool_calls": if text.is_empty() { json!([]) } else { json!([{"index": 0, "function": {"arguments": text}}]) }},
-            "finish_reason": null}], "usage": null}),
+            "finish_reason": null}], "usage": {"prompt_tokens": n, "completion_tokens": n % 3}}),
         Dialect::OpenAi => {
             json!({"id": "x", "created": n, "choices": [{"index": n % 2, "delta": {"content": text}, "logprobs": null,
             "finish_reason": null}], "obfuscation": "a".repeat((n % 7) as usize)})
@@ -80,7 +80,8 @@ fn event(dialect: Dialect, text: &str, n: u64, odd: bool) -> Value {
             json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": text}})
         }
         Dialect::Gemini => {
-            json!({"candidates": [{"content": {"parts": [{"text": text, "thought": odd}]}, "index": 0}], "responseId": n.to_string()})
+            json!({"candidates": [{"content": {"parts": [{"text": text, "thought": odd}]}, "index": 0}], "responseId": n.to_string(),
+            "usageMetadata": {"promptTokenCount": 9, "candidatesTokenCount": n, "details": [{"tokenCount": n}]}})
         }
         Dialect::Cohere => {
             json!({"type": "content-delta", "index": 0, "delta": {"message": {"content": {"text": text}}}})
@@ -127,7 +128,10 @@ fn framed(framing: Framing, events: &[String]) -> String {
     }
 }
 
-fn follow(mut reader: Reader, stream: &[u8], cuts: &[usize]) -> (u64, bool, bool, End) {
+/// Deltas, whether committed, whether finished, the end, and the counts.
+type Story = (u64, bool, bool, End, Option<Usage>);
+
+fn follow(mut reader: Reader, stream: &[u8], cuts: &[usize]) -> Story {
     let mut rest = stream;
     for cut in cuts {
         let (chunk, tail) = rest.split_at((*cut).min(rest.len()));
@@ -136,7 +140,14 @@ fn follow(mut reader: Reader, stream: &[u8], cuts: &[usize]) -> (u64, bool, bool
     }
     reader.feed(rest);
     let finished = reader.finished();
-    (reader.deltas(), reader.committed(), finished, reader.end())
+    let end = reader.end();
+    (
+        reader.deltas(),
+        reader.committed(),
+        finished,
+        end,
+        reader.usage(),
+    )
 }
 
 proptest! {
@@ -155,7 +166,8 @@ proptest! {
         let content = tokens.iter().filter(|(text, ..)| !text.is_empty()).count() as u64;
         let new = || Reader::new(dialect, None, framing);
         let found = follow(new(), stream.as_bytes(), &cuts);
-        prop_assert_eq!(&found, &(content, content > 0, false, End::Truncated), "{}", stream);
+        prop_assert_eq!(found.0, content, "{}", stream);
+        prop_assert_eq!((found.1, found.2, &found.3), (content > 0, false, &End::Truncated));
         prop_assert_eq!(&follow(new(), stream.as_bytes(), &[]), &found);
         prop_assert_eq!(&follow(new().without_templates(), stream.as_bytes(), &cuts), &found);
     }

@@ -27,4 +27,5 @@ mod server;
 mod story;
 mod support;
 mod upstream;
+mod verdict;
 mod watch;

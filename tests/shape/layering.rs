@@ -45,6 +45,11 @@ fn allowed(from: &str, to: &str, path: &[String]) -> bool {
         ("classify", "body") | ("llm", "classify" | "body") | ("stack", "model") => true,
         ("layers/balance", "layers/outlier" | "layers/breaker") => true,
         ("layers/route", "layers/deadline" | "layers/retry") => params_only(),
+        // A target's health is a circuit, and a fallback is paid from the budget of the retries.
+        ("layers/fallback", "layers/breaker") => true,
+        ("layers/fallback", "layers/retry") => {
+            path.iter().any(|s| s == "budget" || s == "RetryBudget")
+        }
         // What comes in goes along: the room where the codecs of both meet.
         ("layers/context", "layers/deadline") => path.iter().any(|s| s == "headers"),
         ("layers/context", "layers/trace") => !path.iter().any(|s| s.ends_with("Layer")),

@@ -2,9 +2,11 @@
 //!
 //! Real sockets throughout: callers → the proxy → six mock services (one of them dead) on loopback. The mesh is an
 //! ordinary set of Istio resources ([`mesh.yaml`](https://istio.io/latest/docs/reference/config/networking/)). Each
-//! expectation that fails is named, and the exit code is 1.
+//! expectation that fails is named, and the exit code is 1. `--scenario faults` is the [fault drill](faults).
 
+mod ask;
 mod client;
+mod faults;
 mod progress;
 mod report;
 mod story;
@@ -14,8 +16,8 @@ use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
 use tokio::net::TcpListener;
 
-use self::tally::Tally;
-use super::args::{DemoArgs, Output};
+use self::{report::Report, tally::Tally};
+use super::args::{DemoArgs, Output, Scenario};
 use crate::{
     base::BoxError,
     config::Source,
@@ -48,13 +50,10 @@ pub async fn run(args: &DemoArgs) -> ExitCode {
 
 async fn play(args: &DemoArgs) -> Result<bool, BoxError> {
     let begin = crate::base::time::Instant::now();
-    let stage = Stage::build().await?;
-    eprintln!(
-        "llmesh demo: llm-service v1 (3 live endpoints, 1 dead) and v2 (2), behind {}",
-        stage.proxy.outbound()
-    );
-    let report = story::play(&stage).await?;
-    stage.proxy.stop(Duration::from_secs(2)).await;
+    let report = match args.scenario {
+        Scenario::Mesh => mesh().await?,
+        Scenario::Faults => faults::play().await?,
+    };
     if args.output == Output::Json {
         println!("{:#}", report.to_json());
     } else {
@@ -65,6 +64,17 @@ async fn play(args: &DemoArgs) -> Result<bool, BoxError> {
         );
     }
     Ok(report.ok())
+}
+
+async fn mesh() -> Result<Report, BoxError> {
+    let stage = Stage::build().await?;
+    eprintln!(
+        "llmesh demo: llm-service v1 (3 live endpoints, 1 dead) and v2 (2), behind {}",
+        stage.proxy.outbound()
+    );
+    let report = story::play(&stage).await?;
+    stage.proxy.stop(Duration::from_secs(2)).await;
+    Ok(report)
 }
 
 // === impl Stage ===

@@ -1,8 +1,10 @@
 //! What a pick may look at.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, Request, Uri};
 
-use crate::base::ext::{Arrival, Tried};
+use crate::base::ext::{Arrival, Model, Tried};
 
 /// What a pick may look at.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +17,8 @@ pub struct PickContext<'a> {
     pub arrival: Option<&'a Arrival>,
     /// Where it has been already.
     pub tried: Option<&'a Tried>,
+    /// The model that is asked for.
+    pub model: Option<&'a Arc<str>>,
 }
 
 // === impl PickContext ===
@@ -27,6 +31,7 @@ impl<'a> PickContext<'a> {
             uri: request.uri(),
             arrival: request.extensions().get(),
             tried: request.extensions().get(),
+            model: request.extensions().get().map(|Model(model)| model),
         }
     }
 }

@@ -8,9 +8,9 @@ use http::response;
 
 use super::{endpoint::Endpoint, params::EwmaParams, set::EndpointSet};
 use crate::{
-    base::{BoxError, ext::GivenUp, time::Instant},
+    base::{BoxError, Kind, ext::GivenUp, time::Instant},
     body::{End, Observe},
-    classify::{Class, Outcome, transport::class_of_error},
+    classify::{Class, Outcome, Signal, transport::class_of_error},
     layers::outlier::{
         Seen,
         phases::{self, Phases},
@@ -22,6 +22,8 @@ use crate::{
 pub(super) struct Flight {
     set: EndpointSet,
     endpoint: Arc<Endpoint>,
+    /// The model that was asked for.
+    model: Option<Arc<str>>,
     given_up: Option<GivenUp>,
     started: Instant,
     /// The estimate's parameters, if the policy wants one.
@@ -45,6 +47,7 @@ impl Flight {
     pub(super) fn start(
         set: EndpointSet,
         endpoint: Arc<Endpoint>,
+        model: Option<Arc<str>>,
         given_up: Option<GivenUp>,
         now: Instant,
     ) -> Self {
@@ -54,6 +57,7 @@ impl Flight {
         Self {
             set,
             endpoint,
+            model,
             given_up,
             started: now,
             ewma,
@@ -99,14 +103,27 @@ impl Flight {
         if seen == Some(Seen::Timeout) {
             stats.rq_timeout.inc();
         }
-        self.record(seen);
+        match seen {
+            // There is nobody at the address, for no model.
+            Some(seen) if matches!(class.signal, Signal::Error(Kind::Connect(_))) => {
+                self.set.record(&self.endpoint, seen, Instant::now());
+            }
+            seen => self.record(seen),
+        }
         self.penalize(class);
     }
 
     fn record(&self, seen: Option<Seen>) {
-        if let Some(seen) = seen {
-            self.set.record(&self.endpoint, seen, Instant::now());
+        let (Some(seen), now) = (seen, Instant::now()) else {
+            return;
+        };
+        if let Some(model) = &self.model {
+            self.set.record_model(&self.endpoint, model, seen, now);
+            if seen.status() >= 500 {
+                return;
+            }
         }
+        self.set.record(&self.endpoint, seen, now);
     }
 
     /// A failure of the endpoint, or its wish to be left alone, counts as a long latency. Returns whether it did.

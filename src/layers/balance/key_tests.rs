@@ -42,6 +42,7 @@ impl Asked {
             uri: &self.uri,
             arrival: self.arrival.as_ref(),
             tried: None,
+            model: None,
         };
         key(of, &context, &SharedRng::seeded(1))
     }

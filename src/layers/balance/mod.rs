@@ -13,6 +13,9 @@
 //! - An ejected endpoint is not picked, unless fewer than
 //!   [`panic_threshold`](Params::panic_threshold) percent are left. None left is
 //!   [`Kind::NoEndpoints`](crate::base::Kind::NoEndpoints).
+//! - A request for a [`Model`](crate::base::ext::Model) counts for that model at its endpoint: an address that serves many is
+//!   ejected for the one that fails and stays in for the others. What says that the address itself is dead (no connection)
+//!   counts for all.
 //! - Consistent hashing maps keys over *all* endpoints and walks on from an ejected one. So only the ejected
 //!   endpoint's keys move, and they come back with it. (Envoy rebuilds its table from the healthy ones, which moves
 //!   other keys too.)
@@ -51,6 +54,7 @@ pub mod hash;
 pub mod key;
 pub mod layer;
 pub mod load;
+mod models;
 pub mod params;
 pub mod pick;
 pub mod service;

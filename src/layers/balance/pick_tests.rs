@@ -44,6 +44,7 @@ impl Picker {
             uri: &Uri::from_static("/"),
             arrival: None,
             tried: self.tried.as_ref(),
+            model: None,
         };
         pick(&self.snapshot, &context, &self.turns, &self.rng, self.now).map(|p| p.member)
     }

@@ -82,7 +82,9 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let now = Instant::now();
-        let picked = self.set.pick(&PickContext::of(&request), &self.rng, now);
+        let context = PickContext::of(&request);
+        let model = context.model.cloned();
+        let picked = self.set.pick(&context, &self.rng, now);
         let Some(picked) = picked else {
             let detail = format!("cluster {}", self.set.name());
             return ResponseFuture::refused(Error::new(Kind::NoEndpoints).with_detail(detail));
@@ -98,7 +100,7 @@ where
         let given_up = extensions.get().cloned();
         extensions.insert(EndpointRef(address));
         let service = self.dial.dial(&picked.endpoint);
-        let flight = Flight::start(self.set.clone(), picked.endpoint, given_up, now);
+        let flight = Flight::start(self.set.clone(), picked.endpoint, model, given_up, now);
         ResponseFuture::flying(service.oneshot(request), flight, picked.set_cookie)
     }
 }

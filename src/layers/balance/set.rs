@@ -12,6 +12,7 @@ use http::HeaderValue;
 use super::{
     context::PickContext,
     endpoint::Endpoint,
+    models::Models,
     params::{EwmaParams, Params, Policy},
     pick::{Turns, pick},
     snapshot::Snapshot,
@@ -32,6 +33,7 @@ struct Shared {
     /// Held while a snapshot is made from the one before, so that no change is lost.
     writing: Mutex<()>,
     detector: Detector,
+    models: Models,
     turns: Turns,
 }
 
@@ -60,6 +62,7 @@ impl EndpointSet {
             snapshot: ArcSwap::from_pointee(Snapshot::new(params, outlier, Vec::new(), None)),
             writing: Mutex::new(()),
             detector,
+            models: Models::default(),
             turns: Turns::default(),
         }))
     }
@@ -154,8 +157,22 @@ impl EndpointSet {
     #[must_use]
     pub fn pick(&self, context: &PickContext<'_>, rng: &SharedRng, now: Instant) -> Option<Picked> {
         self.tick(now);
-        let snapshot = self.0.snapshot.load();
-        let pick = pick(&snapshot, context, &self.0.turns, rng, now)?;
+        if let Some(model) = context.model.filter(|_| self.0.models.any()) {
+            let base = self.0.snapshot.load_full();
+            let snapshot = self.0.models.snapshot(model, &base, now).unwrap_or(base);
+            return self.pick_from(&snapshot, context, rng, now);
+        }
+        self.pick_from(&self.0.snapshot.load(), context, rng, now)
+    }
+
+    fn pick_from(
+        &self,
+        snapshot: &Snapshot,
+        context: &PickContext<'_>,
+        rng: &SharedRng,
+        now: Instant,
+    ) -> Option<Picked> {
+        let pick = pick(snapshot, context, &self.0.turns, rng, now)?;
         Some(Picked {
             endpoint: Arc::clone(snapshot.all.get(pick.member)?),
             set_cookie: pick.set_cookie,
@@ -182,6 +199,23 @@ impl EndpointSet {
             reason = ejected.reason.as_str(),
             lasts = ?ejected.lasts,
             "endpoint ejected"
+        );
+    }
+
+    /// Counts what was seen of a model at an endpoint at `now`, and ejects the endpoint for this model if that was once too
+    /// often. Other models stay.
+    pub fn record_model(&self, endpoint: &Endpoint, model: &Arc<str>, seen: Seen, now: Instant) {
+        let base = self.0.snapshot.load_full();
+        let Some(ejected) = self.0.models.record(model, &base, endpoint, seen, now) else {
+            return;
+        };
+        tracing::warn!(
+            cluster = %self.0.name,
+            endpoint = %endpoint.address(),
+            model = %model,
+            reason = ejected.reason.as_str(),
+            lasts = ?ejected.lasts,
+            "endpoint ejected for one model"
         );
     }
 

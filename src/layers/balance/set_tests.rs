@@ -34,6 +34,7 @@ fn picks(set: &EndpointSet, session: Option<u32>, now: Instant) -> Option<Socket
         uri: &Uri::from_static("/"),
         arrival: None,
         tried: None,
+        model: None,
     };
     let picked = set.pick(
         &context,

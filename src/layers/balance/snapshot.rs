@@ -53,9 +53,34 @@ impl Snapshot {
         all: Vec<Arc<Endpoint>>,
         before: Option<&Self>,
     ) -> Self {
-        let mut usable: Vec<_> = (0..all.len())
-            .filter(|&i| outlier.is_none() || !all[i].is_ejected())
+        let is_out = |i: usize| outlier.is_some() && all[i].is_ejected();
+        let usable = (0..all.len()).filter(|&i| !is_out(i)).collect();
+        Self::of_usable(params, outlier, all, usable, before)
+    }
+
+    /// The same set with more endpoints out: those at the positions that `is_out` names.
+    #[must_use]
+    pub fn without(&self, is_out: impl Fn(usize) -> bool) -> Self {
+        let is_ejected = |i: usize| self.all.get(i).is_some_and(|e| e.is_ejected());
+        let usable = (0..self.all.len())
+            .filter(|&i| !is_ejected(i) && !is_out(i))
             .collect();
+        Self::of_usable(
+            self.params.clone(),
+            self.outlier.clone(),
+            self.all.clone(),
+            usable,
+            Some(self),
+        )
+    }
+
+    fn of_usable(
+        params: Params,
+        outlier: Option<outlier::Params>,
+        all: Vec<Arc<Endpoint>>,
+        mut usable: Vec<usize>,
+        before: Option<&Self>,
+    ) -> Self {
         let panicking = usable.len() < all.len()
             && 100 * usable.len() < params.panic_threshold as usize * all.len();
         if panicking {

@@ -180,7 +180,8 @@ impl Circuit {
     }
 
     /// Whether it is closed and the last call that counted was no failure.
-    pub(super) fn is_clean(&self) -> bool {
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
         matches!(self.phase, Phase::Closed { failures: 0 })
     }
 

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     base::{
         BoxError, Error, Kind,
-        ext::Deadline,
+        ext::{Deadline, Patience},
         time::{Sleep, sleep_until},
     },
     body::{Observed, timed::Timed},
@@ -34,7 +34,16 @@ pub struct ResponseFuture<F> {
     inner: Option<F>,
     #[pin]
     timer: Option<Sleep>,
-    limit: Option<(Deadline, Notes)>,
+    limit: Option<Limit>,
+}
+
+#[derive(Debug)]
+struct Limit {
+    /// Of the whole answer.
+    deadline: Option<Deadline>,
+    /// Whether the timer is the caller's patience, which ends with the head.
+    patience: bool,
+    notes: Notes,
 }
 
 // === impl ResponseFuture ===
@@ -48,11 +57,22 @@ impl<F> ResponseFuture<F> {
         }
     }
 
-    pub(super) fn limited(inner: F, deadline: Deadline, notes: Notes) -> Self {
+    /// `patience`, if there is one, is sooner than `deadline`.
+    pub(super) fn limited(
+        inner: F,
+        deadline: Option<Deadline>,
+        patience: Option<Patience>,
+        notes: Notes,
+    ) -> Self {
+        let at = patience.map(|p| p.0).or(deadline.map(|d| d.0));
         Self {
             inner: Some(inner),
-            timer: Some(sleep_until(deadline.0)),
-            limit: Some((deadline, notes)),
+            timer: at.map(sleep_until),
+            limit: Some(Limit {
+                deadline,
+                patience: patience.is_some(),
+                notes,
+            }),
         }
     }
 
@@ -85,8 +105,8 @@ where
                 Ok(response) => Ok(response.map(|body| bound(body, limit))),
                 Err(error) => {
                     // An inner layer may find out in the same moment.
-                    if let Some((_, notes)) = limit.filter(|_| is_timeout(&error)) {
-                        notes.stats.timeouts.inc();
+                    if let Some(limit) = limit.filter(|_| is_timeout(&error)) {
+                        limit.notes.stats.timeouts.inc();
                     }
                     Err(error)
                 }
@@ -98,14 +118,14 @@ where
         if timer.poll(cx).is_pending() {
             return Poll::Pending;
         }
-        let notes = this.limit.take().map(|(_, notes)| notes);
-        if let Some(given_up) = notes.as_ref().and_then(|n| n.given_up.as_ref()) {
-            given_up.set(Some(Kind::DeadlineExceeded));
+        if let Some(limit) = this.limit.take() {
+            let given_up = limit.notes.given_up.as_ref();
+            if let Some(given_up) = given_up.filter(|_| !limit.patience) {
+                given_up.set(Some(Kind::DeadlineExceeded));
+            }
+            limit.notes.stats.timeouts.inc();
         }
         this.inner.set(None);
-        if let Some(notes) = notes {
-            notes.stats.timeouts.inc();
-        }
         Poll::Ready(Err(exceeded()))
     }
 }
@@ -114,16 +134,20 @@ fn exceeded() -> BoxError {
     Error::new(Kind::DeadlineExceeded).into()
 }
 
-fn bound<R>(body: R, limit: Option<(Deadline, Notes)>) -> Body<R>
+fn bound<R>(body: R, limit: Option<Limit>) -> Body<R>
 where
     R: HttpBody<Data = Bytes>,
     R::Error: Into<BoxError>,
 {
     match limit {
-        Some((Deadline(at), notes)) => Observed::new(
+        Some(Limit {
+            deadline: Some(Deadline(at)),
+            notes,
+            ..
+        }) => Observed::new(
             Timed::deadline(body, at, Kind::DeadlineExceeded),
             Expiry(Some(notes)),
         ),
-        None => Observed::new(Timed::unlimited(body), Expiry(None)),
+        _ => Observed::new(Timed::unlimited(body), Expiry(None)),
     }
 }

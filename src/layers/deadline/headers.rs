@@ -1,4 +1,13 @@
-//! How a time limit is written on the wire: `x-envoy-expected-rq-timeout-ms` and gRPC's `grpc-timeout`.
+//! How a time limit is written on the wire: `x-envoy-expected-rq-timeout-ms` and gRPC's `grpc-timeout`; and how the SDKs of LLM
+//! providers tell their own.
+//!
+//! | header | who | unit | bounds |
+//! |---|---|---|---|
+//! | `x-server-timeout` | google-genai | seconds | the whole answer |
+//! | `x-stainless-read-timeout` | the Python SDKs of OpenAI, Anthropic and others | seconds | the silence before the head and between two parts |
+//! | `x-stainless-timeout` | their TypeScript SDKs | seconds | the wait for the head |
+//!
+//! The last two say nothing of how long a stream may be, so they bound the head only.
 //!
 //! Pure codecs. `grpc-timeout` is up to eight digits and a unit
 //! (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>); it is read and written on gRPC requests only.
@@ -12,6 +21,12 @@ pub const EXPECTED: HeaderName = HeaderName::from_static("x-envoy-expected-rq-ti
 /// gRPC's header: digits and a unit.
 pub const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
+/// google-genai's header: seconds that the server has.
+pub const SERVER_TIMEOUT: HeaderName = HeaderName::from_static("x-server-timeout");
+
+/// How long the SDKs made by Stainless wait for a head, in seconds.
+const PATIENCE: [&str; 2] = ["x-stainless-read-timeout", "x-stainless-timeout"];
+
 const GRPC_DIGITS: usize = 8;
 const GRPC_MAX: u128 = 99_999_999;
 
@@ -21,7 +36,18 @@ const GRPC_MAX: u128 = 99_999_999;
 pub fn read(headers: &HeaderMap) -> Option<Duration> {
     let expected = headers.get_all(EXPECTED).iter().filter_map(read_expected);
     let grpc = headers.get_all(GRPC_TIMEOUT).iter().filter_map(read_grpc);
-    expected.chain(grpc.filter(|_| is_grpc(headers))).min()
+    let server = headers.get_all(SERVER_TIMEOUT).iter();
+    expected
+        .chain(grpc.filter(|_| is_grpc(headers)))
+        .chain(server.filter_map(read_seconds))
+        .min()
+}
+
+/// How long the caller waits for the response head; with the rules of [`read`].
+#[must_use]
+pub fn patience(headers: &HeaderMap) -> Option<Duration> {
+    let all = PATIENCE.iter().flat_map(|name| headers.get_all(*name));
+    all.filter_map(read_seconds).min()
 }
 
 /// Writes what is left, in whole milliseconds and at least one. The caller's own `x-envoy-expected-rq-timeout-ms` is
@@ -55,6 +81,16 @@ pub fn is_grpc(headers: &HeaderMap) -> bool {
 fn read_expected(value: &HeaderValue) -> Option<Duration> {
     let ms = digits(value.as_bytes())?;
     Some(Duration::from_millis(ms))
+}
+
+/// Seconds, whole or with a decimal fraction.
+fn read_seconds(value: &HeaderValue) -> Option<Duration> {
+    let text = value.to_str().ok()?;
+    text.bytes()
+        .all(|b| b.is_ascii_digit() || b == b'.')
+        .then_some(())?;
+    let limit = Duration::try_from_secs_f64(text.parse().ok()?).ok()?;
+    (!limit.is_zero()).then_some(limit)
 }
 
 fn read_grpc(value: &HeaderValue) -> Option<Duration> {
@@ -125,6 +161,44 @@ mod tests {
             let got = read(&headers(&[("x-envoy-expected-rq-timeout-ms", text)]));
             assert_eq!(got, ms.map(Duration::from_millis), "{text}");
         }
+    }
+
+    #[test]
+    fn reads_what_sdks_say_of_their_own_timeouts() {
+        for (text, wait) in [
+            ("600", Some(Duration::from_secs(600))),
+            ("2.5", Some(Duration::from_millis(2500))),
+            ("60.0", Some(Duration::from_secs(60))),
+            ("0", None),
+            ("0.0", None),
+            ("-1", None),
+            ("+1", None),
+            ("1e3", None),
+            ("inf", None),
+            ("NaN", None),
+            ("None", None),
+            ("not_given", None),
+            ("", None),
+            (".", None),
+            ("1.2.3", None),
+            ("99999999999999999999999999", None),
+        ] {
+            assert_eq!(
+                read(&headers(&[("x-server-timeout", text)])),
+                wait,
+                "{text}"
+            );
+            for name in ["x-stainless-read-timeout", "x-stainless-timeout"] {
+                let headers = headers(&[(name, text)]);
+                assert_eq!(patience(&headers), wait, "{name}: {text}");
+                assert_eq!(read(&headers), None, "it says nothing of a stream's length");
+            }
+        }
+        let both = headers(&[
+            ("x-stainless-read-timeout", "9"),
+            ("x-stainless-timeout", "4"),
+        ]);
+        assert_eq!(patience(&both), Some(Duration::from_secs(4)));
     }
 
     #[test]

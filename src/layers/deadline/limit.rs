@@ -3,7 +3,10 @@
 use http::HeaderMap;
 
 use super::{Params, headers};
-use crate::base::{ext::Deadline, time::Instant};
+use crate::base::{
+    ext::{Deadline, Patience},
+    time::Instant,
+};
 
 /// The deadline of a request that is called at `now`: the soonest of our timeout, the caller's headers (if they are
 /// honoured) and a deadline that is already known. `None` is no limit.
@@ -28,6 +31,20 @@ pub fn effective(
         Some(Deadline(at)) if at <= now => Err(Expired),
         deadline => Ok(deadline),
     }
+}
+
+/// Until when the caller waits for the head, where that is sooner than the deadline. A caller that gives no time at all is
+/// not one that waits: see [`headers::patience`].
+#[must_use]
+pub fn patience(
+    params: &Params,
+    request: &HeaderMap,
+    deadline: Option<Deadline>,
+    now: Instant,
+) -> Option<Patience> {
+    let limit = headers::patience(request).filter(|_| params.honour_caller)?;
+    let at = now.checked_add(limit)?;
+    deadline.is_none_or(|d| at < d.0).then_some(Patience(at))
 }
 
 /// The deadline has passed before the work began.
@@ -75,6 +92,25 @@ mod tests {
                 Ok(expected.map(|left| Deadline(now + ms(left)))),
                 "{params:?} {caller:?} {known:?}"
             );
+        }
+    }
+
+    #[test]
+    fn patience_counts_only_where_it_is_shorter() {
+        let now = Instant::now();
+        let params = Params::default();
+        let deaf = params.clone().with_honour_caller(false);
+        let mut headers = HeaderMap::new();
+        assert_eq!(patience(&params, &headers, None, now), None);
+        headers.insert("x-stainless-timeout", HeaderValue::from_static("2"));
+        let two = Some(Patience(now + ms(2000)));
+        for (params, deadline, expected) in [
+            (&params, None, two),
+            (&params, Some(Deadline(now + ms(2001))), two),
+            (&params, Some(Deadline(now + ms(2000))), None),
+            (&deaf, None, None),
+        ] {
+            assert_eq!(patience(params, &headers, deadline, now), expected);
         }
     }
 

@@ -1,10 +1,13 @@
 //! One deadline over all attempts and the whole response body.
 //!
 //! The clock starts when the service is called. The limit is the soonest of the configured timeout, what the caller
-//! says in `x-envoy-expected-rq-timeout-ms` or (gRPC) `grpc-timeout`, and a
+//! says in `x-envoy-expected-rq-timeout-ms`, `x-server-timeout` or (gRPC) `grpc-timeout`, and a
 //! [`Deadline`](crate::base::ext::Deadline) that is already known for the request: a caller may shorten it, never
 //! lengthen it. Work that cannot finish is not started: a request whose deadline has passed does not reach the inner
 //! service.
+//!
+//! The SDKs of OpenAI, Anthropic and others tell how long they wait for a *head* (`x-stainless-timeout`,
+//! `x-stainless-read-timeout`): that bounds the call and its retries in the same way, and not the body.
 //!
 //! When it passes before the response head, the inner future is dropped and the call fails with
 //! [`Kind::DeadlineExceeded`](crate::base::Kind::DeadlineExceeded). When it passes later, the body is cut with that

@@ -14,7 +14,7 @@ use super::{
     Body, Params, ResponseFuture,
     body::Notes,
     headers,
-    limit::{Expired, effective},
+    limit::{Expired, effective, patience},
 };
 use crate::base::{
     BoxError, Counter,
@@ -92,19 +92,26 @@ where
             }
         };
         headers::write(request.headers_mut(), deadline.map(|d| d.left(now)));
-        let Some(deadline) = deadline else {
+        let patience = patience(&self.params, request.headers(), deadline, now);
+        if deadline.is_none() && patience.is_none() {
             return ResponseFuture::unlimited(self.inner.call(request));
-        };
+        }
         let extensions = request.extensions_mut();
-        extensions.insert(deadline);
+        if let Some(deadline) = deadline {
+            extensions.insert(deadline);
+        }
+        if let Some(patience) = patience {
+            extensions.insert(patience);
+        }
         // Only a deadline of our own says something about the endpoint: a caller's may be as short as it likes.
-        let own = self.params.timeout.and_then(|limit| now.checked_add(limit)) == Some(deadline.0);
+        let ours = self.params.timeout.and_then(|limit| now.checked_add(limit));
+        let own = deadline.is_some_and(|d| ours == Some(d.0));
         let given_up = own.then(|| extensions.get_or_insert_default::<GivenUp>().clone());
         let notes = Notes {
             given_up,
             record: extensions.get::<Record>().cloned(),
             stats: Arc::clone(&self.stats),
         };
-        ResponseFuture::limited(self.inner.call(request), deadline, notes)
+        ResponseFuture::limited(self.inner.call(request), deadline, patience, notes)
     }
 }

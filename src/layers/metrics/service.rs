@@ -20,7 +20,7 @@ use tower::Service;
 use super::{Head, Report, Summary};
 use crate::{
     base::{
-        ext::{Arrival, Flag, Record},
+        ext::{Arrival, Flag, Record, caller_retries},
         time::{Instant, wall_now},
     },
     body::{End, Observe, Observed},
@@ -72,6 +72,10 @@ impl<S> Metrics<S> {
             .extensions_mut()
             .get_or_insert_default::<Record>()
             .clone();
+        let caller_retries = caller_retries(request.headers());
+        if caller_retries > 0 {
+            record.note(|n| n.caller_retries = caller_retries);
+        }
         let head = self.reports.iter().any(|r| r.wants_head()).then(|| Head {
             method: request.method().clone(),
             uri: request.uri().clone(),

@@ -5,6 +5,22 @@
 //! so that dashboards and clients built against a sidecar read it unchanged. Details and sources of an error stay here:
 //! the caller sees the kind's fixed text only.
 //!
+//! The caller of an LLM API gets an answer in that API's own shape and words instead of Envoy's text, so that its SDK reads
+//! it, and is told what came of the request:
+//!
+//! | header | says | when |
+//! |---|---|---|
+//! | `x-should-retry: false` | a repetition is in vain, or was tried here | the decision is final |
+//! | `x-should-retry: true`, `retry-after-ms`, `retry-after` | when to come back, within a minute | a repetition helps |
+//! | `x-llmesh-class` | the [`Outcome`](crate::classify::Outcome) | the answer is not a success |
+//! | `x-llmesh-attempts` | how many were made, over all targets | the same |
+//! | `x-llmesh-target` | the cluster that the answer is from, or was to be from | the same, and for a fallback's answer |
+//! | `x-llmesh-model` | the model that was asked in place of the caller's | a fallback answered |
+//!
+//! An upstream's failure has the status of its class: whether a quota is empty or the key is refused, providers say it in
+//! many ways. A key that was put on here is not spoken of: its 401 is a 502. A stream that fails after its head tells it in
+//! an event of the caller's API and then ends uncleanly. What is no LLM call, gRPC among it, is left alone.
+//!
 //! Cancelling drops the inner call; nothing is held.
 //!
 //! ```
@@ -20,8 +36,14 @@
 //! ```
 
 mod answer;
+#[cfg(feature = "llm")]
+mod caller;
 mod limits;
 mod service;
+#[cfg(feature = "llm")]
+mod told;
+#[cfg(feature = "llm")]
+mod verdict;
 
 pub use self::{
     answer::{Answer, answer, cut, grpc_status},

@@ -17,10 +17,14 @@ use http_body::Body as HttpBody;
 use pin_project::pin_project;
 use tower::{Layer, Service};
 
+#[cfg(feature = "llm")]
+use super::caller::{Caller, Rules};
 use super::{
-    answer::{answer, grpc_status},
+    answer::{Answer, answer, grpc_status},
     limits,
 };
+#[cfg(feature = "llm")]
+use crate::llm::Setting;
 use crate::{
     base::{BoxError, Error, Kind, error, ext::Record},
     body::Body,
@@ -32,8 +36,9 @@ const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 
 /// Turns the errors of a service into responses.
 #[derive(Clone, Copy, Debug, Default)]
-#[non_exhaustive]
-pub struct RespondLayer;
+pub struct RespondLayer {
+    rules: Rules,
+}
 
 /// A service whose errors are responses.
 ///
@@ -42,6 +47,7 @@ pub struct RespondLayer;
 #[derive(Debug)]
 pub struct Respond<S> {
     inner: S,
+    rules: Rules,
     /// The inner service failed to become ready: the next call is answered with this.
     failed: Option<BoxError>,
 }
@@ -54,7 +60,18 @@ pub struct ResponseFuture<F> {
     state: State<F>,
     grpc: bool,
     record: Option<Record>,
+    caller: Option<Caller>,
 }
+
+/// Without LLM dialects nobody is a caller of one.
+#[cfg(not(feature = "llm"))]
+#[derive(Clone, Debug)]
+enum Caller {}
+
+/// Without LLM dialects there are no rules for them.
+#[cfg(not(feature = "llm"))]
+#[derive(Clone, Copy, Debug, Default)]
+struct Rules;
 
 #[pin_project(project = StateProj)]
 #[derive(Debug)]
@@ -68,8 +85,25 @@ enum State<F> {
 impl RespondLayer {
     /// The layer.
     #[must_use]
-    pub const fn new() -> Self {
-        Self
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets whose API the callers speak: [`Setting::Auto`], the default, sees it from each request,
+    /// [`Setting::StatusOnly`] leaves every answer as Envoy's.
+    #[cfg(feature = "llm")]
+    #[must_use]
+    pub fn with_dialect(mut self, setting: Setting) -> Self {
+        self.rules.setting = setting;
+        self
+    }
+
+    /// Sets whether answers to LLM calls carry `x-llmesh-*` headers. A request's [`Record`] may forbid it too.
+    #[cfg(feature = "llm")]
+    #[must_use]
+    pub fn with_headers(mut self, headers: bool) -> Self {
+        self.rules.headers = headers;
+        self
     }
 }
 
@@ -77,7 +111,10 @@ impl<S> Layer<S> for RespondLayer {
     type Service = Respond<S>;
 
     fn layer(&self, inner: S) -> Respond<S> {
-        Respond::new(inner)
+        Respond {
+            rules: self.rules,
+            ..Respond::new(inner)
+        }
     }
 }
 
@@ -85,9 +122,10 @@ impl<S> Layer<S> for RespondLayer {
 
 impl<S> Respond<S> {
     /// Answers for the errors of `inner`.
-    pub const fn new(inner: S) -> Self {
+    pub fn new(inner: S) -> Self {
         Self {
             inner,
+            rules: Rules::default(),
             failed: None,
         }
     }
@@ -95,7 +133,10 @@ impl<S> Respond<S> {
 
 impl<S: Clone> Clone for Respond<S> {
     fn clone(&self) -> Self {
-        Self::new(self.inner.clone())
+        Self {
+            rules: self.rules,
+            ..Self::new(self.inner.clone())
+        }
     }
 }
 
@@ -115,8 +156,13 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let grpc = is_grpc(request.headers());
+        let caller = if grpc {
+            None
+        } else {
+            Caller::of(self.rules, &mut request)
+        };
         let record = request.extensions().get::<Record>().cloned();
         let state = match self.failed.take() {
             None => State::Called(self.inner.call(request)),
@@ -126,7 +172,30 @@ where
             state,
             grpc,
             record,
+            caller,
         }
+    }
+}
+
+// === impl Caller ===
+
+#[cfg(not(feature = "llm"))]
+impl Caller {
+    fn of<B>(_: Rules, _: &mut Request<B>) -> Option<Self> {
+        None
+    }
+
+    fn response(&self, _: Response<Body>) -> Response<Body> {
+        match *self {}
+    }
+
+    fn error(
+        &self,
+        _: Option<&BoxError>,
+        _: &Answer,
+        _: &mut HeaderMap,
+    ) -> Option<(StatusCode, Body)> {
+        match *self {}
     }
 }
 
@@ -145,20 +214,32 @@ where
         let this = self.project();
         let error = match this.state.project() {
             StateProj::Called(future) => match ready!(future.poll(cx)) {
-                Ok(response) => return Poll::Ready(Ok(response.map(Body::new))),
+                Ok(response) => {
+                    let response = response.map(Body::new);
+                    return Poll::Ready(Ok(match this.caller {
+                        Some(caller) => caller.response(response),
+                        None => response,
+                    }));
+                }
                 Err(error) => Some(error.into()),
             },
             StateProj::Failed(error) => error.take(),
         };
-        let error = error.as_deref().and_then(|e| error::find(e));
-        Poll::Ready(Ok(respond(error, this.record.as_ref(), *this.grpc)))
+        let (record, caller) = (this.record.as_ref(), this.caller.as_ref());
+        Poll::Ready(Ok(respond(error.as_ref(), record, *this.grpc, caller)))
     }
 }
 
 // === free functions ===
 
 /// The response to an error; `None` is an error that this crate does not know.
-fn respond(error: Option<&Error>, record: Option<&Record>, grpc: bool) -> Response<Body> {
+fn respond(
+    raised: Option<&BoxError>,
+    record: Option<&Record>,
+    grpc: bool,
+    caller: Option<&Caller>,
+) -> Response<Body> {
+    let error = raised.and_then(|e| error::find(e.as_ref()));
     let kind = error.map_or(Kind::Internal, Error::kind);
     let retried = record.is_some_and(|r| r.note(|n| n.attempts > 1));
     let answer = answer(kind, retried);
@@ -180,20 +261,20 @@ fn respond(error: Option<&Error>, record: Option<&Record>, grpc: bool) -> Respon
         limits::write(error, &mut headers);
     }
     let mut response = Response::new(Body::empty());
-    if grpc {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-        headers.insert(GRPC_STATUS, grpc_status(answer.status).into());
-        if !answer.body.is_empty()
-            && let Ok(message) = HeaderValue::try_from(&*answer.body)
-        {
-            headers.insert(GRPC_MESSAGE, message);
-        }
+    let bodiless = matches!(
+        answer.status,
+        StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED
+    );
+    let told = caller
+        .filter(|_| !bodiless)
+        .and_then(|caller| caller.error(raised, &answer, &mut headers));
+    if let Some((status, body)) = told {
+        *response.status_mut() = status;
+        *response.body_mut() = body;
+    } else if grpc {
+        write_grpc(&answer, &mut headers);
     } else {
         *response.status_mut() = answer.status;
-        let bodiless = matches!(
-            answer.status,
-            StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED
-        );
         if !answer.body.is_empty() && !bodiless {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
             *response.body_mut() = answer.body.into_owned().into();
@@ -215,8 +296,19 @@ fn is_grpc(headers: &HeaderMap) -> bool {
         .is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
 }
 
+/// A trailers-only answer.
+fn write_grpc(answer: &Answer, headers: &mut HeaderMap) {
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert(GRPC_STATUS, grpc_status(answer.status).into());
+    if !answer.body.is_empty()
+        && let Ok(message) = HeaderValue::try_from(&*answer.body)
+    {
+        headers.insert(GRPC_MESSAGE, message);
+    }
+}
+
 /// Rounded up: a caller that comes back early is refused again.
-fn whole_seconds(wait: Duration) -> u64 {
+pub(super) fn whole_seconds(wait: Duration) -> u64 {
     wait.as_secs()
         .saturating_add(u64::from(wait.subsec_nanos() > 0))
 }

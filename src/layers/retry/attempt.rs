@@ -10,17 +10,19 @@ use tower::Service;
 use super::{
     Params, RetryBudget, RetryOn, Stats,
     budget::{Paid, Price},
-    class,
     policy::{self, Decision, Reason},
 };
 use crate::{
     base::{
         BoxError, Ceiling, Error, Kind, Permit, SharedRng,
-        ext::{Attempt, Deadline, Flag, GivenUp, Record, RetriesAnswers, Tried, TryClock},
+        ext::{
+            Attempt, Chain, Deadline, Ended, Flag, GivenUp, Patience, Record, RetriesAnswers,
+            Tried, TryClock, caller_retries,
+        },
         time::{Instant, sleep},
     },
     body::replay::{Lag, Replay},
-    classify::Class,
+    classify::{Class, Witness, class_of_result},
 };
 
 const ATTEMPT_COUNT: HeaderName = HeaderName::from_static("x-envoy-attempt-count");
@@ -44,7 +46,12 @@ pub(super) struct Call<S, B> {
     body: Replay<B>,
     number: u32,
     deadline: Option<Deadline>,
+    /// Until when the caller waits for a head.
+    patience: Option<Deadline>,
     record: Option<Record>,
+    /// Whether another target may be asked after this one.
+    elsewhere: bool,
+    witness: Option<Witness>,
     /// Held while a retry is under way.
     permit: Option<Permit>,
     /// What the last retry cost.
@@ -67,7 +74,10 @@ where
         }
         Self {
             deadline: head.extensions.get::<Deadline>().copied(),
+            patience: head.extensions.get::<Patience>().map(|p| Deadline(p.0)),
             record: head.extensions.get::<Record>().cloned(),
+            elsewhere: head.extensions.get::<Chain>().is_some_and(|c| c.follows),
+            witness: head.extensions.get::<Witness>().cloned(),
             inner,
             shared,
             head: Some(head),
@@ -79,7 +89,12 @@ where
     }
 
     pub(super) async fn run(mut self) -> Result<Response<R>, BoxError> {
-        if let Some(budget) = &self.shared.budget {
+        // What the caller sends again is a retry itself: it earns none.
+        let again = self
+            .head
+            .as_ref()
+            .is_some_and(|h| caller_retries(&h.headers) > 0);
+        if let Some(budget) = self.shared.budget.as_ref().filter(|_| !again) {
             budget.deposit(Instant::now());
         }
         loop {
@@ -119,12 +134,14 @@ where
         if let Some(deadline) = Deadline::sooner(self.deadline, ends) {
             head.extensions.insert(deadline);
         }
-        stamp(&mut head, self.number, may_retry, params.attempt_header);
-        if may_retry && retries_answers(&params.retry_on) {
-            head.extensions.insert(RetriesAnswers);
-        } else {
-            head.extensions.remove::<RetriesAnswers>();
-        }
+        let answers = may_retry && retries_answers(&params.retry_on);
+        stamp(
+            &mut head,
+            self.number,
+            may_retry,
+            answers,
+            params.attempt_header,
+        );
         Ok((Request::from_parts(head, self.body.clone()), limit))
     }
 
@@ -168,22 +185,28 @@ where
 
     /// The wait before the next attempt, or `None` if this result is to be handed on.
     fn judge(&mut self, result: &Result<Response<R>, BoxError>) -> Option<Duration> {
-        let (now, class) = (Instant::now(), class::of(result));
+        let (now, class) = (Instant::now(), class_of_result(result));
         let attempt = policy::Attempt {
             number: self.number,
-            left: self.deadline.map(|d| d.left(now)),
+            left: Deadline::sooner(self.deadline, self.patience).map(|d| d.left(now)),
             replayable: self.head.is_some() && self.body.can_replay(),
+            elsewhere: self.elsewhere,
         };
         match policy::decide(&self.shared.params, &attempt, &class, &self.shared.rng) {
             Decision::Retry { after, hinted } if self.admit(&class, now) => {
                 self.note_wait(hinted);
+                if let Some(witness) = &self.witness {
+                    witness.tell(&class);
+                }
                 return Some(after);
             }
-            Decision::Retry { .. } => {}
+            Decision::Retry { .. } => self.ended(Ended::Budget),
             Decision::Stop(Reason::Exhausted) => {
                 self.shared.stats.limit_exceeded.inc();
                 self.flag(Flag::URX);
+                self.ended(Ended::Exhausted);
             }
+            Decision::Stop(Reason::NoTime) => self.ended(Ended::Exhausted),
             Decision::Stop(_) if class.is_success() => {
                 if let Some(budget) = &self.shared.budget {
                     budget.succeeded(self.paid.take());
@@ -234,6 +257,12 @@ where
         }
     }
 
+    fn ended(&self, why: Ended) {
+        if let Some(record) = &self.record {
+            record.note(|n| n.ended = Some(why));
+        }
+    }
+
     fn flag(&self, flag: Flag) {
         if let Some(record) = &self.record {
             record.flag(flag);
@@ -258,11 +287,29 @@ fn retries_answers(on: &RetryOn) -> bool {
     on.llm || on.statuses.first().is_some_and(|status| *status < 400)
 }
 
-/// Marks a request's head as this attempt, and notes it. If attempts are timed, the time of this one begins.
-pub(super) fn stamp(head: &mut Parts, number: u32, may_retry: bool, header: bool) {
+/// Marks a request's head as this attempt, and notes it. What may be retried here may also be answered elsewhere.
+/// If attempts are timed, the time of this one begins.
+pub(super) fn stamp(
+    head: &mut Parts,
+    number: u32,
+    mut may_retry: bool,
+    mut answers: bool,
+    header: bool,
+) {
+    let mut number = number;
+    if let Some(chain) = head.extensions.get::<Chain>() {
+        number = chain.send();
+        may_retry |= chain.follows;
+        answers |= chain.follows;
+    }
     head.extensions.insert(Attempt { number, may_retry });
     if head.extensions.get::<TryClock>().is_some() {
         head.extensions.insert(TryClock::start());
+    }
+    if answers {
+        head.extensions.insert(RetriesAnswers);
+    } else {
+        head.extensions.remove::<RetriesAnswers>();
     }
     if let Some(record) = head.extensions.get::<Record>() {
         record.note(|n| n.attempts = number);

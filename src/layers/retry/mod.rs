@@ -13,6 +13,10 @@
 //! [`replay_cap`](Params::replay_cap); a longer one passes, but its request is sent only once. Nothing is retried
 //! after a response was handed on. A response that will be retried is dropped, body and all, before the wait.
 //!
+//! Where another target could answer instead ([`Chain`](crate::base::ext::Chain)), the same one is asked again only if the
+//! class recommends it, a hint is waited for only up to [`fallback_hint`](Params::fallback_hint), and no wait takes more
+//! than half of what is left: time spent here is missing there.
+//!
 //! With no retries or no terms the layer is a pass-through: no copy of the request's head, no per-try timeout.
 //!
 //! Dropping the response future drops the attempt under way, the wait and the hold on the ceiling.
@@ -45,7 +49,6 @@ mod attempt;
 mod backoff;
 
 pub mod budget;
-mod class;
 mod future;
 mod layer;
 pub mod params;

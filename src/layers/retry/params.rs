@@ -18,6 +18,9 @@ pub struct Params {
     pub backoff: Backoff,
     /// The longest provider hint that is waited for; a longer one ends the retries.
     pub max_hint: Duration,
+    /// The longest provider hint that is waited for while another target could answer instead. At most
+    /// [`max_hint`](Self::max_hint) counts.
+    pub fallback_hint: Duration,
     /// The share of requests that may be retries. `None` is no budget.
     pub budget: Option<Budget>,
     /// Bytes of a request body kept for replay. A longer body passes, but its request is not retried.
@@ -117,6 +120,7 @@ impl Default for Params {
             per_try_timeout: None,
             backoff: Backoff::default(),
             max_hint: Duration::from_secs(120),
+            fallback_hint: Duration::from_secs(5),
             budget: None,
             replay_cap: 1024 * 1024,
             avoid_tried: true,
@@ -263,6 +267,13 @@ impl Params {
     #[must_use]
     pub fn with_max_hint(mut self, max: Duration) -> Self {
         self.max_hint = max;
+        self
+    }
+
+    /// Sets the longest hint that is waited for while another target could answer.
+    #[must_use]
+    pub fn with_fallback_hint(mut self, max: Duration) -> Self {
+        self.fallback_hint = max;
         self
     }
 

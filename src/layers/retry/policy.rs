@@ -23,6 +23,8 @@ pub struct Attempt {
     pub left: Option<Duration>,
     /// Whether the request can be sent again: its body was kept whole.
     pub replayable: bool,
+    /// Whether another target may be asked instead.
+    pub elsewhere: bool,
 }
 
 /// What to do after an attempt.
@@ -65,7 +67,7 @@ pub fn decide(params: &Params, attempt: &Attempt, class: &Class, rng: &SharedRng
     if !listed(&params.retry_on, class) {
         return Decision::Stop(Reason::NotListed);
     }
-    if forbidden(class) {
+    if forbidden(class) || (attempt.elsewhere && !class.retry_same) {
         return Decision::Stop(Reason::Forbidden);
     }
     if attempt.number > params.retries {
@@ -74,10 +76,12 @@ pub fn decide(params: &Params, attempt: &Attempt, class: &Class, rng: &SharedRng
     if !attempt.replayable {
         return Decision::Stop(Reason::NotReplayable);
     }
-    let Some((after, hinted)) = wait(params, attempt.number, class, rng) else {
+    let Some((after, hinted)) = wait(params, attempt, class, rng) else {
         return Decision::Stop(Reason::HintTooLong);
     };
-    if attempt.left.is_some_and(|left| after >= left) {
+    // Another target needs time too.
+    let share = if attempt.elsewhere { 2 } else { 1 };
+    if attempt.left.is_some_and(|left| after >= left / share) {
         return Decision::Stop(Reason::NoTime);
     }
     Decision::Retry { after, hinted }
@@ -187,11 +191,19 @@ fn forbidden(class: &Class) -> bool {
 }
 
 /// The wait and whether it was asked for; `None` if it is longer than accepted.
-fn wait(params: &Params, attempt: u32, class: &Class, rng: &SharedRng) -> Option<(Duration, bool)> {
-    let own = params.backoff.wait(attempt, throttled(class), rng);
+fn wait(
+    params: &Params,
+    attempt: &Attempt,
+    class: &Class,
+    rng: &SharedRng,
+) -> Option<(Duration, bool)> {
+    let own = params.backoff.wait(attempt.number, throttled(class), rng);
     let Some(Hint { wait, .. }) = class.hint else {
         return Some((own, false));
     };
+    if attempt.elsewhere && wait > params.fallback_hint {
+        return None;
+    }
     if matches!(params.budget, Some(Budget::TokenBucket { .. })) {
         return Some((wait.clamp(own, own.saturating_add(AWS_HINT_SPAN)), true));
     }

@@ -79,7 +79,7 @@ where
         let params = &self.shared.params;
         let (mut head, body) = request.into_parts();
         if params.retries == 0 || params.retry_on.is_empty() {
-            stamp(&mut head, 1, false, params.attempt_header);
+            stamp(&mut head, 1, false, false, params.attempt_header);
             let lag = Lag::of(&head.extensions);
             let request = Request::from_parts(head, Replay::new(body, 0).with_lag(lag));
             return ResponseFuture::pass(self.inner.call(request));

@@ -45,10 +45,13 @@ impl Said<'_> {
     /// What it says, if it says nothing but that content came.
     pub(super) fn only_delta(&self) -> Option<Delta> {
         let ends = self.choices.iter().any(|(_, outcome)| outcome.is_some());
-        let other = ends || self.usage.is_some() || self.fault.is_some();
+        let counts = self.usage.is_some();
+        let parts = matches!(self.usage, Some(Counts::Parts(_)));
+        let other = ends || parts || self.fault.is_some();
         (!other && (self.content || self.reasoning)).then_some(Delta {
             content: self.content,
             reasoning: self.reasoning,
+            counts,
         })
     }
 

@@ -51,7 +51,7 @@ pub(super) fn read(event: &Value) -> Said<'_> {
 
 fn read_choice(choice: &Value, said: &mut Said<'_>) {
     let delta = choice.get("delta");
-    let thinks = delta.is_some_and(|delta| thinks_only(delta));
+    let thinks = delta.is_some_and(thinks_only);
     said.content |= !thinks && any(delta, CONTENT) || some(choice.get("text"));
     said.reasoning |= thinks || any(delta, REASONING);
     let reason = text(choice, "finish_reason");

@@ -120,7 +120,8 @@ impl Reader {
         self.state.is_finished()
     }
 
-    /// The token counts as known so far, in normal form.
+    /// The token counts as known so far, in normal form. Where they come with each event, the last one is parsed for it: ask
+    /// at the end.
     #[must_use]
     pub fn usage(&self) -> Option<Usage> {
         self.state.usage()

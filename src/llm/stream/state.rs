@@ -28,6 +28,8 @@ pub(super) struct State {
     /// What the last choice that was not filtered came to.
     outcome: Outcome,
     usage: Option<Counts>,
+    /// An event with newer counts, not read yet; empty if there is none.
+    counted: Vec<u8>,
     pub(super) model: Option<Box<str>>,
     /// `None`: each event is read in full.
     pub(super) templates: Option<Templates>,
@@ -47,6 +49,7 @@ impl State {
             filtered: 0,
             outcome: Outcome::Success,
             usage: None,
+            counted: Vec::new(),
             model: None,
             templates: Some(Templates::default()),
         }
@@ -61,6 +64,10 @@ impl State {
             && let Some(delta) = templates.fit(name, data)
         {
             self.delta(delta);
+            if delta.counts {
+                self.counted.clear();
+                self.counted.extend_from_slice(data);
+            }
             return Ok(());
         }
         if data.is_empty() || data == b"[DONE]" {
@@ -94,7 +101,9 @@ impl State {
     }
 
     pub(super) fn usage(&self) -> Option<Usage> {
-        match self.usage? {
+        let event = sieve::read(&self.counted);
+        let newer = event.and_then(|event| event::read(self.dialect, b"", &event).usage);
+        match newer.or(self.usage)? {
             Counts::Whole(usage) => Some(usage),
             Counts::Parts([input, output, read, write]) => {
                 let parts = [input, read, write];
@@ -120,7 +129,11 @@ impl State {
         self.delta(Delta {
             content: said.content,
             reasoning: said.reasoning,
+            counts: said.usage.is_some(),
         });
+        if said.usage.is_some() {
+            self.counted.clear();
+        }
         for (index, outcome) in said.choices {
             // Nobody asks for more than 128.
             let bit = 1 << index.min(127);

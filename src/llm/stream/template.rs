@@ -3,7 +3,9 @@
 //! A [`Template`] is made of an event that was read in full and said nothing but content. It keeps the event's bytes, and
 //! the places in them where another value of the same kind would have said the same:
 //! - texts that the dialects ask only whether they are empty ([`TEXTS`]), and that were not;
-//! - texts and numbers that no dialect asks for at all ([`IDLE`]).
+//! - texts and numbers that no dialect asks for at all ([`IDLE`]);
+//! - token counts beside content, as Gemini sends them in each event: the last such event is kept, and read when its counts
+//!   are asked for.
 //!
 //! An event that is equal byte for byte outside of these places, and has a value of that kind in each of them, is the same
 //! JSON with such values replaced: it says what the first one said, and need not be read.
@@ -18,6 +20,9 @@ const LONGEST: usize = 2 * 1024;
 const PLACES: usize = 16;
 /// After so many events in a row that fit no template, only one of as many is learned.
 const PATIENCE: u32 = 16;
+
+/// Longest number of tokens, in digits: none of them is absurd.
+const DIGITS: usize = 9;
 
 /// Keys of texts that are only asked whether they are empty.
 const TEXTS: &[&[u8]] = &[
@@ -57,6 +62,8 @@ const IDLE: &[&[u8]] = &[
 pub(super) struct Delta {
     pub(super) content: bool,
     pub(super) reasoning: bool,
+    /// Token counts came with it, which replace all that came before.
+    pub(super) counts: bool,
 }
 
 /// The templates of one stream.
@@ -94,6 +101,8 @@ enum Kind {
     AnyText,
     /// Any number.
     Number,
+    /// A number of tokens: up to nine digits.
+    Count,
 }
 
 // === impl Templates ===
@@ -117,8 +126,10 @@ impl Templates {
 
     /// Learns an event that was read in full.
     pub(super) fn learn(&mut self, name: &[u8], data: &[u8], delta: Delta) {
+        // Counts are read later, without the name.
+        let named = delta.counts && !name.is_empty();
         let tired = self.misses > PATIENCE && !self.misses.is_multiple_of(PATIENCE);
-        if tired || data.len() > LONGEST || name.len() > LONGEST {
+        if named || tired || data.len() > LONGEST || name.len() > LONGEST {
             return;
         }
         if self.list.len() < SLOTS {
@@ -142,6 +153,9 @@ impl Templates {
 
 impl Template {
     fn fits(&self, name: &[u8], data: &[u8]) -> bool {
+        if self.delta.counts && data.len() > 2 * LONGEST {
+            return false;
+        }
         let (mut rest, mut from) = (data, 0);
         for place in &self.places {
             let same = self.data.get(from..place.from).unwrap_or_default();
@@ -194,6 +208,8 @@ impl Template {
                     at += len;
                     if IDLE.contains(&key) {
                         self.place(start, at, Kind::Number);
+                    } else if delta.counts && is_count(key) && len <= DIGITS {
+                        self.place(start, at, Kind::Count);
                     }
                     key = b"";
                 }
@@ -231,6 +247,11 @@ impl Kind {
             Self::Text => plain_text(rest).filter(|len| *len > 0),
             Self::AnyText => plain_text(rest),
             Self::Number => number(rest),
+            Self::Count => {
+                let len = number(rest)?;
+                let digits = rest.get(..len)?.iter().all(u8::is_ascii_digit);
+                (digits && len <= DIGITS).then_some(len)
+            }
         }
     }
 }
@@ -308,6 +329,11 @@ fn number(rest: &[u8]) -> Option<usize> {
     }
     // A digit after a leading zero.
     (!rest.get(at).is_some_and(u8::is_ascii_digit)).then_some(at)
+}
+
+/// Whether a key's number is a number of tokens.
+fn is_count(key: &[u8]) -> bool {
+    key.ends_with(b"TokenCount") || key.ends_with(b"tokenCount") || key.ends_with(b"_tokens")
 }
 
 /// Where a text ends that is known to be valid.

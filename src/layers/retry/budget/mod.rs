@@ -42,6 +42,9 @@ pub enum Price {
     Throttle,
     /// The attempt timed out.
     Timeout,
+    /// Another target is asked instead: it is not the one in trouble, so this is cheaper than a
+    /// retry: a fifth of one in a percent budget, half the price of throttling in a bucket.
+    Fallback,
 }
 
 /// What a retry took out of a token bucket, to be given back on success.
@@ -106,7 +109,7 @@ impl RetryBudget {
                     ..
                 },
             ) => state
-                .withdraw(percent::reserve(min_per_second, ttl), now)
+                .withdraw(price.units(), percent::reserve(min_per_second, ttl), now)
                 .then_some(Paid(0)),
             (State::Bucket(state), params @ Budget::TokenBucket { .. }) => {
                 let cost = params.cost(price);
@@ -172,6 +175,7 @@ impl Budget {
                 Price::Fault => fault_cost,
                 Price::Throttle => throttle_cost,
                 Price::Timeout => timeout_cost,
+                Price::Fallback => (throttle_cost / 2).max(1),
             },
         }
     }
@@ -187,6 +191,15 @@ impl Price {
             (Signal::Error(Kind::AttemptTimeout), _) | (_, Outcome::Timeout) => Self::Timeout,
             _ if throttled(class) => Self::Throttle,
             _ => Self::Fault,
+        }
+    }
+
+    /// Its units in a percent budget. A fallback is a fifth of a retry, so that the standard budget (20 %) lets every request fall
+    /// over once when nothing else is spent.
+    fn units(self) -> i64 {
+        match self {
+            Self::Fault | Self::Throttle | Self::Timeout => percent::UNIT,
+            Self::Fallback => percent::UNIT / 5,
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::base::{
 };
 
 /// One retry.
-const UNIT: i64 = 10_000_000;
+pub(super) const UNIT: i64 = 10_000_000;
 /// Two are enough for every race, and few enough for a model checker.
 const SLOTS: usize = if cfg!(llmesh_loom) { 2 } else { 32 };
 /// A slot's word: 20 bits of tick above 44 bits of signed sum.
@@ -59,17 +59,17 @@ impl Percent {
         self.balance.fetch_add(units, Ordering::AcqRel);
     }
 
-    /// Takes a retry, if there is one.
-    pub(super) fn withdraw(&self, reserve: i64, now: Instant) -> bool {
+    /// Takes these units, if there are as many.
+    pub(super) fn withdraw(&self, units: i64, reserve: i64, now: Instant) -> bool {
         let tick = self.advance(now);
         let taken = self
             .balance
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |balance| {
-                (balance.saturating_add(reserve) >= UNIT).then_some(balance - UNIT)
+                (balance.saturating_add(reserve) >= units).then_some(balance - units)
             })
             .is_ok();
         if taken {
-            self.add(-UNIT, tick);
+            self.add(-units, tick);
         }
         taken
     }

@@ -240,6 +240,7 @@ impl Vector {
                 number,
                 left: None,
                 replayable: true,
+                elsewhere: false,
             };
             let then = match policy::decide(&self.params, &attempt, &class, &rng) {
                 Decision::Retry { after, .. } => {
@@ -365,4 +366,27 @@ fn timeouts_have_a_price_of_their_own() {
     let now = Instant::now();
     assert!(budget.withdraw(Price::Timeout, now).is_some());
     assert_eq!(budget.left(now), 90);
+}
+
+#[test]
+fn a_fallback_is_a_fifth_of_a_retry() {
+    let now = Instant::now();
+    let budget = RetryBudget::new(Budget::percent(Ratio::new(0.2).unwrap(), 1, secs(10)));
+    let paid = |price| budget.withdraw(price, now).is_some();
+    for _ in 0..9 {
+        assert!(paid(Price::Fault));
+    }
+    for _ in 0..5 {
+        assert!(paid(Price::Fallback));
+    }
+    assert!(!paid(Price::Fallback));
+    // With nothing spent on retries, every request may fall over once.
+    for _ in 0..100 {
+        budget.deposit(now);
+        assert!(paid(Price::Fallback));
+    }
+    assert!(!paid(Price::Fallback));
+    let bucket = RetryBudget::new(Budget::aws());
+    assert!(bucket.withdraw(Price::Fallback, now).is_some());
+    assert_eq!(bucket.left(now), 498);
 }

@@ -1,5 +1,8 @@
 use super::*;
-use crate::base::error::ConnectFailure;
+use crate::{
+    base::{Error, error::ConnectFailure},
+    classify::transport::class_of_error,
+};
 
 fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -50,6 +53,7 @@ const FIRST: Attempt = Attempt {
     number: 1,
     left: None,
     replayable: true,
+    elsewhere: false,
 };
 
 fn retried(params: &Params, class: &Class) -> bool {
@@ -261,6 +265,7 @@ fn stops_in_order_of_cause() {
         number,
         left,
         replayable,
+        elsewhere: false,
     };
     for (attempt, expected) in [
         (attempt(1, None, true), None),
@@ -314,4 +319,38 @@ fn a_hint_is_never_undercut_and_waited_for_up_to_the_cap() {
         stopped(&params.with_max_hint(Duration::MAX), soon, &longest),
         Some(Reason::NoTime)
     );
+}
+
+#[test]
+fn another_target_takes_over_what_would_be_waited_for_long() {
+    let params = on("5xx,429,gateway-error");
+    let chained = Attempt {
+        elsewhere: true,
+        ..FIRST
+    };
+    let hinted = |wait| {
+        let mut class = response(429, Outcome::RateLimited);
+        class.hint = Some(Hint {
+            wait,
+            source: "retry-after",
+        });
+        class
+    };
+    assert_eq!(stopped(&params, chained, &hinted(ms(5000))), None);
+    let long = hinted(ms(5001));
+    assert_eq!(stopped(&params, FIRST, &long), None);
+    assert_eq!(stopped(&params, chained, &long), Some(Reason::HintTooLong));
+    let half = Attempt {
+        left: Some(ms(4000)),
+        ..chained
+    };
+    assert_eq!(stopped(&params, half, &hinted(ms(1500))), None);
+    assert_eq!(
+        stopped(&params, half, &hinted(ms(2000))),
+        Some(Reason::NoTime)
+    );
+    // A target that was silent for the whole wait is not asked twice where another one is.
+    let silent = class_of_error(&Error::new(Kind::AttemptTimeout).into());
+    assert_eq!(stopped(&params, FIRST, &silent), None);
+    assert_eq!(stopped(&params, chained, &silent), Some(Reason::Forbidden));
 }

@@ -12,8 +12,9 @@ use crate::{
     },
 };
 
-/// What the attempt came to.
-pub(super) fn of<R>(result: &Result<Response<R>, BoxError>) -> Class {
+/// What an attempt came to.
+#[must_use]
+pub fn class_of_result<R>(result: &Result<Response<R>, BoxError>) -> Class {
     match result {
         Ok(response) => response
             .extensions()

@@ -1,0 +1,288 @@
+//! What is known of targets, over all requests: cooldowns, and a breaker for each model at each cluster.
+//!
+//! - A target whose breaker is open or that cools down is passed over: the request goes on to the next one at once.
+//! - A breaker opens after [`Params::breaker`]'s failures in a row, as they are known at the *end* of the answers, and lets
+//!   one probe at a time through after at most 10 s: a target that has healed is asked again within 15 s, as long as
+//!   there is traffic. A probe may be a stream; the others go to the next target until it has ended.
+//! - Only [targets](crate::classify::Scope::Target) that are to blame fail. A caller's mistake, a 429, an empty account and a
+//!   caller that went away say nothing of the target's health.
+//! - All is kept by model and key, never by address: one address may serve many models.
+//!
+//! The state belongs outside of configurations: keep the handle, and a reload loses nothing. It is bounded.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use super::{
+    cooldown::{Cooldowns, Out},
+    who::Who,
+};
+use crate::{
+    base::time::{Instant, wall_now},
+    classify::{Class, Outcome},
+    layers::breaker::{self, Circuit, State, Ticket},
+};
+
+/// How many ill targets are watched. Beyond them breakers stay closed.
+const MOST_CIRCUITS: usize = 1024;
+
+/// How targets are judged.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Params {
+    /// When a target counts as ill, and how long it is left alone. Counts visits: a target with retries of its own fails
+    /// once, whatever the number of attempts.
+    pub breaker: breaker::Params,
+    /// The first cooldown after a 429 without a hint; doubled each time in a row.
+    pub pace: Duration,
+    /// The longest cooldown after a 429 without a hint.
+    pub max_pace: Duration,
+    /// The longest cooldown after a 429 with one.
+    pub max_hint: Duration,
+    /// How long an account without money is left alone before it is probed.
+    pub quota_probe: Duration,
+    /// How long a refused key is left alone before it is probed.
+    pub auth: Duration,
+}
+
+/// A shared store. Cloning shares it.
+#[derive(Clone, Debug, Default)]
+pub struct Health(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    params: Params,
+    state: Mutex<Store>,
+}
+
+#[derive(Debug, Default)]
+struct Store {
+    cooldowns: Cooldowns,
+    /// Those that are not clean.
+    circuits: HashMap<Target, Circuit>,
+}
+
+/// What has a breaker.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Target {
+    cluster: Arc<str>,
+    model: Option<Arc<str>>,
+}
+
+/// The right to ask a target once, to be handed back with what came of it. Dropped, it says nothing.
+#[derive(Debug)]
+#[must_use = "a pass that is dropped counts as a cancelled call"]
+pub struct Pass {
+    health: Health,
+    who: Who,
+    ticket: Option<Ticket>,
+    sent: Instant,
+}
+
+// === impl Params ===
+
+impl Default for Params {
+    /// Three failures in a row, 5 s to 10 s open; cooldowns of 1 s to 60 s without a hint and up to 10 minutes with one;
+    /// empty accounts probed each 5 minutes, refused keys each minute.
+    fn default() -> Self {
+        Self {
+            breaker: breaker::Params::default()
+                .with_consecutive(Some(3))
+                .with_open_for(Duration::from_secs(5), Duration::from_secs(10)),
+            pace: Duration::from_secs(1),
+            max_pace: Duration::from_secs(60),
+            max_hint: Duration::from_secs(600),
+            quota_probe: Duration::from_secs(300),
+            auth: Duration::from_secs(60),
+        }
+    }
+}
+
+// === impl Health ===
+
+impl Health {
+    /// A store in which all are well.
+    #[must_use]
+    pub fn new(params: Params) -> Self {
+        Self(Arc::new(Shared {
+            params,
+            state: Mutex::default(),
+        }))
+    }
+
+    /// Lets a request ask this target, or says until when it is left alone.
+    ///
+    /// # Errors
+    /// If it cools down, its breaker is open, or a probe is under way.
+    pub fn admit(&self, who: &Who, now: Instant) -> Result<Pass, Out> {
+        let mut store = self.lock();
+        if let Some(out) = store.cooldowns.out(who, now) {
+            return Err(out);
+        }
+        let breaker = &self.0.params.breaker;
+        let acquired = match store.circuits.get_mut(&Target::of(who)) {
+            Some(circuit) => circuit.try_acquire(breaker, now),
+            None => Circuit::default().try_acquire(breaker, now),
+        };
+        let ticket = acquired.map_err(|rejected| Out {
+            // While a probe is out, nobody knows.
+            until: now + rejected.retry_after.unwrap_or(breaker.max_open_for),
+            known: false,
+        })?;
+        store.cooldowns.probe(who, now);
+        Ok(self.pass(who, Some(ticket), now))
+    }
+
+    /// Lets a request ask this target whatever is known of it.
+    pub fn admit_anyway(&self, who: &Who, now: Instant) -> Pass {
+        self.pass(who, None, now)
+    }
+
+    /// Until when this target is to be left alone; `None`: it may be asked. Takes nothing.
+    #[must_use]
+    pub fn out(&self, who: &Who, now: Instant) -> Option<Out> {
+        let store = self.lock();
+        store.cooldowns.out(who, now).or_else(|| {
+            let circuit = store.circuits.get(&Target::of(who))?;
+            // A copy, so that no probe is taken.
+            let rejected = circuit
+                .clone()
+                .try_acquire(&self.0.params.breaker, now)
+                .err()?;
+            Some(Out {
+                until: now
+                    + rejected
+                        .retry_after
+                        .unwrap_or(self.0.params.breaker.max_open_for),
+                known: false,
+            })
+        })
+    }
+
+    /// The breaker of this target, for admin pages.
+    #[must_use]
+    pub fn state(&self, who: &Who, now: Instant) -> State {
+        let store = self.lock();
+        store
+            .circuits
+            .get(&Target::of(who))
+            .map_or(State::Closed, |circuit| circuit.state(now))
+    }
+
+    /// Notes an attempt that another one follows on the same target: only cooldowns learn from it.
+    pub fn note(&self, who: &Who, class: &Class) {
+        self.lock()
+            .cooldowns
+            .note(&self.0.params, who, class, Instant::now(), wall_now());
+    }
+
+    fn pass(&self, who: &Who, ticket: Option<Ticket>, now: Instant) -> Pass {
+        Pass {
+            health: self.clone(),
+            who: who.clone(),
+            ticket,
+            sent: now,
+        }
+    }
+
+    fn record(&self, who: &Who, ticket: Option<Ticket>, outcome: breaker::Outcome, now: Instant) {
+        let target = Target::of(who);
+        let params = &self.0.params.breaker;
+        let mut store = self.lock();
+        let full = store.circuits.len() >= MOST_CIRCUITS;
+        let changed = match (store.circuits.get_mut(&target), ticket) {
+            (None, _) if outcome != breaker::Outcome::Failure => return,
+            (None, _) if full => return,
+            (None, None) => return,
+            (None, Some(_)) => {
+                let circuit = store.circuits.entry(target.clone()).or_default();
+                match circuit.try_acquire(params, now) {
+                    Ok(ticket) => circuit.record(params, ticket, outcome, now),
+                    Err(_) => None,
+                }
+            }
+            (Some(circuit), Some(ticket)) => circuit.record(params, ticket, outcome, now),
+            // Asked against all odds: an answer is proof enough, a failure is no news.
+            (Some(circuit), None) => (outcome == breaker::Outcome::Success).then(|| {
+                circuit.close();
+                State::Closed
+            }),
+        };
+        let Some(circuit) = store.circuits.get(&target) else {
+            return;
+        };
+        if circuit.is_clean() {
+            store.circuits.remove(&target);
+        }
+        drop(store);
+        match changed {
+            Some(State::Open) => {
+                tracing::warn!(cluster = %who.cluster, model = who.model.as_deref(), "target left alone");
+            }
+            Some(_) => {
+                tracing::info!(cluster = %who.cluster, model = who.model.as_deref(), "target back in service");
+            }
+            None => {}
+        }
+    }
+
+    /// A panic while the lock was held leaves plain data behind, which stays usable.
+    fn lock(&self) -> MutexGuard<'_, Store> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Target ===
+
+impl Target {
+    fn of(who: &Who) -> Self {
+        Self {
+            cluster: Arc::clone(&who.cluster),
+            model: who.model.clone(),
+        }
+    }
+}
+
+// === impl Pass ===
+
+impl Pass {
+    /// Hands in what came of it.
+    pub fn finish(mut self, class: &Class) {
+        let now = Instant::now();
+        if class.is_success() {
+            self.health.lock().cooldowns.succeeded(&self.who, self.sent);
+        } else {
+            self.health.note(&self.who, class);
+        }
+        let ticket = self.ticket.take();
+        self.health.record(&self.who, ticket, says(class), now);
+    }
+}
+
+impl Drop for Pass {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            let neutral = breaker::Outcome::Neutral;
+            self.health
+                .record(&self.who, Some(ticket), neutral, Instant::now());
+        }
+    }
+}
+
+/// What a class says of the target's health.
+fn says(class: &Class) -> breaker::Outcome {
+    if class.is_success() {
+        breaker::Outcome::Success
+    } else if class.blames_target() && class.outcome != Outcome::Cancelled {
+        breaker::Outcome::Failure
+    } else {
+        breaker::Outcome::Neutral
+    }
+}
+
+#[cfg(test)]
+#[path = "health_tests.rs"]
+mod tests;

@@ -1,0 +1,100 @@
+//! The layer: the chain that its services share.
+
+use std::{fmt, sync::Arc};
+
+use tower::Layer;
+
+use super::{
+    Fallback, Health, Params, Stats,
+    shared::{Room, Shared},
+    target::{Reach, Target},
+    who::Who,
+};
+use crate::{base::time::Instant, body::replay::DEFAULT_CAP, llm::Setting};
+
+/// Applies [`Fallback`]: what it is applied to is the route's own target.
+#[must_use = "a layer does nothing until it is applied to a service"]
+pub struct FallbackLayer<S>(Arc<Shared<S>>);
+
+// === impl FallbackLayer ===
+
+impl<S> FallbackLayer<S> {
+    /// A chain. `cluster` is the route's own, `reach` says how each of [`Params::targets`] is reached, in their order
+    /// (targets without are left out). `health` is kept by the owner, so that it outlives this configuration.
+    pub fn new(
+        params: Params,
+        cluster: impl Into<Arc<str>>,
+        reach: impl IntoIterator<Item = Reach<S>>,
+        health: Health,
+    ) -> Self {
+        let cluster = cluster.into();
+        let (targets, services) = params
+            .targets
+            .iter()
+            .zip(reach)
+            .map(|(target, reach)| (Target::new(target.clone(), &reach, &cluster), reach.service))
+            .unzip();
+        Self(Arc::new(Shared {
+            params,
+            cluster,
+            targets,
+            services,
+            health,
+            setting: Setting::default(),
+            cap: DEFAULT_CAP,
+            stats: Arc::default(),
+            room: None,
+        }))
+    }
+
+    /// Sets what the operator says of the dialect.
+    pub fn with_dialect(self, setting: Setting) -> Self {
+        self.with(|shared| shared.setting = setting)
+    }
+
+    /// Sets how many bytes of a request are kept. A longer one is sent to one target only.
+    pub fn with_cap(self, bytes: usize) -> Self {
+        self.with(|shared| shared.cap = bytes)
+    }
+
+    /// Counts here.
+    pub fn with_stats(self, stats: Arc<Stats>) -> Self {
+        self.with(|shared| shared.stats = stats)
+    }
+
+    /// Asks before a target is chosen whether it has room: for limits that were learned from its answers. One without is
+    /// passed over, as long as another one has.
+    pub fn with_room(self, room: impl Fn(&Who, Instant) -> bool + Send + Sync + 'static) -> Self {
+        self.with(|shared| shared.room = Some(Room::new(room)))
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Shared<S>)) -> Self {
+        // A layer that is being built is not shared yet.
+        if let Some(shared) = Arc::get_mut(&mut self.0) {
+            change(shared);
+        }
+        self
+    }
+}
+
+impl<S> Clone for FallbackLayer<S> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<S> fmt::Debug for FallbackLayer<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FallbackLayer")
+            .field("params", &self.0.params)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<S> Layer<S> for FallbackLayer<S> {
+    type Service = Fallback<S>;
+
+    fn layer(&self, inner: S) -> Fallback<S> {
+        Fallback::new(inner, Arc::clone(&self.0))
+    }
+}

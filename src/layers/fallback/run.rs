@@ -1,0 +1,364 @@
+//! One request on its way along the chain.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, request::Parts};
+use http_body::Body as HttpBody;
+use tower::{Service, ServiceExt};
+
+use super::{
+    Resume,
+    chain::{self, Next, Place, Progress},
+    cooldown::Out,
+    cut::Cut,
+    first::First,
+    health::Pass,
+    resume::{Resumed, Splice},
+    shared::Shared,
+    target::Origin,
+    watch::Watch,
+};
+use crate::{
+    base::{
+        BoxError, Error, Kind,
+        ext::{
+            AnsweredBy, Attempt, Chain, Deadline, LastTarget, Model, OurKey, Record, RetriesAnswers,
+        },
+        time::Instant,
+    },
+    body::{Body, Observed, Replay, box_errors},
+    classify::{Class, Classified, Outcome, Witness, class_of_result},
+    layers::retry::budget::Price,
+    llm::{Dialect, dialect::Api, request::Call},
+};
+
+/// A request. Place 0 is the route's own target, place `n` the n-th of the parameters'.
+pub(super) struct Run<S> {
+    /// The route's own service, ready.
+    own: Option<S>,
+    pub(super) shared: Arc<Shared<S>>,
+    pub(super) head: Parts,
+    pub(super) body: Replay<Body>,
+    places: Vec<Place>,
+    chain: Chain,
+    pub(super) asked: Vec<(usize, Class)>,
+    first: Option<First>,
+    deadline: Option<Deadline>,
+    pub(super) record: Option<Record>,
+}
+
+// === impl Run ===
+
+impl<S> Run<S> {
+    pub(super) fn new(own: S, shared: Arc<Shared<S>>, request: Request<Body>) -> Self {
+        let (head, body) = request.into_parts();
+        Self {
+            places: shared.places(&head),
+            body: Replay::new(body, shared.cap),
+            deadline: head.extensions.get().copied(),
+            record: head.extensions.get().cloned(),
+            own: Some(own),
+            shared,
+            head,
+            chain: Chain::default(),
+            asked: Vec::new(),
+            first: None,
+        }
+    }
+
+    /// The target to begin with: the first one that is well. If none is, the one that will be soonest, since it may be
+    /// better than is known; unless its provider said that it will not serve before the deadline.
+    fn begin(&self, now: Instant) -> Result<(usize, Pass), Error> {
+        let health = &self.shared.health;
+        // A body that cannot be sent twice goes where it was sent to.
+        let choice = if self.body.can_replay() {
+            self.places.len()
+        } else {
+            1
+        };
+        let mut soonest: Option<(usize, &Place, Out)> = None;
+        let mut full = None;
+        for (at, place) in self.places.iter().enumerate().take(choice) {
+            if !self.shared.has_room(&place.who, now) && health.out(&place.who, now).is_none() {
+                full = full.or(Some((at, place)));
+                continue;
+            }
+            match health.admit(&place.who, now) {
+                Ok(pass) => return Ok((at, pass)),
+                Err(out) if soonest.is_none_or(|(_, _, best)| out.until < best.until) => {
+                    soonest = Some((at, place, out));
+                }
+                Err(_) => {}
+            }
+        }
+        if let Some((at, place)) = full {
+            return Ok((at, health.admit_anyway(&place.who, now)));
+        }
+        let Some((at, place, out)) = soonest else {
+            return Err(Error::new(Kind::Internal).with_detail("a chain without targets"));
+        };
+        let wait = out.until.saturating_duration_since(now);
+        if out.known && self.deadline.is_some_and(|d| d.left(now) < wait) {
+            self.shared.stats.refused.inc();
+            return Err(Error::new(Kind::RateLimited)
+                .with_detail("every target asks to be left alone")
+                .with_retry_after(wait));
+        }
+        Ok((at, health.admit_anyway(&place.who, now)))
+    }
+
+    /// Whether another target could be asked after `at`, as far as one can know before its answer.
+    fn follows(&self, at: usize, now: Instant) -> bool {
+        let is_free = |(to, place): (usize, &Place)| {
+            to != at
+                && !self.asked.iter().any(|(asked, _)| *asked == to)
+                && self.shared.health.out(&place.who, now).is_none()
+        };
+        self.body.can_replay() && self.places.iter().enumerate().any(is_free)
+    }
+
+    /// Marks a request as sent to this place.
+    fn mark(&self, head: &mut Parts, at: usize, now: Instant) {
+        let follows = self.follows(at, now);
+        let mut chain = self.chain.clone();
+        chain.follows = follows;
+        // For a target without retries of its own; with them, they count.
+        head.extensions.insert(Attempt {
+            number: chain.sent().saturating_add(1),
+            may_retry: follows,
+        });
+        head.extensions.insert(chain);
+        if follows {
+            head.extensions.insert(RetriesAnswers);
+            head.extensions.remove::<LastTarget>();
+        } else {
+            head.extensions.insert(LastTarget);
+        }
+        if let Some(place) = self.places.get(at) {
+            if let Some(model) = &place.who.model {
+                head.extensions.insert(Model(Arc::clone(model)));
+            }
+            let (health, who) = (self.shared.health.clone(), place.who.clone());
+            head.extensions
+                .insert(Witness::new(move |class| health.note(&who, class)));
+        }
+    }
+
+    /// Decides after a target; takes the next one's pass and price.
+    pub(super) fn next(&self, now: Instant) -> Option<(usize, Pass)> {
+        let progress = Progress {
+            asked: &self.asked,
+            left: self.deadline.map(|d| d.left(now)),
+            replayable: self.body.can_replay(),
+        };
+        let mut pass = None;
+        let admit = |to| {
+            pass = self.admit(to, now);
+            pass.is_some()
+        };
+        match chain::next(&self.shared.params, &self.places, &progress, admit) {
+            Next::Target(to) => pass.map(|pass| (to, pass)),
+            Next::Answer(_) => None,
+        }
+    }
+
+    fn admit(&self, to: usize, now: Instant) -> Option<Pass> {
+        let place = self.places.get(to)?;
+        if !self.shared.has_room(&place.who, now) {
+            return None;
+        }
+        let pass = self.shared.health.admit(&place.who, now).ok()?;
+        let target = to.checked_sub(1).and_then(|n| self.shared.targets.get(n));
+        if let Some(budget) = target.and_then(|t| t.budget.as_ref())
+            && budget.withdraw(Price::Fallback, now).is_none()
+        {
+            self.shared.stats.budget_exhausted.inc();
+            return None;
+        }
+        Some(pass)
+    }
+
+    pub(super) fn dialect(&self) -> Option<Dialect> {
+        let Parts {
+            method,
+            uri,
+            headers,
+            extensions,
+            ..
+        } = &self.head;
+        extensions
+            .get::<Call>()
+            .map(|call| call.dialect)
+            .or_else(|| Api::of(self.shared.setting, method, uri, headers).dialect)
+    }
+
+    pub(super) fn by(&self, at: usize) -> AnsweredBy {
+        let who = self.places.get(at).map(|place| &place.who);
+        let target = at.checked_sub(1).and_then(|n| self.shared.targets.get(n));
+        AnsweredBy {
+            cluster: who.map_or_else(
+                || Arc::clone(&self.shared.cluster),
+                |w| Arc::clone(&w.cluster),
+            ),
+            model: who.and_then(|who| who.model.clone()),
+            place: at,
+            our_key: target.map_or_else(
+                || self.head.extensions.get::<OurKey>().is_some(),
+                |target| target.key.is_some(),
+            ),
+        }
+    }
+}
+
+impl<S, R> Run<S>
+where
+    S: Service<Request<Body>, Response = Response<R>> + Clone + Send + Sync + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    R: HttpBody<Data = Bytes> + Send + 'static,
+    R::Error: Into<BoxError> + 'static,
+{
+    pub(super) async fn run(mut self) -> Result<Response<Body>, BoxError> {
+        let (mut at, mut pass) = self.begin(Instant::now())?;
+        if at > 0 {
+            self.shared.stats.passed_over.inc();
+        }
+        loop {
+            let result = self.send(at).await;
+            let class = class_of_result(&result);
+            let result = match result {
+                Ok(response) if class.is_success() => {
+                    return Ok(self.answer(at, response, pass, class));
+                }
+                failure => failure,
+            };
+            pass.finish(&class);
+            self.asked.push((at, class));
+            let Some((to, ticket)) = self.next(Instant::now()) else {
+                return self.fail(at, result);
+            };
+            if self.first.is_none() {
+                self.first = Some(First::keep(result, self.by(at)).await);
+            }
+            self.shared.stats.fallbacks.inc();
+            (at, pass) = (to, ticket);
+        }
+    }
+
+    /// Hands an answer on. Its target is judged at its end.
+    fn answer(
+        self,
+        at: usize,
+        mut response: Response<R>,
+        pass: Pass,
+        class: Class,
+    ) -> Response<Body> {
+        if self.first.is_some() {
+            self.shared.stats.rescued.inc();
+        }
+        let by = self.by(at);
+        note(self.record.as_ref(), &by);
+        response.extensions_mut().insert(by);
+        let splice = self.splice(&response);
+        let (head, body) = watched(response, pass, class).into_parts();
+        let body = match splice {
+            Some(splice) => Body::new(Resumed::new(body, splice, Box::new(Cut { run: self, at }))),
+            None => body,
+        };
+        Response::from_parts(head, body)
+    }
+
+    /// How the answer can be joined with another one, if it is a stream and that is wanted.
+    fn splice(&self, response: &Response<R>) -> Option<Splice> {
+        let wanted = self.shared.params.resume == Resume::Prefill
+            && response.status() == StatusCode::OK
+            && self.body.can_replay();
+        let dialect = wanted.then(|| self.dialect())??;
+        Splice::of(dialect, response.headers())
+    }
+
+    /// All that were asked failed. The first error is shown, unless the last target's answer is a verdict in place of an
+    /// answer, which says more.
+    fn fail(
+        mut self,
+        at: usize,
+        result: Result<Response<R>, BoxError>,
+    ) -> Result<Response<Body>, BoxError> {
+        let last = self.asked.last().map(|(_, class)| class.outcome);
+        let verdict = matches!(last, Some(Outcome::ContentFilter | Outcome::OutputInvalid))
+            && result.as_ref().is_ok_and(|r| r.status().is_success());
+        let (result, by) = match self.first.take() {
+            Some(first) if !verdict => {
+                self.shared.stats.exhausted.inc();
+                (first.result, first.by)
+            }
+            _ => (result.map(|r| r.map(Body::new)), self.by(at)),
+        };
+        note(self.record.as_ref(), &by);
+        result.map(|mut response| {
+            response.extensions_mut().insert(by);
+            response
+        })
+    }
+
+    /// Sends the request to a target.
+    pub(super) async fn send(&mut self, at: usize) -> Result<Response<R>, BoxError> {
+        let shared = Arc::clone(&self.shared);
+        let (service, request) = match at.checked_sub(1) {
+            None => {
+                let request = Request::from_parts(self.head.clone(), Body::new(self.body.clone()));
+                (self.own.take(), request)
+            }
+            Some(n) => {
+                let (Some(target), service) = (shared.targets.get(n), shared.services.get(n))
+                else {
+                    return Err(Error::new(Kind::Internal).into());
+                };
+                let origin = Origin {
+                    head: &self.head,
+                    body: &self.body,
+                    setting: shared.setting,
+                };
+                (service.cloned(), target.request(origin).await?)
+            }
+        };
+        let Some(mut service) = service else {
+            return Err(Error::new(Kind::Internal).into());
+        };
+        let (mut head, body) = request.into_parts();
+        self.mark(&mut head, at, Instant::now());
+        let request = Request::from_parts(head, body);
+        let before = self.chain.sent();
+        if at > 0 {
+            service.ready().await.map_err(Into::into)?;
+        }
+        let result = service.call(request).await.map_err(Into::into);
+        if self.chain.sent() == before {
+            // Nobody counts there.
+            let number = self.chain.send();
+            if let Some(record) = &self.record {
+                record.note(|n| n.attempts = number);
+            }
+        }
+        result
+    }
+}
+
+/// An answer whose end tells its target's health.
+pub(super) fn watched<R>(response: Response<R>, pass: Pass, class: Class) -> Response<Body>
+where
+    R: HttpBody<Data = Bytes> + Send + 'static,
+    R::Error: Into<BoxError> + 'static,
+{
+    let classified = response.extensions().get::<Classified>().cloned();
+    let watch = Watch::new(pass, classified, class);
+    response.map(|body| Body::new(Observed::new(box_errors(body), watch)))
+}
+
+/// Says in the request's record which target its answer is from.
+pub(super) fn note(record: Option<&Record>, by: &AnsweredBy) {
+    if let Some(record) = record {
+        record.note(|n| n.answered_by = Some(by.clone()));
+    }
+}

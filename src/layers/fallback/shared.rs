@@ -1,0 +1,67 @@
+//! What the services of a layer share.
+
+use std::{fmt, sync::Arc};
+
+use http::request::Parts;
+
+use super::{Params, Stats, chain::Place, health::Health, key, target::Target, who::Who};
+use crate::{
+    base::time::Instant,
+    llm::{Setting, request::Call},
+};
+
+/// What the services of a layer share.
+pub(super) struct Shared<S> {
+    pub(super) params: Params,
+    /// The route's own.
+    pub(super) cluster: Arc<str>,
+    pub(super) targets: Vec<Target>,
+    /// One for each of `targets`.
+    pub(super) services: Vec<S>,
+    pub(super) health: Health,
+    pub(super) setting: Setting,
+    pub(super) cap: usize,
+    pub(super) stats: Arc<Stats>,
+    pub(super) room: Option<Room>,
+}
+
+/// Whether a target has room.
+pub(super) struct Room(Box<dyn Fn(&Who, Instant) -> bool + Send + Sync>);
+
+// === impl Room ===
+
+impl Room {
+    pub(super) fn new(room: impl Fn(&Who, Instant) -> bool + Send + Sync + 'static) -> Self {
+        Self(Box::new(room))
+    }
+}
+
+impl fmt::Debug for Room {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Room")
+    }
+}
+
+// === impl Shared ===
+
+impl<S> Shared<S> {
+    /// Who is asked at each place.
+    pub(super) fn places(&self, head: &Parts) -> Vec<Place> {
+        let model = head.extensions.get::<Call>().and_then(|c| c.model.clone());
+        let own = Who::new(Arc::clone(&self.cluster))
+            .with_model(model)
+            .with_key(key::callers(&head.headers, &head.uri), None);
+        let others = self
+            .targets
+            .iter()
+            .map(|target| Place::new(target.who(&own), target.params.larger));
+        let others: Vec<_> = others.collect();
+        std::iter::once(Place::new(own, false))
+            .chain(others)
+            .collect()
+    }
+
+    pub(super) fn has_room(&self, who: &Who, now: Instant) -> bool {
+        self.room.as_ref().is_none_or(|room| (room.0)(who, now))
+    }
+}

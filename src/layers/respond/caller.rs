@@ -1,0 +1,248 @@
+//! Answers to LLM calls: statuses, bodies and headers in the words of the caller's API.
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri,
+    header::{
+        CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRAILER, TRANSFER_ENCODING,
+        WWW_AUTHENTICATE,
+    },
+};
+
+use super::{
+    answer::Answer,
+    told::Told,
+    verdict::{repeat, write_class, write_repeat, write_target},
+};
+use crate::{
+    base::{
+        BoxError, Error, Kind,
+        error::find,
+        ext::{AnsweredBy, Notes, OurKey, Record},
+    },
+    body::Body,
+    classify::{Class, Classified, Failure, Outcome, Signal, transport::class_of_error},
+    llm::{
+        Dialect, Setting,
+        dialect::Api,
+        errors,
+        status::{KeyOwner, client_status},
+        stream::Framing,
+    },
+};
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const AWS_ERROR: HeaderName = HeaderName::from_static("x-amzn-errortype");
+
+/// A caller of an LLM API.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    dialect: Dialect,
+    /// Whether the path says that the answer is a stream.
+    streaming: bool,
+    /// Whether answers carry `x-llmesh-*` headers.
+    headers: bool,
+    record: Record,
+}
+
+/// How an answer to an LLM call is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rules {
+    pub(super) setting: Setting,
+    pub(super) headers: bool,
+}
+
+// === impl Rules ===
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            setting: Setting::Auto,
+            headers: true,
+        }
+    }
+}
+
+// === impl Caller ===
+
+impl Caller {
+    /// The caller of a request, if it is an LLM call. Leaves a [`Record`] in it if there is none.
+    pub(super) fn of<B>(rules: Rules, request: &mut Request<B>) -> Option<Self> {
+        if rules.setting == Setting::StatusOnly {
+            return None;
+        }
+        let (method, uri): (&Method, &Uri) = (request.method(), request.uri());
+        let api = Api::of(rules.setting, method, uri, request.headers());
+        let dialect = api.dialect.filter(|_| api.generates)?;
+        let record = request.extensions_mut().get_or_insert_default::<Record>();
+        Some(Self {
+            dialect,
+            streaming: api.streaming,
+            headers: rules.headers,
+            record: record.clone(),
+        })
+    }
+
+    /// The body and headers of an answer to an error; the status may be changed.
+    pub(super) fn error(
+        &self,
+        error: Option<&BoxError>,
+        answer: &Answer,
+        headers: &mut HeaderMap,
+    ) -> Option<(StatusCode, Body)> {
+        let notes = self.record.snapshot();
+        if notes.verbatim {
+            return None;
+        }
+        let known = error.and_then(|e| find(e.as_ref()).map(|known| (e, known)));
+        let class = known.map_or_else(
+            || Class::new(Outcome::Local, Signal::Error(Kind::Internal)),
+            |(error, _)| class_of_error(error),
+        );
+        let failure = known.and_then(|(error, _)| Failure::find(error.as_ref()));
+        // Envoy's status where Envoy has the condition; an error event is what it says.
+        let status = match failure {
+            Some(_) => client_status(&class, Some(self.dialect), owner(&notes, None)),
+            None => answer.status,
+        };
+        let outcome = class.inner.unwrap_or(class.outcome);
+        let message = if failure.is_some() || answer.body.is_empty() {
+            errors::message(outcome, status)
+        } else {
+            &answer.body
+        };
+        let asked = known.and_then(|(_, known)| Error::retry_after(known));
+        let wait = asked.or(class.hint.map(|hint| hint.wait));
+        write_repeat(headers, repeat(&class, wait, notes.ended));
+        self.write_class(headers, &class, &notes);
+        Some((status, self.body(headers, outcome, status, message)))
+    }
+
+    /// An upstream's answer, as the caller gets it.
+    pub(super) fn response(&self, mut response: Response<Body>) -> Response<Body> {
+        let notes = self.record.snapshot();
+        if notes.verbatim {
+            return response;
+        }
+        let class = response
+            .extensions()
+            .get::<Classified>()
+            .and_then(Classified::head)
+            .cloned();
+        match class {
+            Some(class) if !class.is_success() => self.failed(response, &class, &notes),
+            _ => {
+                let fallback = notes.answered_by.as_ref().is_some_and(|by| by.place > 0);
+                if fallback && self.headers && !notes.quiet {
+                    write_target(response.headers_mut(), &notes);
+                }
+                self.watched(response)
+            }
+        }
+    }
+
+    /// An answer that is a failure: the class's status and headers; the provider's own body, but for what it says of a key
+    /// that is not the caller's and for an error event that would have begun a stream.
+    fn failed(&self, mut response: Response<Body>, class: &Class, notes: &Notes) -> Response<Body> {
+        if let Signal::Response {
+            grpc_status: Some(_),
+            ..
+        } = class.signal
+        {
+            return response;
+        }
+        let owner = owner(notes, Some(&response));
+        let (was, status) = (
+            response.status(),
+            client_status(class, Some(self.dialect), owner),
+        );
+        let outcome = class.inner.unwrap_or(class.outcome);
+        let secret =
+            owner == KeyOwner::Gateway && matches!(outcome, Outcome::Auth | Outcome::Permission);
+        let stream = was.is_success() && !status.is_success() && self.framing(&response).is_some();
+        *response.status_mut() = status;
+        let wait = class.hint.map(|hint| hint.wait);
+        write_repeat(response.headers_mut(), repeat(class, wait, notes.ended));
+        self.write_class(response.headers_mut(), class, notes);
+        if secret || stream {
+            let message = errors::message(outcome, status);
+            let headers = response.headers_mut();
+            for of_body in [
+                CONTENT_ENCODING,
+                CONTENT_LENGTH,
+                TRAILER,
+                TRANSFER_ENCODING,
+                WWW_AUTHENTICATE,
+            ] {
+                headers.remove(of_body);
+            }
+            let body = self.body(headers, outcome, status, message);
+            return response.map(|_| body);
+        }
+        self.watched(response)
+    }
+
+    /// A stream that tells its reader when it fails.
+    fn watched(&self, response: Response<Body>) -> Response<Body> {
+        let Some(framing) = self.framing(&response) else {
+            return response;
+        };
+        response.map(|body| Body::new(Told::new(body, self.dialect, framing)))
+    }
+
+    /// The framing of an answer into which an event can be put.
+    fn framing(&self, response: &Response<Body>) -> Option<Framing> {
+        let headers = response.headers();
+        // Of a length that was announced, or in a coding that is not ours to write.
+        if headers.contains_key(CONTENT_LENGTH)
+            || headers
+                .get(CONTENT_ENCODING)
+                .is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+        {
+            return None;
+        }
+        let kind = headers.get(CONTENT_TYPE);
+        Framing::of(kind, self.dialect).filter(|framing| match framing {
+            Framing::JsonArray => self.streaming,
+            _ => kind.is_some() || self.streaming,
+        })
+    }
+
+    fn write_class(&self, headers: &mut HeaderMap, class: &Class, notes: &Notes) {
+        if self.headers && !notes.quiet {
+            write_class(headers, class, notes);
+        }
+    }
+
+    fn body(
+        &self,
+        headers: &mut HeaderMap,
+        outcome: Outcome,
+        status: StatusCode,
+        message: &str,
+    ) -> Body {
+        headers.insert(CONTENT_TYPE, JSON);
+        if self.dialect == Dialect::Bedrock {
+            let name = errors::exception(outcome, status);
+            if let Ok(name) = HeaderValue::try_from(name) {
+                headers.insert(AWS_ERROR, name);
+            }
+        }
+        errors::body(self.dialect, outcome, status, message).into()
+    }
+}
+
+/// Whose key the upstream judged.
+fn owner(notes: &Notes, response: Option<&Response<Body>>) -> KeyOwner {
+    let extensions = response.map(Response::extensions);
+    let marked = extensions.is_some_and(|e| e.get::<OurKey>().is_some());
+    let by = extensions.and_then(|e| e.get::<AnsweredBy>());
+    if marked
+        || by
+            .or(notes.answered_by.as_ref())
+            .is_some_and(|by| by.our_key)
+    {
+        KeyOwner::Gateway
+    } else {
+        KeyOwner::Caller
+    }
+}

@@ -1,0 +1,164 @@
+//! The providers' own clients through the proxy: what they read, and that they stop retrying when the decision is final.
+//!
+//! They are installed from their registries, pinned, into the build folder, once. Where that cannot be done the test
+//! says so and passes, unless `LLMESH_SDKS=required` is set.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use llmesh::{
+    config::Source,
+    proxy::{Input, Options, Proxy},
+    testing::upstream::Upstream,
+};
+use tokio::{process::Command, time::timeout};
+
+const PYTHON: [&str; 2] = ["openai==3.54.0", "anthropic==2.12.0"];
+const NODE: &str = "openai@6.49.0";
+
+/// The clients' base URL says where they go: the service is called as they call it.
+const MESH: &str = r"
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: llm, namespace: default}
+spec:
+  hosts: [localhost]
+  location: MESH_INTERNAL
+  resolution: STATIC
+  ports: [{number: 80, name: http, protocol: HTTP}]
+  endpoints: [{address: 127.0.0.1, ports: {http: PORT}}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: llm, namespace: default}
+spec:
+  hosts: [localhost]
+  http:
+  - route: [{destination: {host: localhost}}]
+    timeout: 30s
+    retries: {attempts: 2, retryOn: '5xx,retriable-4xx,connect-failure'}
+";
+
+/// Every program's share of the time that a cold registry may take.
+const PATIENCE: Duration = Duration::from_secs(240);
+
+async fn proxy() -> (Upstream, Proxy, String) {
+    let upstream = Upstream::start().await.unwrap();
+    let mesh = MESH.replace("PORT", &upstream.addr().port().to_string());
+    let mut options = Options::new(Input::inline(vec![Source::new("mesh", mesh)]));
+    options.outbound = ([127, 0, 0, 1], 0).into();
+    options.admin = None;
+    let proxy = Proxy::start(options).await.unwrap();
+    let base = format!("http://localhost:{}", proxy.outbound().port());
+    (upstream, proxy, base)
+}
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
+}
+
+fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/proxy/sdk")
+        .join(name)
+}
+
+/// What a program said, or why it failed.
+async fn run(command: &mut Command) -> Result<String, String> {
+    let child = command
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    match timeout(PATIENCE, child).await {
+        Err(_) => Err(format!("not done within {PATIENCE:?}")),
+        Ok(Err(error)) => Err(error.to_string()),
+        Ok(Ok(done)) => {
+            let said = String::from_utf8_lossy(&done.stdout).into_owned();
+            if done.status.success() {
+                Ok(said)
+            } else {
+                Err(said + &String::from_utf8_lossy(&done.stderr))
+            }
+        }
+    }
+}
+
+/// Whether to go on without; loud either way.
+fn missing(what: &str, why: &str) {
+    let text = format!("NOT RUN: {what} could not be installed: {why}");
+    assert!(
+        std::env::var("LLMESH_SDKS").as_deref() != Ok("required"),
+        "{text}"
+    );
+    eprintln!("{text}");
+}
+
+/// A Python with the clients, made once; the folder's name has the versions.
+async fn python() -> Option<PathBuf> {
+    let home = folder(&format!("sdk-{}", PYTHON.join("-").replace('=', "")));
+    let python = home.join("bin/python");
+    if !home.join("done").exists() {
+        let made = run(Command::new("python3").args(["-m", "venv"]).arg(&home)).await;
+        let installed = match made {
+            Ok(_) => {
+                let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+                run(Command::new(&python).args(pip).args(PYTHON)).await
+            }
+            failed => failed,
+        };
+        if let Err(why) = installed {
+            missing("the Python clients (python3, its venv module, PyPI)", &why);
+            return None;
+        }
+        fs::write(home.join("done"), "").unwrap();
+    }
+    Some(python)
+}
+
+fn held(said: &str, what: &[&str]) {
+    let lines: Vec<&str> = said.lines().filter_map(|l| l.strip_prefix("held: ")).collect();
+    assert_eq!(lines, what);
+}
+
+const FINAL: &str = "no retries of its own once the decision is final";
+const WAITED: &str = "a wait is taken for the caller";
+const CUT: &str = "a cut stream is an error";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_for_python() {
+    let Some(python) = python().await else { return };
+    let (_upstream, _proxy, base) = proxy().await;
+    let ask = |name| {
+        let mut command = Command::new(&python);
+        command.arg(script(name)).arg(&base);
+        command
+    };
+    let openai = run(&mut ask("openai_client.py")).await.unwrap();
+    held(&openai, &["chat", "stream", "tools", "responses", WAITED, FINAL, CUT]);
+    let anthropic = run(&mut ask("anthropic_client.py")).await.unwrap();
+    held(&anthropic, &["chat", "stream", "tools", WAITED, FINAL, CUT]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_openai_client_for_node() {
+    let home = folder(&format!("sdk-node-{}", NODE.replace('@', "-")));
+    if !home.join("done").exists() {
+        fs::create_dir_all(&home).unwrap();
+        fs::write(home.join("package.json"), "{\"private\": true}").unwrap();
+        let npm = ["install", "--silent", "--no-fund", "--no-audit", NODE];
+        if let Err(why) = run(Command::new("npm").args(npm).current_dir(&home)).await {
+            return missing("the Node client (node 20, npm, the npm registry)", &why);
+        }
+        fs::write(home.join("done"), "").unwrap();
+    }
+    // A module finds its packages from where it stands.
+    let client = home.join("client.mjs");
+    fs::copy(script("openai_client.mjs"), &client).unwrap();
+    let (_upstream, _proxy, base) = proxy().await;
+    let said = run(Command::new("node").arg(&client).arg(&base)).await.unwrap();
+    held(&said, &["chat", "stream", "tools", WAITED, FINAL, CUT]);
+}
