@@ -49,6 +49,7 @@
 //! | [`respond`] | errors to responses, with Envoy's statuses, bodies and flags |
 //! | [`metrics`] | one summary per request at its real end: access log, standard metrics |
 //! | [`classify`] | what an attempt came to, decided once |
+//! | [`stream`] | LLM streams: held back until they have content, timed, whole or failed |
 //!
 //! # All of them
 //!

@@ -3,6 +3,7 @@
 //! Errors, the extension types that layers leave for each other, validated numbers, the one clock and the one
 //! source of entropy. Nothing here knows HTTP routing, providers or configuration.
 
+mod attempt;
 pub mod ceiling;
 pub mod cost;
 pub mod counter;

@@ -18,6 +18,7 @@ use crate::{
     limit::concurrency::ConcurrencyLayer,
     llm::{LlmClassifier, Setting},
     retry::{self, RetryLayer},
+    stream::{self, StreamLayer},
     trace::{self, InjectLayer, TraceLayer},
 };
 
@@ -37,6 +38,8 @@ pub struct ClientParams {
     pub trace: trace::Params,
     /// Whose answers are read, and whether they are.
     pub dialect: Setting,
+    /// How streams are watched. Its dialect is the one above.
+    pub stream: stream::Params,
 }
 
 /// Puts the stack of [`client`] round a service. All services that one layer makes share its circuit, ceiling and
@@ -55,7 +58,7 @@ pub struct ClientLayer {
 /// Everything that a client of one target should have, in the order in which it works:
 ///
 /// ```text
-/// CONTEXT ▸ TRACE ▸ DEADLINE ▸ RETRY ▸ per attempt: TRACE inject ▸ DEADLINE propagate ▸ CONCURRENCY ▸ BREAKER ▸ CLASSIFY ▸ yours
+/// CONTEXT ▸ TRACE ▸ DEADLINE ▸ RETRY ▸ per attempt: TRACE inject ▸ DEADLINE propagate ▸ CONCURRENCY ▸ BREAKER ▸ CLASSIFY ▸ STREAM ▸ yours
 /// ```
 ///
 /// | what if … | then |
@@ -68,6 +71,7 @@ pub struct ClientLayer {
 /// | CONCURRENCY stood outside RETRY | waits between attempts would hold permits, and one slow target would refuse requests that are not even being sent |
 /// | CONCURRENCY stood inside BREAKER | the circuit would admit, probes included, what the ceiling then refuses |
 /// | CLASSIFY stood outside BREAKER or RETRY | they would judge by status alone: an empty account is a 429 like any other, an error inside a 200 a success |
+/// | STREAM stood outside CLASSIFY | the class of a stream would be that of its 200, whatever it came to |
 ///
 /// Errors are [`base::Error`](crate::base::Error)s in a [`BoxError`], or the service's own. `yours` is any
 /// `Service<http::Request<Body>>` that clones, such as `client::hyper::HyperClient` or `client::reqwest::ReqwestClient`.
@@ -111,7 +115,8 @@ pub fn client(params: ClientParams) -> ClientLayer {
 impl Default for ClientParams {
     /// No timeout; retries of what never reached the target and of what the provider says is worth one
     /// ([`RetryOn::llm`](retry::RetryOn::llm)), with the [standard budget](retry::params::Budget::standard); the
-    /// breaker's defaults; no ceiling; 1 % of new traces sampled; the dialect seen from the request.
+    /// breaker's defaults; no ceiling; 1 % of new traces sampled; the dialect seen from the request; streams held back until
+    /// their first content, with no clocks.
     fn default() -> Self {
         let mut retry = retry::Params::default().with_budget(retry::params::Budget::standard());
         retry.retry_on.reset_before_request = true;
@@ -123,6 +128,7 @@ impl Default for ClientParams {
             max_in_flight: None,
             trace: trace::Params::default(),
             dialect: Setting::Auto,
+            stream: stream::Params::default(),
         }
     }
 }
@@ -167,6 +173,13 @@ impl ClientParams {
     #[must_use]
     pub fn with_dialect(mut self, dialect: Setting) -> Self {
         self.dialect = dialect;
+        self
+    }
+
+    /// Sets how streams are watched.
+    #[must_use]
+    pub fn with_stream(mut self, stream: stream::Params) -> Self {
+        self.stream = stream;
         self
     }
 }
@@ -222,6 +235,9 @@ where
             .layer(ConcurrencyLayer::new(self.ceiling.clone()))
             .layer(BreakerLayer::shared(self.breaker.clone()))
             .layer(ClassifyLayer::new(LlmClassifier::new(self.params.dialect)))
+            .layer(StreamLayer::new(
+                self.params.stream.clone().with_dialect(self.params.dialect),
+            ))
             .map_request(|request: Request<Replay<Body>>| request.map(Body::new))
             .service(inner);
         BoxCloneSyncService::new(stack)

@@ -4,11 +4,6 @@ use crate::config::decode::Object;
 
 /// Each such field below `spec`, and what holds without it. A layer that puts one in force takes its line away.
 pub(super) const PENDING: &[(&[&str], &str)] = &[
-    (&["timeouts", "headers"], NO_CLOCK),
-    (&["timeouts", "firstToken"], NO_CLOCK),
-    (&["timeouts", "interToken"], NO_CLOCK),
-    (&["timeouts", "minTokensPerSecond"], NO_CLOCK),
-    (&["timeouts", "window"], NO_CLOCK),
     (
         &["retries", "beforeFirstToken"],
         "`retryOn` alone says what is retried",
@@ -22,14 +17,10 @@ pub(super) const PENDING: &[(&[&str], &str)] = &[
         "no token and no request is counted",
     ),
     (&["usage"], "usage is asked for by the caller only"),
-    (&["reasoning"], NO_HOLD),
-    (&["holdBytes"], NO_HOLD),
     (&["headers"], "no answer carries `x-llmesh-*`"),
 ];
 
-const NO_CLOCK: &str = "only `timeout` and `perTryTimeout` of the route bound an answer";
 const NO_FALLBACK: &str = "requests go to the route's own destinations only";
-const NO_HOLD: &str = "nothing of a stream is held back";
 
 /// Says so where a policy gives one of them.
 pub(super) fn report(spec: &Object<'_>) {

@@ -92,7 +92,8 @@ impl Clocks {
         let slot = self.window / u32::try_from(SLOTS).unwrap_or(1);
         self.min_tokens_per_second
             .filter(|least| least.is_finite() && *least > 0.0)
-            .and((!slot.is_zero()).then_some(slot))
+            .filter(|_| !slot.is_zero())
+            .map(|_| slot)
     }
 
     /// A look before the answer is handed on. `since` is when the attempt was sent, `None` while it is not, or its caller

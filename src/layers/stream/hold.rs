@@ -169,10 +169,13 @@ where
     /// The response that the provider would have given, had it known at the head.
     pub(super) fn refuse(mut self, event: Value) -> Response<Bytes> {
         let dialect = self.call.dialect();
-        let class = self
-            .watch
-            .class_before(&Fault::Error(event.clone()), &self.head.headers);
-        let refusal = refusal::of(dialect, &event, class);
+        let fault = Fault::Error(event);
+        let class = self.watch.class_before(&fault, &self.head.headers);
+        let event = match &fault {
+            Fault::Error(event) => event,
+            Fault::Malformed => &Value::Null,
+        };
+        let refusal = refusal::of(dialect, event, class);
         let classified = Classified::default();
         classified.set_head(refusal.class.clone());
         classified.set_end(refusal.class.clone());

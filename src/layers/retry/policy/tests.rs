@@ -27,6 +27,18 @@ fn failure(kind: Kind, outcome: Outcome) -> Class {
     class
 }
 
+fn silent(kind: Kind, outcome: Outcome) -> Class {
+    let mut class = failure(kind, outcome);
+    class.retry_same = false;
+    class
+}
+
+fn inner(status: u16, outcome: Outcome) -> Class {
+    let mut class = response(status, Outcome::StreamError);
+    class.inner = Some(outcome);
+    class
+}
+
 fn reset(reason: ResetReason, sent: bool) -> Class {
     failure(Kind::Reset { reason, sent }, Outcome::Reset)
 }
@@ -97,6 +109,27 @@ fn each_term_covers_what_envoy_says() {
             failure(Kind::UpstreamProtocol, Outcome::MalformedStream),
             "yyy.....y",
         ),
+        (
+            failure(Kind::StreamTruncated, Outcome::StreamTruncated),
+            "yyy.....y",
+        ),
+        (
+            failure(Kind::StreamMalformed, Outcome::MalformedStream),
+            "yyy.....y",
+        ),
+        // Silent targets are not asked again.
+        (silent(Kind::HeadersTimeout, Outcome::Timeout), "........."),
+        (
+            silent(Kind::FirstTokenTimeout, Outcome::FirstTokenTimeout),
+            ".........",
+        ),
+        (
+            failure(Kind::StreamStalled, Outcome::StreamStalled),
+            ".........",
+        ),
+        // An error event that says that it paces.
+        (inner(429, Outcome::RateLimited), "......yyy"),
+        (inner(503, Outcome::Overloaded), "yy.....yy"),
         (failure(Kind::Overflow, Outcome::Local), "........."),
         (failure(Kind::NoEndpoints, Outcome::Local), "........."),
         (failure(Kind::CircuitOpen, Outcome::Local), "........."),
