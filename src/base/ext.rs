@@ -18,15 +18,20 @@
 
 use std::{
     fmt,
+    future::{Future, poll_fn},
     net::SocketAddr,
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Poll, Waker, ready},
     time::Duration,
 };
 
 use http::HeaderMap;
-use tokio::sync::watch;
 
-use crate::base::{error::Kind, time::Instant};
+use crate::base::{
+    error::Kind,
+    time::{Instant, Sleep, sleep_until},
+};
 
 /// When and from where the request came in.
 #[derive(Clone, Copy, Debug)]
@@ -107,33 +112,36 @@ impl Tried {
 /// [`hold`](Self::hold) before it first yields and drops the guard once it has one; the body does so while the caller
 /// owes more of it. Nobody holds: the clock runs from its creation.
 #[derive(Clone, Debug)]
-pub struct TryClock(Arc<watch::Sender<Reading>>);
+pub struct TryClock(Arc<Mutex<Reading>>);
 
 /// Keeps a [`TryClock`] at zero until it and all others are dropped; then it starts from that instant.
 #[derive(Debug)]
 #[must_use = "the clock runs again as soon as this is dropped"]
-pub struct Held(Arc<watch::Sender<Reading>>);
+pub struct Held(Arc<Mutex<Reading>>);
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Reading {
     since: Instant,
     /// How many hold it.
     held: u32,
+    /// Who waits for it to run again.
+    waiting: Vec<Waker>,
 }
 
 impl TryClock {
     /// A clock that runs from now.
     #[must_use]
     pub fn start() -> Self {
-        Self(Arc::new(watch::Sender::new(Reading {
+        Self(Arc::new(Mutex::new(Reading {
             since: Instant::now(),
             held: 0,
+            waiting: Vec::new(),
         })))
     }
 
     /// Stops the clock at zero.
     pub fn hold(&self) -> Held {
-        self.0.send_modify(|clock| clock.held += 1);
+        lock(&self.0).held += 1;
         Held(Arc::clone(&self.0))
     }
 
@@ -142,29 +150,53 @@ impl TryClock {
     /// # Cancel safety
     /// May be dropped and called again; the clock is not affected.
     pub async fn expired(&self, limit: Duration) {
-        let mut changes = self.0.subscribe();
-        loop {
-            let Reading { since, held } = *changes.borrow_and_update();
-            let changed = changes.changed();
-            if held == 0 {
-                tokio::select! {
-                    () = tokio::time::sleep_until(since + limit) => return,
-                    // The sender lives in `self`, so the channel cannot close.
-                    _ = changed => {}
+        let mut timer = pin!(None::<Sleep>);
+        poll_fn(|cx| {
+            loop {
+                let mut clock = lock(&self.0);
+                if clock.held > 0 {
+                    if !clock.waiting.iter().any(|w| w.will_wake(cx.waker())) {
+                        clock.waiting.push(cx.waker().clone());
+                    }
+                    return Poll::Pending;
                 }
-            } else {
-                drop(changed.await);
+                let Some(end) = clock.since.checked_add(limit) else {
+                    return Poll::Pending;
+                };
+                drop(clock);
+                match timer.as_mut().as_pin_mut() {
+                    None => timer.set(Some(sleep_until(end))),
+                    // It was held in the meantime, so the old end is only a time to look again.
+                    Some(sleep) if sleep.deadline() < end && sleep.is_elapsed() => {
+                        sleep.reset(end);
+                    }
+                    Some(sleep) => {
+                        ready!(sleep.poll(cx));
+                        if Instant::now() >= end {
+                            return Poll::Ready(());
+                        }
+                    }
+                }
             }
-        }
+        })
+        .await;
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.0.send_modify(|clock| {
-            clock.held = clock.held.saturating_sub(1);
-            clock.since = Instant::now();
-        });
+        let mut clock = lock(&self.0);
+        clock.held = clock.held.saturating_sub(1);
+        clock.since = Instant::now();
+        let waiting = if clock.held == 0 {
+            std::mem::take(&mut clock.waiting)
+        } else {
+            Vec::new()
+        };
+        drop(clock);
+        for waker in waiting {
+            waker.wake();
+        }
     }
 }
 

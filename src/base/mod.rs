@@ -8,6 +8,8 @@ pub mod counter;
 pub mod error;
 pub mod ext;
 pub mod num;
+#[cfg(feature = "mesh")]
+pub(crate) mod relay;
 pub mod rng;
 pub(crate) mod sync;
 pub mod time;
@@ -19,3 +21,6 @@ pub use self::{
     num::Ratio,
     rng::SharedRng,
 };
+
+#[cfg(feature = "mesh")]
+pub(crate) use self::relay::{Relay, muted};

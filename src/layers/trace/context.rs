@@ -256,7 +256,6 @@ impl SpanId {
     pub fn get(self) -> u64 {
         self.0.get()
     }
-
 }
 
 /// 16 hexadecimal digits.
@@ -360,7 +359,7 @@ pub(super) struct Ids {
 // === impl Ids ===
 
 impl Ids {
-    fn of(context: &Context) -> Self {
+    pub(super) fn of(context: &Context) -> Self {
         let text = w3c::digits(context);
         let text = match context.parent {
             Some(parent) => text.hex(parent.get().into(), 16),
