@@ -20,7 +20,7 @@ use tower::Service;
 use super::{Head, Report, Summary};
 use crate::{
     base::{
-        ext::{Arrival, Flag, Record},
+        ext::{Arrival, Flag, Notes, Record},
         time::{Instant, wall_now},
     },
     body::{End, Observe, Observed},
@@ -92,7 +92,8 @@ impl<S> Metrics<S> {
             grpc,
             bytes_received: 0,
             bytes_sent: 0,
-            notes: record.snapshot(),
+            // Those of its end.
+            notes: Notes::default(),
         };
         let at = arrival.map_or_else(Instant::now, |a| a.at);
         Pending {

@@ -59,10 +59,10 @@ impl Body for Answer {
         let polled = match &this.drive {
             None => Pin::new(&mut this.incoming).poll_frame(cx),
             Some(drive) => {
-                let mut polled = take(&mut this.incoming, cx);
+                let mut polled = take(&mut this.incoming, drive, cx);
                 if polled.is_pending() {
                     drive.poll(cx);
-                    polled = take(&mut this.incoming, cx);
+                    polled = take(&mut this.incoming, drive, cx);
                 }
                 polled
             }
@@ -91,11 +91,12 @@ impl Body for Answer {
 /// The next frame. The connection need not be woken for the one after it: it is polled when that is asked for.
 fn take(
     incoming: &mut Incoming,
+    drive: &Drive,
     cx: &mut Context<'_>,
 ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
     let (polled, missed) = muted(|| Pin::new(&mut *incoming).poll_frame(cx));
     if let Some(relay) = missed.filter(|_| !incoming.is_end_stream()) {
-        relay.mark();
+        drive.missed(&relay);
     }
     polled
 }

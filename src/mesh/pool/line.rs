@@ -144,6 +144,15 @@ impl Drive {
         drop(closed);
     }
 
+    /// A wake-up of the connection by its reader was kept back. The reader polls it next, unless that is left to the task.
+    pub(super) fn missed(&self, relay: &Relay) {
+        let driver = self.line.state().driver;
+        match driver {
+            Driver::Request => relay.mark(),
+            Driver::Task => relay.notify(),
+        }
+    }
+
     /// Leaves it to the task for now.
     pub(super) fn rest(&self) {
         let mut state = self.line.state();
