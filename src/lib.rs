@@ -106,3 +106,5 @@ pub mod testing;
 pub use crate::layers::{
     balance, breaker, context, deadline, limit, metrics, outlier, respond, retry, route, trace,
 };
+#[cfg(feature = "llm")]
+pub use crate::layers::{fallback, stream};

@@ -17,7 +17,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use ::http::{HeaderMap, Method, StatusCode, Uri, response};
+use ::http::{Extensions, HeaderMap, Method, StatusCode, Uri, response};
 use bytes::Bytes;
 
 use crate::base::{BoxError, Kind};
@@ -187,6 +187,17 @@ pub trait MakeClassifier {
 
     /// A classifier for the response to this request.
     fn classifier(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Self::Classifier;
+
+    /// The same, where the request's extensions may say more.
+    fn classifier_in(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+        _extensions: &Extensions,
+    ) -> Self::Classifier {
+        self.classifier(method, uri, headers)
+    }
 }
 
 /// Decides what one attempt came to. LLM errors appear in any phase, hence the four calls.

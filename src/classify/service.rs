@@ -77,9 +77,12 @@ where
     }
 
     fn call(&mut self, request: Request<A>) -> Self::Future {
-        let classifier = self
-            .make
-            .classifier(request.method(), request.uri(), request.headers());
+        let classifier = self.make.classifier_in(
+            request.method(),
+            request.uri(),
+            request.headers(),
+            request.extensions(),
+        );
         let may_retry = request
             .extensions()
             .get::<ext::Attempt>()

@@ -7,8 +7,12 @@ use serde_json::json;
 use super::{
     args::{CheckArgs, Output},
     cannot_run,
+    table::Table,
 };
-use crate::config::{self, Diagnostic, Severity};
+use crate::{
+    config::{self, Diagnostic, Loaded, Severity},
+    model::Model,
+};
 
 /// Exit 0 if clean or only warned about, 1 on warnings under `--strict`, 2 on errors.
 #[must_use]
@@ -17,14 +21,19 @@ pub fn run(args: &CheckArgs) -> ExitCode {
         Ok(sources) => sources,
         Err(error) => return cannot_run(format_args!("llmesh: {error}")),
     };
-    let options = config::Options::default().with_strict(args.strict);
+    let options = config::Options::default()
+        .with_strict(args.strict)
+        .with_credentials(config::credential_is_there);
     let loaded = config::load(&sources, &options);
     let tally = Tally::of(&loaded.diagnostics, sources.len());
     match args.output {
-        Output::Json => println!("{:#}", tally.to_json(&loaded.diagnostics)),
+        Output::Json => println!("{:#}", tally.to_json(&loaded)),
         Output::Text => {
             for d in &loaded.diagnostics {
                 println!("{}", paint(d, std::io::stdout().is_terminal()));
+            }
+            if let Some(table) = loaded.model.as_ref().and_then(policy_table) {
+                print!("\n{table}\n");
             }
             println!("{}", tally.line());
         }
@@ -71,12 +80,40 @@ impl Tally {
         )
     }
 
-    fn to_json(&self, diagnostics: &[Diagnostic]) -> serde_json::Value {
+    fn to_json(&self, loaded: &Loaded) -> serde_json::Value {
+        let policies = loaded.model.iter().flat_map(policies);
+        let policies = policies.map(
+            |[host, route, policy]| json!({"virtual_host": host, "route": route, "policy": policy}),
+        );
         json!({
-            "diagnostics": diagnostics.iter().map(Diagnostic::to_json).collect::<Vec<_>>(),
+            "diagnostics": loaded.diagnostics.iter().map(Diagnostic::to_json).collect::<Vec<_>>(),
+            "llm_policies": policies.collect::<Vec<_>>(),
             "summary": {"files": self.files, "errors": self.errors, "warnings": self.warnings, "notes": self.notes},
         })
     }
+}
+
+/// Virtual host, route and policy of each route that has an LLM policy.
+fn policies(model: &Model) -> impl Iterator<Item = [String; 3]> {
+    model.virtual_hosts.iter().flat_map(|host| {
+        let routes = host.routes.iter().zip(&host.llm);
+        routes.filter_map(|(route, policy)| {
+            let policy = policy.as_ref()?;
+            Some([
+                host.name.to_string(),
+                route.name.to_string(),
+                policy.origin.clone(),
+            ])
+        })
+    })
+}
+
+fn policy_table(model: &Model) -> Option<Table> {
+    let mut rows = policies(model).peekable();
+    rows.peek()?;
+    let mut table = Table::new(&["VHOST NAME", "ROUTE", "LLM POLICY"]);
+    rows.for_each(|row| table.row(row));
+    Some(table)
 }
 
 /// Colours the severity on a terminal.
@@ -95,4 +132,30 @@ fn paint(d: &Diagnostic, terminal: bool) -> String {
         &format!("\x1b[1;{code}m{}\x1b[0m[", &word[..word.len() - 1]),
         1,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Options, Source, load};
+
+    #[test]
+    fn each_route_is_shown_with_its_policy() {
+        let text = include_str!("../config/llm_policy/everything.yaml");
+        let loaded = load(&[Source::new("a.yaml", text)], &Options::default());
+        let shown = policy_table(loaded.model.as_ref().unwrap()).unwrap();
+        let row =
+            |host: &str, route: &str, policy: &str| format!("{host:<29}   {route:<5}   {policy}\n");
+        assert_eq!(
+            shown.to_string(),
+            row("VHOST NAME", "ROUTE", "LLM POLICY")
+                + &row("llm.ai.svc.cluster.local:8080", "chat", "LlmPolicy/ai/chat")
+        );
+        let json = Tally::of(&loaded.diagnostics, 1).to_json(&loaded);
+        assert_eq!(
+            json["llm_policies"],
+            json!([{"virtual_host": "llm.ai.svc.cluster.local:8080", "route": "chat", "policy": "LlmPolicy/ai/chat"}])
+        );
+        assert!(policy_table(&Model::default()).is_none());
+    }
 }

@@ -107,6 +107,7 @@ fn routes(dump: &Value) -> String {
         "TIMEOUT",
         "RETRIES",
         "VIRTUAL SERVICE",
+        "LLM POLICY",
     ]);
     for config in items(part(dump, "RoutesConfigDump"), "dynamic_route_configs") {
         for host in items(&config["route_config"], "virtual_hosts") {
@@ -120,6 +121,7 @@ fn routes(dump: &Value) -> String {
                     text(&route["route"]["timeout"]),
                     text(&route["route"]["retry_policy"]["num_retries"]),
                     origin(route),
+                    text(&route["metadata"]["filter_metadata"]["llmesh"]["llm_policy"]),
                 ]);
             }
         }
@@ -304,6 +306,20 @@ mod tests {
             "/api +1 more"
         );
         assert_eq!(matching(&json!({"safe_regex": {"regex": "/a.*"}})), "~/a.*");
+    }
+
+    #[test]
+    fn a_route_names_its_policy() {
+        let metadata = json!({"filter_metadata": {"istio": {"config": "VirtualService/ai/llm"}, "llmesh": {"llm_policy": "LlmPolicy/ai/chat"}}});
+        let routes = json!([{"name": "chat", "metadata": metadata}, {"name": "other"}]);
+        let dump = json!({"configs": [{"@type": "x.RoutesConfigDump", "dynamic_route_configs": [
+            {"route_config": {"virtual_hosts": [{"name": "llm", "routes": routes}]}}]}]});
+        let table = super::routes(&dump);
+        let ends: Vec<_> = table
+            .lines()
+            .map(|line| line.split_whitespace().next_back().unwrap())
+            .collect();
+        assert_eq!(ends, ["POLICY", "LlmPolicy/ai/chat", "-"], "{table}");
     }
 
     #[test]

@@ -39,6 +39,7 @@ mod istio;
 mod k8s;
 mod link;
 mod lint;
+mod llm_policy;
 mod names;
 mod resource;
 mod scalar;
@@ -53,9 +54,9 @@ use self::{
 };
 pub use self::{
     diagnostic::{Diagnostic, Severity},
-    sources::{ReadError, read_paths},
+    sources::{ReadError, credential_is_there, read_paths},
 };
-use crate::model::Model;
+use crate::{layers::fallback::Credential, model::Model};
 
 /// A text to be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +83,9 @@ pub struct Options {
     pub workload_labels: BTreeMap<String, String>,
     /// Whose defaults apply.
     pub istio_compat: IstioCompat,
+    /// Tells whether the key of a fallback target can be read here; one that cannot is warned about. `None`: not asked.
+    /// [`credential_is_there`] asks this process's environment and file system.
+    pub credentials: Option<fn(&Credential) -> bool>,
 }
 
 /// Whose defaults apply where versions of Istio differ.
@@ -147,6 +151,13 @@ impl Options {
     #[must_use]
     pub fn with_workload_labels(mut self, labels: BTreeMap<String, String>) -> Self {
         self.workload_labels = labels;
+        self
+    }
+
+    /// Sets who tells whether a key can be read.
+    #[must_use]
+    pub fn with_credentials(mut self, can_be_read: fn(&Credential) -> bool) -> Self {
+        self.credentials = Some(can_be_read);
         self
     }
 

@@ -15,7 +15,9 @@ use super::{
         service_entry::{self, ServiceEntry, Workload},
         virtual_service::{self, VirtualService},
     },
-    k8s, names,
+    k8s,
+    llm_policy::{self, LlmPolicy},
+    names,
 };
 use crate::layers::retry;
 
@@ -29,6 +31,7 @@ pub(super) struct Resources {
     pub(super) services: Vec<k8s::Service>,
     pub(super) templates: Vec<k8s::PodTemplate>,
     pub(super) slices: Vec<k8s::Slice>,
+    pub(super) llm_policies: Vec<LlmPolicy>,
     /// Namespaces that resources name.
     pub(super) namespaces: BTreeSet<String>,
     /// Where each resource was first given, by `Kind/namespace/name`.
@@ -45,10 +48,15 @@ pub(super) struct Reader<'r> {
     pub(super) default_retry: &'r retry::params::Params,
 }
 
+/// The versions of Istio's kinds that are in force.
 const VERSIONS: [&str; 3] = ["v1", "v1beta1", "v1alpha3"];
 
-/// Kinds of Istio by group, and whether llmesh puts them in force.
-const ISTIO: [(&str, &[(&str, bool)]); 5] = [
+/// Our own API group, and its versions.
+const OWN: (&str, [&str; 1]) = ("llmesh.io", ["v1alpha1"]);
+
+/// Kinds of Istio and our own by group, and whether llmesh puts them in force.
+const GROUPS: [(&str, &[(&str, bool)]); 6] = [
+    (OWN.0, &[("LlmPolicy", true), ("Rollout", false)]),
     (
         "networking.istio.io",
         &[
@@ -164,8 +172,8 @@ impl Reader<'_> {
             return;
         }
         let (group, version) = version.rsplit_once('/').unwrap_or(("", version));
-        if let Some((_, kinds)) = ISTIO.iter().find(|(name, _)| *name == group) {
-            self.istio(&field, kinds, version, out);
+        if GROUPS.iter().any(|(name, _)| *name == group) {
+            self.known(&field, group, version, out);
         } else {
             kubernetes(&field, group, out);
         }
@@ -225,13 +233,18 @@ impl Reader<'_> {
         field.error("missing-field", message, hint);
     }
 
-    fn istio(&self, field: &Field<'_>, kinds: &[(&str, bool)], version: &str, out: &mut Resources) {
+    /// A resource of a group that is known.
+    fn known(&self, field: &Field<'_>, group: &str, version: &str, out: &mut Resources) {
         let origin = Arc::clone(field.origin());
         let kind = origin.kind.as_str();
-        let Some((_, in_force)) = kinds.iter().find(|(name, _)| *name == kind) else {
+        let all = GROUPS.iter().filter(|(name, _)| *name == group);
+        let mut all = all.flat_map(|(_, kinds)| *kinds);
+        let Some((_, in_force)) = all.clone().find(|(name, _)| *name == kind) else {
+            if misplaced(field, kind) {
+                return;
+            }
             let place = field.step("kind").unwrap_or_else(|| field.clone());
-            let all = kinds.iter().map(|(name, _)| *name);
-            let hint = nearest(kind, all)
+            let hint = nearest(kind, all.by_ref().map(|(name, _)| *name))
                 .map(|near| format!("did you mean {near}?"))
                 .unwrap_or_default();
             let message = format!("{kind:?} is no kind of this API group that is known here");
@@ -239,13 +252,18 @@ impl Reader<'_> {
             return;
         };
         if !in_force {
-            not_in_force(field, kind);
+            not_in_force(field, kind, group);
             return;
         }
-        if !VERSIONS.contains(&version) {
+        let (versions, hint): (&[&str], _) = if group == OWN.0 {
+            (&OWN.1, "v1alpha1")
+        } else {
+            (&VERSIONS, "v1, v1beta1 or v1alpha3")
+        };
+        if !versions.contains(&version) {
             let place = field.step("apiVersion").unwrap_or_else(|| field.clone());
-            let message = format!("{version:?} is no version of networking.istio.io");
-            place.error("unsupported-version", message, "v1, v1beta1 or v1alpha3");
+            let message = format!("{version:?} is no version of {group}");
+            place.error("unsupported-version", message, hint);
             return;
         }
         let Some(root) = field.object() else { return };
@@ -262,6 +280,7 @@ impl Reader<'_> {
                 .push(virtual_service::read(&spec, self.default_retry)),
             "DestinationRule" => out.destination_rules.extend(destination_rule::read(&spec)),
             "ServiceEntry" => out.service_entries.push(service_entry::read(&spec)),
+            "LlmPolicy" => out.llm_policies.push(llm_policy::read(&spec)),
             _ => out.workloads.extend(service_entry::read_workload(&spec)),
         }
     }
@@ -297,33 +316,43 @@ fn metadata(root: &Object<'_>) {
     }
 }
 
-fn not_in_force(field: &Field<'_>, kind: &str) {
+fn not_in_force(field: &Field<'_>, kind: &str, group: &str) {
     if kind == "Sidecar"
         && let Some(spec) = field.step("spec").filter(|spec| !spec.is_null())
         && let Some(spec) = spec.object()
     {
         check_sidecar(spec);
     }
+    let whose = if group == OWN.0 { "llmesh" } else { "Istio" };
     let message =
-        format!("{kind} is a valid Istio kind, but not in force in llmesh: it is ignored");
+        format!("{kind} is a valid {whose} kind, but not in force in llmesh: it is ignored");
     field.warn("not-in-force", message, "");
+}
+
+/// Reports a kind that is in force under another API group.
+fn misplaced(field: &Field<'_>, kind: &str) -> bool {
+    let belongs = |(_, kinds): &&(&str, &[(&str, bool)])| {
+        let mut kinds = kinds.iter();
+        kinds.any(|(name, in_force)| *in_force && *name == kind)
+    };
+    let Some((group, _)) = GROUPS.iter().find(belongs) else {
+        return false;
+    };
+    let place = field.step("apiVersion").unwrap_or_else(|| field.clone());
+    let version = if *group == OWN.0 {
+        OWN.1[0]
+    } else {
+        VERSIONS[0]
+    };
+    let message = format!("{kind} belongs to the API group {group}");
+    let hint = format!("apiVersion: {group}/{version}");
+    place.error("unsupported-version", message, hint);
+    true
 }
 
 fn kubernetes(field: &Field<'_>, group: &str, out: &mut Resources) {
     let kind = field.origin().kind.clone();
-    let misplaced = ISTIO.iter().find(|(_, kinds)| {
-        kinds
-            .iter()
-            .any(|(name, in_force)| *in_force && *name == kind)
-    });
-    if let Some((group, _)) = misplaced {
-        let place = field.step("apiVersion").unwrap_or_else(|| field.clone());
-        let message = format!("{kind} belongs to the API group {group}");
-        place.error(
-            "unsupported-version",
-            message,
-            format!("apiVersion: {group}/v1"),
-        );
+    if misplaced(field, &kind) {
         return;
     }
     let Some(root) = field.object() else { return };
@@ -343,7 +372,7 @@ fn kubernetes(field: &Field<'_>, group: &str, out: &mut Resources) {
             out.templates.extend(k8s::template(&root));
         }
         ("discovery.k8s.io", "EndpointSlice") => out.slices.push(k8s::slice(&root)),
-        ("llmesh.io" | "gateway.networking.k8s.io", _) => {
+        ("gateway.networking.k8s.io", _) => {
             let message = format!("{kind} is not in force in llmesh: it is ignored");
             field.warn("not-in-force", message, "");
         }

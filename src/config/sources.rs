@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{Source, document::MAX_BYTES};
+use crate::layers::fallback::Credential;
 
 /// A path that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +42,20 @@ pub fn read_paths(paths: &[PathBuf], overlays: &[PathBuf]) -> Result<Vec<Source>
         }
     }
     Ok(sources)
+}
+
+/// Whether a key can be read: a variable of this process that is not empty, or a file that can be opened. The key itself is
+/// not kept.
+#[must_use]
+pub fn credential_is_there(credential: &Credential) -> bool {
+    match credential {
+        Credential::Env(name) => std::env::var_os(name).is_some_and(|key| !key.is_empty()),
+        Credential::File(path) => {
+            // Asked first, since to open a pipe would wait.
+            let full = fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() > 0);
+            full && fs::File::open(path).is_ok()
+        }
+    }
 }
 
 impl ReadError {

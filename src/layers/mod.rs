@@ -7,10 +7,14 @@ pub mod balance;
 pub mod breaker;
 pub mod context;
 pub mod deadline;
+#[cfg(feature = "llm")]
+pub mod fallback;
 pub mod limit;
 pub mod metrics;
 pub mod outlier;
 pub mod respond;
 pub mod retry;
 pub mod route;
+#[cfg(feature = "llm")]
+pub mod stream;
 pub mod trace;

@@ -5,7 +5,7 @@
 
 use std::{borrow::Cow, time::SystemTime};
 
-use ::http::{HeaderMap, Method, Uri, header, response};
+use ::http::{Extensions, HeaderMap, Method, Uri, header, response};
 use bytes::Bytes;
 use serde_json::Value;
 
@@ -125,6 +125,18 @@ impl MakeClassifier for LlmClassifier {
 
     fn classifier(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Attempt {
         self.attempt(method, uri, headers)
+    }
+
+    /// A [`Setting`] in the extensions is the route's, and goes before the one given here.
+    fn classifier_in(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+    ) -> Attempt {
+        let setting = extensions.get::<Setting>().copied();
+        Self::new(setting.unwrap_or(self.setting)).attempt(method, uri, headers)
     }
 }
 

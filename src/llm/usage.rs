@@ -5,21 +5,7 @@
 
 use serde_json::Value;
 
-/// Tokens of one answer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Usage {
-    /// All input tokens, cached ones included.
-    pub input: u64,
-    /// All output tokens, reasoning included.
-    pub output: u64,
-    /// Input tokens read from a cache.
-    pub cache_read: Option<u64>,
-    /// Input tokens written to a cache.
-    pub cache_write: Option<u64>,
-    /// Output tokens spent on reasoning.
-    pub reasoning: Option<u64>,
-}
+pub use crate::base::cost::Usage;
 
 // === impl Usage ===
 

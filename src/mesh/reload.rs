@@ -97,7 +97,11 @@ impl Input {
     }
 
     fn compile(&self, sources: &[Source]) -> Result<(Model, Vec<Diagnostic>), LoadError> {
-        let loaded = config::load(sources, &self.options);
+        let mut options = self.options.clone();
+        options
+            .credentials
+            .get_or_insert(config::credential_is_there);
+        let loaded = config::load(sources, &options);
         match loaded.model {
             Some(model) => Ok((model, loaded.diagnostics)),
             None => Err(LoadError::Invalid(loaded.diagnostics)),

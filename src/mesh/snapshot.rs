@@ -21,7 +21,7 @@ use crate::{
         self, Table,
         params::{Action, Forward},
     },
-    model::Model,
+    model::{LlmPolicy, Model},
     stack::{self, Boxed},
 };
 
@@ -59,8 +59,9 @@ impl Snapshot {
             );
         }
         let table = Arc::new(table.build());
-        let stacks = table.routes().map(|(_, route)| match &route.action {
-            Action::Forward(forward) => destinations(forward, &clusters, rng),
+        let stacks = table.routes().zip(policies(&model));
+        let stacks = stacks.map(|((_, route), policy)| match &route.action {
+            Action::Forward(forward) => destinations(forward, policy, &clusters, rng),
             Action::Redirect(_) | Action::Direct { .. } => Vec::new(),
         });
         let destinations = Destinations(stacks.collect());
@@ -89,13 +90,20 @@ impl Snapshot {
     }
 }
 
+/// The LLM policy of each route, in the order of the table's routes.
+fn policies(model: &Model) -> impl Iterator<Item = Option<&Arc<LlmPolicy>>> {
+    let hosts = model.virtual_hosts.iter();
+    hosts.flat_map(|host| (0..host.routes.len()).map(|i| host.llm.get(i)?.as_ref()))
+}
+
 fn destinations(
     forward: &Forward,
+    policy: Option<&Arc<LlmPolicy>>,
     clusters: &BTreeMap<Arc<str>, Arc<Upstream>>,
     rng: &SharedRng,
 ) -> Vec<Boxed> {
     let stack = |name: &Arc<str>| match clusters.get(name) {
-        Some(cluster) => stack::route(forward, &cluster.state, cluster.service(), rng),
+        Some(cluster) => stack::route(forward, policy, &cluster.state, cluster.service(), rng),
         None => stack::missing(name),
     };
     forward

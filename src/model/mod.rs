@@ -3,9 +3,15 @@
 //! Configuration compiles to a [`Model`]; stacks and the proxy are built from one. It is plain data and comparable:
 //! a reload that compiles to an equal model changes nothing.
 
+#[cfg(feature = "llm")]
+pub mod llm;
+
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use crate::layers::{balance, outlier, retry, route::params::Route};
+
+#[cfg(feature = "llm")]
+pub use self::llm::LlmPolicy;
 
 /// Everything that is in force.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -41,6 +47,9 @@ pub struct VirtualHost {
     pub ports: Vec<u16>,
     /// First match wins.
     pub routes: Vec<Route>,
+    /// The LLM policy of the route at the same position, if it has one. May be shorter than `routes`.
+    #[cfg(feature = "llm")]
+    pub llm: Vec<Option<llm::Shared>>,
     /// Where it was defined (`kind/namespace/name`), for people.
     pub origin: String,
 }
@@ -191,6 +200,8 @@ impl VirtualHost {
             domains,
             ports: Vec::new(),
             routes: Vec::new(),
+            #[cfg(feature = "llm")]
+            llm: Vec::new(),
             origin: String::new(),
         }
     }

@@ -1,6 +1,9 @@
 //! The cluster stack, and the state behind it that outlives configurations.
 
-use std::sync::Arc;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
@@ -18,7 +21,7 @@ use crate::{
     limit::concurrency::ConcurrencyLayer,
     llm::LlmClassifier,
     model,
-    retry::{self, RetryBudget},
+    retry::{self, RetryBudget, params::Budget},
 };
 
 /// The state of one cluster: endpoints with their health, ceilings, counters. Parameters change, this stays.
@@ -32,6 +35,8 @@ pub struct Cluster {
     pub retries: Ceiling,
     /// What all retries to it share.
     retry_budget: Arc<ArcSwapOption<RetryBudget>>,
+    /// Budgets that LLM policies put in its place, by the policy's origin, as long as a route holds them.
+    policy_budgets: Arc<Mutex<BTreeMap<String, Weak<RetryBudget>>>>,
     /// Attempts and answers.
     pub counters: Arc<Counters>,
     /// What retries did.
@@ -66,6 +71,7 @@ impl Cluster {
             retry_budget: Arc::new(ArcSwapOption::new(
                 model.retry_budget.map(RetryBudget::new).map(Arc::new),
             )),
+            policy_budgets: Arc::default(),
             counters: Arc::default(),
             retry_stats: Arc::default(),
             deadline_stats: Arc::default(),
@@ -76,6 +82,22 @@ impl Cluster {
     #[must_use]
     pub fn retry_budget(&self) -> Option<Arc<RetryBudget>> {
         self.retry_budget.load_full()
+    }
+
+    /// What all retries to it share on the routes of one LLM policy, by the policy's origin. The same one is given again as
+    /// long as a route holds it: what was deposited and spent survives a reload, unless the budget's kind or interval changes.
+    #[must_use]
+    pub fn policy_budget(&self, origin: &str, params: Budget) -> Arc<RetryBudget> {
+        let budgets = self.policy_budgets.lock();
+        let mut budgets = budgets.unwrap_or_else(PoisonError::into_inner);
+        budgets.retain(|_, budget| budget.strong_count() > 0);
+        let known = budgets.get(origin).and_then(Weak::upgrade);
+        if let Some(known) = known.filter(|known| known.set_params(params)) {
+            return known;
+        }
+        let budget = Arc::new(RetryBudget::new(params));
+        budgets.insert(origin.to_owned(), Arc::downgrade(&budget));
+        budget
     }
 
     /// Puts changed parameters in force. Counts, ejections and permits are kept, and what was deposited and spent of the
@@ -122,8 +144,31 @@ mod tests {
     use crate::{
         base::{Ratio, time::Instant},
         model::{ClusterName, Discovery},
-        retry::params::Budget,
     };
+
+    #[tokio::test(start_paused = true)]
+    async fn a_policys_budget_is_one_and_survives_a_reload() {
+        let name = ClusterName::new(80, "", "svc");
+        let cluster = Cluster::new(&model::Cluster::new(name, Discovery::Static(Vec::new())));
+        let life = Duration::from_secs(10);
+        let of = |floor| Budget::percent(Ratio::ZERO, floor, life);
+        let before = cluster.policy_budget("a", of(1));
+        let now = Instant::now();
+        let spent = before.withdraw(retry::budget::Price::Fault, now);
+        assert!(spent.is_some());
+        assert_eq!(before.left(now), 9);
+        // The same for another route and after a reload that changes it; another policy has its own.
+        assert!(Arc::ptr_eq(&before, &cluster.policy_budget("a", of(2))));
+        assert_eq!(before.left(now), 19);
+        assert_eq!(cluster.policy_budget("b", of(1)).left(now), 10);
+        // Another interval cannot take the state over.
+        let other = cluster.policy_budget("a", Budget::percent(Ratio::ZERO, 1, life / 2));
+        assert_eq!(other.left(now), 5);
+        // Nobody holds it: it is forgotten.
+        drop((before, other));
+        assert_eq!(cluster.policy_budget("a", of(1)).left(now), 10);
+        assert_eq!(cluster.policy_budgets.lock().unwrap().len(), 1);
+    }
 
     #[tokio::test(start_paused = true)]
     async fn what_was_spent_of_the_budget_survives_a_reload() {

@@ -135,7 +135,7 @@ fn kinds_that_are_not_in_force_are_reported() {
         ("security.istio.io/v1", "RequestAuthentication"),
         ("telemetry.istio.io/v1", "Telemetry"),
         ("install.istio.io/v1alpha1", "IstioOperator"),
-        ("llmesh.io/v1alpha1", "LlmPolicy"),
+        ("llmesh.io/v1alpha1", "Rollout"),
         ("gateway.networking.k8s.io/v1", "HTTPRoute"),
     ] {
         let loaded = load_text(&format!(

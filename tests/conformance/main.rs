@@ -7,6 +7,7 @@ use llmesh::config::{Loaded, Options, Source, load, read_paths};
 mod bad_input;
 mod decisions;
 mod diagnostics;
+mod llm_policy;
 mod reference_mesh;
 mod resources;
 mod scale;

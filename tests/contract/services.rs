@@ -341,7 +341,7 @@ fn over_cluster(cluster: &stack::Cluster, probe: ServiceProbe) -> Boxed {
 fn over_route(cluster: &stack::Cluster, probe: ServiceProbe) -> Boxed {
     let inner = over_cluster(cluster, probe);
     let rng = SharedRng::seeded(1);
-    BoxCloneSyncService::new(stack::route(&forward(), cluster, inner, &rng))
+    BoxCloneSyncService::new(stack::route(&forward(), None, cluster, inner, &rng))
 }
 contract!(
     context_server_layer,

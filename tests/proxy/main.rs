@@ -15,6 +15,8 @@ mod kit;
 mod limits;
 mod mesh_client;
 mod mock;
+mod mock_faults;
+mod mock_usage;
 mod outlier;
 mod pool;
 mod recorder;

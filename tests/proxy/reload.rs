@@ -1,6 +1,9 @@
 //! Configuration that changes on disk, for better and for worse.
 
-use llmesh::metrics::Summary;
+use llmesh::{
+    metrics::Summary,
+    testing::upstream::{Answer, ErrorKind},
+};
 
 use crate::{
     kit::{CANARY, Caller, Folder, Mesh, Plan, ROUTES, RULES, V1, ask, ms, with},
@@ -97,4 +100,42 @@ async fn a_request_in_flight_keeps_its_routes_and_endpoints_keep_their_state() {
     reaches(&mesh, "server.config_reload_failure", 1).await;
     std::fs::remove_file(folder.0.join("rate.yaml")).unwrap();
     reaches(&mesh, "server.config_reload_unchanged", 1).await;
+}
+
+#[tokio::test]
+async fn an_llm_policy_is_changed_under_way() {
+    let folder = Folder::new();
+    let write = |spec: &str| {
+        let head = "apiVersion: llmesh.io/v1alpha1\nkind: LlmPolicy\nmetadata: {name: llm, namespace: ai-services}";
+        folder.write("policy.yaml", &format!("{head}\nspec: {{{spec}}}\n"));
+    };
+    write("retries: {budget: {percent: 0, minPerSecond: 0}}");
+    let routes = with(ROUTES, &[("retriable-4xx,503", "429,503")]);
+    let plan = Plan::routes(&routes).watch(folder.0.clone());
+    let mesh = plan.start().await;
+    // Sends for one request of a caller.
+    let sends = async || {
+        let before = mesh.requests_v1();
+        mesh.tell(ask("/api/llm/chat", &[])).await;
+        mesh.requests_v1() - before
+    };
+    let all = |answer: Answer| mesh.v1.iter().for_each(|u| u.set_script(answer.clone()));
+    all(Answer::status(http::StatusCode::SERVICE_UNAVAILABLE));
+    assert_eq!(sends().await, 1, "no budget, no retry");
+    write("retries: {budget: {percent: 0, minPerSecond: 1}}");
+    reaches(&mesh, "server.config_reload_success", 2).await;
+    assert_eq!(sends().await, 4, "as the route says");
+    // An empty account is a verdict, unless nothing but the status counts.
+    all(Answer::error(ErrorKind::InsufficientQuota));
+    assert_eq!(sends().await, 1);
+    write("dialect: status-only, retries: {budget: {percent: 0, minPerSecond: 1}}");
+    reaches(&mesh, "server.config_reload_success", 3).await;
+    assert_eq!(sends().await, 4);
+    // A hint of a second is longer than what is waited for.
+    all(Answer::error(ErrorKind::RateLimit).with_retry_after(ms(1000)));
+    write("retries: {maxHint: 500ms}");
+    reaches(&mesh, "server.config_reload_success", 4).await;
+    assert_eq!(sends().await, 1);
+    let dump = mesh.page("/config_dump").await.body;
+    assert!(dump.contains("LlmPolicy/ai-services/llm") && dump.contains("0.500s"));
 }

@@ -21,11 +21,11 @@ use tokio::{
     time::timeout,
 };
 
-const CHAT: &str = "/v1/chat/completions";
-const STREAM: &str = r#"{"model":"m","stream":true}"#;
+pub const CHAT: &str = "/v1/chat/completions";
+pub const STREAM: &str = r#"{"model":"m","stream":true}"#;
 
 /// Long enough that a loopback answer is never late, short enough for a test.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub const PATIENCE: Duration = Duration::from_secs(5);
 
 fn request(path: &str, headers: &[(&str, &str)], body: &str) -> Request<Full<Bytes>> {
     let mut builder = Request::post(path).header("host", "mock");
@@ -37,7 +37,7 @@ fn request(path: &str, headers: &[(&str, &str)], body: &str) -> Request<Full<Byt
         .unwrap()
 }
 
-async fn connect(addr: SocketAddr) -> http1::SendRequest<Full<Bytes>> {
+pub async fn connect(addr: SocketAddr) -> http1::SendRequest<Full<Bytes>> {
     let io = TokioIo::new(TcpStream::connect(addr).await.unwrap());
     let (sender, conn) = http1::handshake(io).await.unwrap();
     tokio::spawn(conn);
@@ -51,7 +51,7 @@ async fn connect_h2(addr: SocketAddr) -> http2::SendRequest<Full<Bytes>> {
     sender
 }
 
-async fn send(
+pub async fn send(
     addr: SocketAddr,
     path: &str,
     headers: &[(&str, &str)],
@@ -63,7 +63,7 @@ async fn send(
 }
 
 /// Status, headers and the whole body.
-async fn ask(
+pub async fn ask(
     addr: SocketAddr,
     path: &str,
     headers: &[(&str, &str)],
@@ -75,12 +75,12 @@ async fn ask(
     (head.status, head.headers, text)
 }
 
-async fn ask_json(addr: SocketAddr, path: &str, headers: &[(&str, &str)], body: &str) -> Value {
+pub async fn ask_json(addr: SocketAddr, path: &str, headers: &[(&str, &str)], body: &str) -> Value {
     serde_json::from_str(&ask(addr, path, headers, body).await.2).unwrap()
 }
 
 /// What the body delivers: the text before its end, and whether it ended well.
-async fn drain(mut body: Incoming) -> (String, bool) {
+pub async fn drain(mut body: Incoming) -> (String, bool) {
     let mut text = Vec::new();
     loop {
         match timeout(PATIENCE, body.frame()).await.expect("a frame") {
@@ -92,7 +92,7 @@ async fn drain(mut body: Incoming) -> (String, bool) {
 }
 
 /// The JSON of each `data:` line.
-fn events(text: &str) -> Vec<Value> {
+pub fn events(text: &str) -> Vec<Value> {
     text.lines()
         .filter_map(|line| line.strip_prefix("data: "))
         .filter(|data| *data != "[DONE]")
@@ -100,7 +100,7 @@ fn events(text: &str) -> Vec<Value> {
         .collect()
 }
 
-fn causes(error: &(dyn std::error::Error + 'static)) -> Vec<io::ErrorKind> {
+pub fn causes(error: &(dyn std::error::Error + 'static)) -> Vec<io::ErrorKind> {
     let mut kinds = Vec::new();
     let mut next = Some(error);
     while let Some(e) = next {

@@ -34,6 +34,14 @@ impl<'a> Field<'a> {
         }
     }
 
+    /// The boolean if it is one, without a word if it is not.
+    pub(in crate::config) fn bool_quietly(&self) -> Option<bool> {
+        match self.node.value {
+            Value::Bool(value) => Some(value),
+            _ => None,
+        }
+    }
+
     pub(in crate::config) fn bool(&self) -> Option<bool> {
         match &self.node.value {
             Value::Bool(value) => return Some(*value),
@@ -71,6 +79,28 @@ impl<'a> Field<'a> {
             format!("{value} is not between {min} and {max}"),
             "",
         );
+        None
+    }
+
+    /// A number within a range.
+    pub(in crate::config) fn number(&self, min: f64, max: f64) -> Option<f64> {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "what is not exact is out of any range in use"
+        )]
+        let value = match self.node.value {
+            Value::Int(value) => value as f64,
+            Value::Float(value) => value,
+            _ => {
+                self.wrong("a number", "write it without quotes and without a unit");
+                return None;
+            }
+        };
+        if (min..=max).contains(&value) {
+            return Some(value);
+        }
+        let message = format!("{value} is not between {min} and {max}");
+        self.error("out-of-range", message, "");
         None
     }
 

@@ -70,6 +70,23 @@ pub(in crate::config) fn read(
 }
 
 fn hosts(spec: &Object<'_>) -> Vec<(String, Place)> {
+    let hosts = host_names(spec);
+    match spec.raw("hosts") {
+        None => spec.field().error(
+            "no-hosts",
+            "`hosts` is missing",
+            "name the hosts whose traffic it routes; one without hosts is a delegate, and delegates are not in force in llmesh",
+        ),
+        Some(field) if field.is_null() || field.is_empty_list() => {
+            field.error("no-hosts", "`hosts` is empty", "");
+        }
+        Some(_) => {}
+    }
+    hosts
+}
+
+/// Reads the names in `hosts`, in full.
+pub(in crate::config) fn host_names(spec: &Object<'_>) -> Vec<(String, Place)> {
     let mut hosts: Vec<(String, Place)> = Vec::new();
     let namespace = spec.field().origin().namespace.clone();
     for (text, field) in spec.get("hosts").map(|h| h.strings()).unwrap_or_default() {
@@ -92,17 +109,6 @@ fn hosts(spec: &Object<'_>) -> Vec<(String, Place)> {
             continue;
         }
         hosts.push((host, field.place()));
-    }
-    match spec.raw("hosts") {
-        None => spec.field().error(
-            "no-hosts",
-            "`hosts` is missing",
-            "name the hosts whose traffic it routes; one without hosts is a delegate, and delegates are not in force in llmesh",
-        ),
-        Some(field) if field.is_null() || field.is_empty_list() => {
-            field.error("no-hosts", "`hosts` is empty", "");
-        }
-        Some(_) => {}
     }
     hosts
 }

@@ -1,7 +1,10 @@
 //! Resources to the model: names to hosts, clusters and endpoints.
 
 mod clusters;
+mod fallback;
+mod findings;
 mod hosts;
+mod policies;
 mod registry;
 mod routes;
 mod rules;
@@ -68,9 +71,12 @@ pub(super) fn link(
         told: RefCell::default(),
     };
     linker.check_rules(&resources.destination_rules);
+    let clusters = linker.clusters();
+    let mut virtual_hosts = linker.virtual_hosts(&resources.virtual_services);
+    linker.policies(&resources.llm_policies, &mut virtual_hosts);
     Model {
-        clusters: linker.clusters(),
-        virtual_hosts: linker.virtual_hosts(&resources.virtual_services),
+        clusters,
+        virtual_hosts,
         ..Model::default()
     }
 }

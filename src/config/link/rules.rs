@@ -12,7 +12,7 @@ use crate::config::{
 };
 
 /// The namespace whose rules hold for the whole mesh.
-const ROOT_NAMESPACE: &str = "istio-system";
+pub(super) const ROOT_NAMESPACE: &str = "istio-system";
 
 /// DestinationRules, merged by namespace and host.
 pub(super) struct Rules<'a> {

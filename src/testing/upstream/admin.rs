@@ -1,4 +1,4 @@
-//! The paths that are about the mock itself: `/healthz`, `/mock/script`, `/mock/stats`. They are not counted.
+//! The paths that are about the mock itself, `/healthz` and `/mock/…`. They are not counted.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header::CONTENT_TYPE, request::Parts};
 use serde_json::{Map, Value, json};
 
-use super::{Answer, BadDirective, Script, Shared, body::ReplyBody};
+use super::{Answer, BadDirective, Script, Shared, body::ReplyBody, cases};
 
 /// The answer, if the path is about the mock itself.
 pub(super) fn answer(shared: &Shared, parts: &Parts, body: &Bytes) -> Option<Response<ReplyBody>> {
@@ -33,9 +33,20 @@ pub(super) fn answer(shared: &Shared, parts: &Parts, body: &Bytes) -> Option<Res
             stats["version"] = shared.label_text().into();
             json_response(StatusCode::OK, &stats)
         }
+        (&Method::GET, "/mock/usage") => {
+            json_response(StatusCode::OK, &shared.ledger.usage(&parts.headers))
+        }
+        (&Method::GET, "/mock/prompts") => json_response(StatusCode::OK, &shared.ledger.prompts()),
+        (&Method::GET, "/mock/cases") => json_response(StatusCode::OK, &cases::list()),
+        (&Method::DELETE, "/mock/state") => {
+            shared.sequences.clear();
+            shared.ledger.clear();
+            json_response(StatusCode::OK, &json!({"state": "forgotten"}))
+        }
         _ => json_response(
             StatusCode::NOT_FOUND,
-            &json!({"error": "POST or DELETE /mock/script, GET /mock/stats"}),
+            &json!({"error": "POST or DELETE /mock/script, DELETE /mock/state, GET /mock/stats, /mock/usage, \
+                /mock/prompts or /mock/cases"}),
         ),
     })
 }

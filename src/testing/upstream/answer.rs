@@ -21,7 +21,41 @@ pub struct Answer {
     pub(super) tokens: Option<usize>,
     pub(super) body_bytes: usize,
     pub(super) retry_after: Option<Duration>,
+    /// The hint is `retry-after` in seconds alone.
+    pub(super) retry_after_seconds: bool,
     pub(super) fault: Option<Fault>,
+    /// The number in the fault counts content tokens, not events.
+    pub(super) in_tokens: bool,
+    /// A stall ends after this long, and the stream goes on.
+    pub(super) stall: Option<Duration>,
+    pub(super) ping: Option<Duration>,
+    pub(super) finish: Option<Finish>,
+    /// Call this tool; empty: the first that the request offers.
+    pub(super) tool: Option<String>,
+    pub(super) no_prefill: bool,
+    pub(super) encoding: Option<Encoding>,
+    /// For so many requests, then good answers (or what follows).
+    pub(super) times: Option<usize>,
+    /// For so long, then good answers for as long, and again.
+    pub(super) flap: Option<Duration>,
+}
+
+/// Why an answer ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Finish {
+    Stop,
+    Length,
+    ContentFilter,
+    ToolCalls,
+}
+
+/// What `content-encoding: gzip` holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Encoding {
+    /// Gzip.
+    Gzip,
+    /// Plain bytes: a lie.
+    BadGzip,
 }
 
 /// What the body is made of.
@@ -62,6 +96,21 @@ pub enum Fault {
     /// Stop listening, and close this connection without an answer. See
     /// [`Upstream::revive`](super::Upstream::revive).
     Refuse,
+    /// Stop listening for so many milliseconds, and close this connection without an answer.
+    RefuseFor(u32),
+    /// As `Cut`, with RST instead of FIN.
+    ResetAfter(usize),
+    /// One frame that cannot be parsed after this many events of a stream, which then goes on. A whole body is cut
+    /// after this many bytes, with a length that says it is complete.
+    Malformed(usize),
+    /// A complete stream without what the API sends after its finish marker (`[DONE]`).
+    NoDone,
+    /// A stream with two finish markers.
+    DoubleFinish,
+    /// A stream with content after its finish marker.
+    ContentAfterFinish,
+    /// An HTML page instead of the answer, under its status.
+    Page,
 }
 
 /// A provider's error, told in the dialect of the path.
@@ -84,6 +133,22 @@ pub enum ErrorKind {
     NotFound,
     /// 500.
     ServerError,
+    /// 400: a verdict on the prompt.
+    ContentFilter,
+    /// 403: no right to this model or region.
+    Permission,
+    /// 408, 504 at Anthropic and Gemini: the provider gave up.
+    Timeout,
+    /// 413: too many bytes.
+    TooLarge,
+    /// 409.
+    Conflict,
+    /// 429: the traffic grows too fast.
+    RampLimit,
+    /// 429: a budget or daily allowance with a known reset is spent.
+    QuotaWindow,
+    /// 429: this request alone is larger than the limit.
+    RequestExceedsLimit,
 }
 
 // === impl Answer ===
@@ -202,6 +267,13 @@ impl Answer {
         self
     }
 
+    /// For this many requests; good answers follow. In a sequence: the next item.
+    #[must_use]
+    pub fn with_times(mut self, times: usize) -> Self {
+        self.times = Some(times);
+        self
+    }
+
     /// What goes wrong.
     #[must_use]
     pub fn with_fault(mut self, fault: Fault) -> Self {
@@ -218,8 +290,12 @@ impl ErrorKind {
         match status.as_u16() {
             429 => Self::RateLimit,
             402 => Self::InsufficientQuota,
-            401 | 403 => Self::Auth,
+            401 => Self::Auth,
+            403 => Self::Permission,
             404 => Self::NotFound,
+            408 | 504 => Self::Timeout,
+            409 => Self::Conflict,
+            413 => Self::TooLarge,
             503 | 529 => Self::Overloaded,
             400..=499 => Self::InvalidRequest,
             _ => Self::ServerError,

@@ -200,6 +200,24 @@ pub(super) async fn bind(address: SocketAddr) -> io::Result<(TcpListener, Socket
     Ok((listener, address))
 }
 
+/// Listens again after `wait`, unless the upstream is gone or another has the port by then.
+pub(super) fn revive_after(shared: &Arc<Shared>, wait: Duration) {
+    let shared = Arc::downgrade(shared);
+    tokio::spawn(async move {
+        sleep(wait).await;
+        for _ in 0..20 {
+            let Some(shared) = shared.upgrade() else {
+                return;
+            };
+            if let Ok((listener, _)) = bind(shared.address).await {
+                return spawn(&shared, listener);
+            }
+            drop(shared);
+            sleep(Duration::from_millis(50)).await;
+        }
+    });
+}
+
 // === impl Socket ===
 
 impl Drop for Socket {

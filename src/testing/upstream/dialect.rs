@@ -1,9 +1,9 @@
 //! Which provider is played, told by the path, and what the request asks of it.
 
-use std::borrow::Cow;
-
 use http::{header::ACCEPT, request::Parts};
 use serde_json::Value;
+
+use super::prompt::Prompt;
 
 /// The API whose shapes are answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,10 @@ pub(super) enum Dialect {
     Gemini,
     /// Ollama's native chat.
     Ollama,
+    /// Cohere's second chat API.
+    Cohere,
+    /// AWS Bedrock `Converse`.
+    Bedrock,
 }
 
 /// What one request asks for.
@@ -30,8 +34,7 @@ pub(super) struct Ask {
     pub(super) usage: bool,
     /// Gemini without `alt=sse`: the stream is one JSON array.
     pub(super) array: bool,
-    /// Length of the request's body in bytes / 4, at least 1.
-    pub(super) prompt_tokens: usize,
+    pub(super) prompt: Prompt,
 }
 
 // === impl Dialect ===
@@ -48,6 +51,10 @@ impl Dialect {
             Some(Self::Gemini)
         } else if path == "/api/chat" {
             Some(Self::Ollama)
+        } else if path.ends_with("/v2/chat") {
+            Some(Self::Cohere)
+        } else if path.ends_with("/converse") || path.ends_with("/converse-stream") {
+            Some(Self::Bedrock)
         } else {
             None
         }
@@ -69,25 +76,57 @@ impl Ask {
         };
         let stream = match (json.get("stream").and_then(Value::as_bool), dialect) {
             (_, Dialect::Gemini) => path.ends_with(":streamGenerateContent"),
+            (_, Dialect::Bedrock) => path.ends_with("/converse-stream"),
             (Some(stream), _) => stream,
             (None, Dialect::Ollama) => true,
             (None, _) => known.is_none() && accepts_events(parts),
         };
-        let model = match (dialect, json.get("model").and_then(Value::as_str)) {
-            (Dialect::Gemini, _) => gemini_model(path),
-            (_, Some(model)) => Cow::Borrowed(model),
-            (_, None) => Cow::Borrowed("mock"),
+        let model = match path_model(dialect, path) {
+            Some(model) => decoded(model),
+            None => {
+                let model = json.get("model").and_then(Value::as_str);
+                model.unwrap_or("mock").to_owned()
+            }
         };
         Self {
             dialect,
-            model: model.into_owned(),
+            model,
             stream,
             usage: json.pointer("/stream_options/include_usage") == Some(&Value::Bool(true)),
             array: dialect == Dialect::Gemini
                 && !parts.uri.query().is_some_and(|q| q.contains("alt=sse")),
-            prompt_tokens: (body.len() / 4).max(1),
+            prompt: Prompt::read(&json),
         }
     }
+
+    /// The model without what it asks of the mock: the name that usage is counted under.
+    pub(super) fn base(&self) -> &str {
+        split(&self.model).0
+    }
+
+    /// What the model's name asks of the mock: all after its last `@`. `NAME@20250514`, `NAME@latest` and `NAME@default`
+    /// are versions, as Vertex writes them, and `@cf/NAME` is a name.
+    pub(super) fn plan(&self) -> Option<&str> {
+        split(&self.model).1
+    }
+
+    /// Whether the request can have a plan; if not it need not be parsed for it.
+    pub(super) fn may_plan(parts: &Parts, body: &[u8]) -> bool {
+        let path = parts.uri.path();
+        body.contains(&b'@') || path.contains('@') || path.contains("%40")
+    }
+}
+
+fn split(model: &str) -> (&str, Option<&str>) {
+    match model.rsplit_once('@') {
+        Some((name, plan)) if !name.is_empty() && !version(plan) => (name, Some(plan)),
+        _ => (model, None),
+    }
+}
+
+fn version(text: &str) -> bool {
+    matches!(text, "latest" | "default")
+        || (text.len() == 8 && text.bytes().all(|b| b.is_ascii_digit()))
 }
 
 fn accepts_events(parts: &Parts) -> bool {
@@ -98,10 +137,44 @@ fn accepts_events(parts: &Parts) -> bool {
     })
 }
 
-/// `…/models/gemini-pro:generateContent` → `gemini-pro`.
-fn gemini_model(path: &str) -> Cow<'_, str> {
-    let last = path.rsplit('/').next().unwrap_or_default();
-    Cow::Borrowed(last.split(':').next().unwrap_or_default())
+/// The model that the path names: `…/models/NAME:generateContent`, `/openai/deployments/NAME/…` (Azure) or
+/// `/model/NAME/converse`.
+fn path_model(dialect: Dialect, path: &str) -> Option<&str> {
+    match dialect {
+        Dialect::Gemini => {
+            let last = path.rsplit('/').next()?;
+            Some(last.rsplit_once(':')?.0)
+        }
+        Dialect::Bedrock => {
+            let (rest, _) = path.rsplit_once('/')?;
+            Some(
+                rest.rsplit_once("/model/")
+                    .map_or("mock", |(_, model)| model),
+            )
+        }
+        Dialect::Chat => {
+            let (_, rest) = path.split_once("/openai/deployments/")?;
+            rest.strip_suffix("/chat/completions")
+        }
+        _ => None,
+    }
+}
+
+/// `%40` → `@`. What is not an escape stays as it is.
+fn decoded(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        let escaped = (*first == b'%').then(|| tail.split_at_checked(2)).flatten();
+        let byte = escaped.and_then(|(hex, after)| {
+            let hex = std::str::from_utf8(hex).ok()?;
+            Some((u8::from_str_radix(hex, 16).ok()?, after))
+        });
+        let (byte, after) = byte.unwrap_or((*first, tail));
+        out.push(byte);
+        rest = after;
+    }
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 #[cfg(test)]
@@ -129,6 +202,12 @@ mod tests {
             ),
             ("/api/chat", Dialect::Ollama),
             ("/api/llm/chat", Dialect::Chat),
+            ("/v2/chat", Dialect::Cohere),
+            ("/model/m/converse", Dialect::Bedrock),
+            (
+                "/openai/deployments/d/chat/completions?api-version=x",
+                Dialect::Chat,
+            ),
         ] {
             assert_eq!(ask(path, "*/*", "").dialect, dialect, "{path}");
         }
@@ -147,6 +226,9 @@ mod tests {
             ("/api/chat", "*/*", r#"{"stream":false}"#, false),
             ("/m/g:streamGenerateContent", "*/*", "", true),
             ("/m/g:generateContent", "*/*", r#"{"stream":true}"#, false),
+            ("/model/m/converse", "*/*", "{}", false),
+            ("/model/m/converse-stream", "*/*", "{}", true),
+            ("/v2/chat", "*/*", r#"{"stream":true}"#, true),
         ] {
             assert_eq!(ask(path, accept, body).stream, stream, "{path} {body}");
         }
@@ -160,5 +242,41 @@ mod tests {
             "gem"
         );
         assert_eq!(ask("/x", "*/*", "not json").model, "mock");
+    }
+
+    #[test]
+    fn a_plan_is_what_follows_the_models_last_at_sign() {
+        for (model, base, plan) in [
+            ("gpt@503", "gpt", Some("503")),
+            ("gpt@cut:3t;times=1", "gpt", Some("cut:3t;times=1")),
+            ("claude@20250514", "claude@20250514", None),
+            ("claude@20250514@hang", "claude@20250514", Some("hang")),
+            ("m@latest", "m@latest", None),
+            ("@cf/meta/llama", "@cf/meta/llama", None),
+            ("m", "m", None),
+        ] {
+            let body = format!(r#"{{"model":"{model}"}}"#);
+            let ask = ask("/v1/messages", "*/*", &body);
+            assert_eq!((ask.base(), ask.plan()), (base, plan), "{model}");
+        }
+    }
+
+    #[test]
+    fn models_in_paths_are_read_with_their_plans() {
+        for path in [
+            "/v1beta/models/m@cut:3;times=1:generateContent",
+            "/v1beta/models/m%40cut%3A3%3Btimes%3D1:streamGenerateContent",
+            "/model/m%40cut%3A3%3Btimes%3D1/converse-stream",
+            "/openai/deployments/m@cut:3;times=1/chat/completions",
+        ] {
+            let ask = ask(path, "*/*", r#"{"model":"other"}"#);
+            assert_eq!(
+                (ask.base(), ask.plan()),
+                ("m", Some("cut:3;times=1")),
+                "{path}"
+            );
+        }
+        assert_eq!(decoded("50%"), "50%");
+        assert_eq!(decoded("%zz%41"), "%zzA");
     }
 }

@@ -1,22 +1,29 @@
 //! A scripted LLM upstream on a real socket, for integration tests, demos, benches and chaos tests.
 //!
-//! It answers in the dialect of the path (OpenAI chat and responses, Anthropic, Gemini, Ollama; OpenAI chat elsewhere),
-//! whole or as a stream, over HTTP/1.1 and HTTP/2 with prior knowledge on one port. What it answers is told by, in this
-//! order: the request's own `x-mock-*` headers (which pass through proxies), the listener's [`Script`], or nothing: then
-//! it is a provider on a good day. Answers are deterministic. `llmesh mock` is this type behind a command line.
+//! It answers in the dialect of the path (OpenAI chat, Azure's included, and responses, Anthropic, Gemini, Ollama,
+//! Cohere v2, Bedrock Converse; OpenAI chat elsewhere), whole or as a stream, over HTTP/1.1 and HTTP/2 with prior
+//! knowledge on one port. What it answers is told by, in this order: the request's own `x-mock-*` headers (which pass
+//! through proxies), the model's name, the listener's [`Script`], or nothing: then it is a provider on a good day.
+//! Answers are deterministic. `llmesh mock` is this type behind a command line.
 //!
 //! | header | example |
 //! |---|---|
-//! | `x-mock-status` | `503` |
-//! | `x-mock-error` | `rate_limit`, `insufficient_quota`, `overloaded`, `context_length`, `invalid_request`, `auth`, … |
-//! | `x-mock-retry-after-ms` | `300` |
-//! | `x-mock-delay-ms` | `250`, before the response head |
-//! | `x-mock-fault` | `hang`, `close`, `reset`, `cut:2`, `stall:2`, `end:2`, `error:2` (see [`Fault`]) |
-//! | `x-mock-tokens`, `x-mock-token-delay-ms`, `x-mock-first-token-delay-ms` | `20` |
-//! | `x-mock-body-bytes` | `1024` |
-//! | `x-mock-sequence` with `x-mock-key` | `503,429;retry-after-ms=300,200`: one item a request of that key |
+//! | `x-mock-NAME` | any name of [`Answer::set`]: `x-mock-status: 503`, `x-mock-fault: cut:3t`, `x-mock-case: openai-004` |
+//! | `x-mock-sequence` | `503;times=2,429;retry-after-ms=300,200`: items in turn |
+//! | `x-mock-key` | whose turn it is: keys have their own `times`, sequences and flapping |
 //!
-//! Beside the dialects it serves `GET /healthz`, `POST` and `DELETE /mock/script`, and `GET /mock/stats`. Responses carry
+//! A model's name asks after its last `@`, in the grammar of a sequence: `NAME@ITEM[,ITEM]…[,hold|,loop]`, each item
+//! parts joined by `;` ([`Answer::apply`]): `m@429;retry-after=2;times=1` is once, then good; `m@503` is for ever;
+//! `m@503,200,loop` flaps by requests and `m@503;flap-ms=5000` by time. State belongs to the whole name, so that tests
+//! with names of their own do not meet. `NAME@20250514`, `NAME@latest` and `NAME@default` are versions and ask nothing.
+//!
+//! The text is one fixed sequence of tokens ("The quick brown fox … home. 13 14 …", 16 unless told, cut by the
+//! request's own limit); a request that ends with an assistant's turn that begins this text is answered with the rest.
+//! Prompt tokens are the words of the conversation and the instructions, completion tokens those that were sent; what
+//! each key used of each model, callers that hung up included, is at [`Upstream::usage`] and `GET /mock/usage`.
+//!
+//! Beside the dialects it serves `GET /healthz`, `POST` and `DELETE /mock/script`, `GET /mock/stats`, `/mock/usage`,
+//! `/mock/prompts`, `/mock/cases`, and `DELETE /mock/state`, which forgets turns and counts. Responses carry
 //! `x-mock-listener: ADDRESS` and, if the listener has a label, `x-mock-version: LABEL`.
 //!
 //! ```
@@ -42,22 +49,37 @@ use hyper_util::{rt::TokioExecutor, server::conn::auto};
 
 mod admin;
 mod answer;
+mod anthropic;
+mod bedrock;
 mod body;
+mod cases;
+mod chat;
+mod cohere;
 mod conn;
 mod dialect;
 mod directive;
 mod errors;
+mod event;
+mod faults;
+mod gemini;
+mod ollama;
+mod plan;
+mod prompt;
+mod render;
 mod reply;
+mod responses;
 mod script;
 mod seen;
 mod serve;
-mod stream;
+mod usage;
+mod wire;
 
 pub use self::{
     answer::{Answer, ErrorKind, Fault},
     directive::BadDirective,
     script::{Script, Sequences},
     seen::SeenRequest,
+    usage::Usage,
 };
 
 /// A running upstream. Dropping it closes its listener and connections.
@@ -88,6 +110,7 @@ struct Shared {
     record: bool,
     recorder: seen::Recorder,
     stats: seen::Stats,
+    ledger: usage::Ledger,
     doors: conn::Doors,
     http: auto::Builder<TokioExecutor>,
 }
@@ -131,6 +154,12 @@ impl Upstream {
     #[must_use]
     pub fn seen(&self) -> Vec<SeenRequest> {
         self.shared.recorder.all()
+    }
+
+    /// Tokens, attempts and hang-ups by key and model. Requests that the script answers with bytes are not in it.
+    #[must_use]
+    pub fn usage(&self) -> Vec<Usage> {
+        self.shared.ledger.rows()
     }
 
     /// How many connections were accepted since the start.
@@ -248,6 +277,7 @@ impl Builder {
             record: self.record,
             recorder: seen::Recorder::default(),
             stats: seen::Stats::new(),
+            ledger: usage::Ledger::default(),
             doors: conn::Doors::new(),
             http: conn::http(),
         });

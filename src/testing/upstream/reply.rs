@@ -1,131 +1,195 @@
-//! Good answers, whole: the JSON that each API documents, with a fixed text.
+//! What a good answer says: tokens of one fixed text, or a tool call; and which dialect tells it.
 
 use bytes::Bytes;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::dialect::{Ask, Dialect};
+use super::{
+    answer::{Answer, Finish},
+    anthropic, bedrock, chat, cohere,
+    dialect::{Ask, Dialect},
+    event::Event,
+    gemini, ollama,
+    prompt::Tool,
+    responses,
+};
 
 /// The moment every answer claims to have been made: 2026-11-22 10:00 UTC. Answers repeat exactly.
 pub(super) const CREATED: u64 = 1_795_341_600;
+
+/// Tokens of an answer that does not say.
+const TOKENS: usize = 16;
 
 const WORDS: [&str; 12] = [
     "The", " quick", " brown", " fox", " jumps", " over", " the", " lazy", " dog", " and", " runs",
     " home.",
 ];
 
-/// The tokens of the answer: `count` words from a fixed text, after the label if there is one.
-pub(super) fn tokens(count: usize, label: Option<&str>) -> Vec<String> {
-    let word = |i: usize| WORDS.get(i % WORDS.len()).copied().unwrap_or_default();
-    let mut tokens: Vec<String> = (0..count).map(|i| word(i).to_owned()).collect();
+/// Characters of a tool's arguments in one event.
+const ARGUMENT_CHARS: usize = 8;
+
+/// A good answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Reply {
+    /// Of the text, or of the JSON text of the tool's arguments.
+    pub(super) tokens: Vec<String>,
+    pub(super) finish: Finish,
+    pub(super) tool: Option<Tool>,
+}
+
+// === impl Reply ===
+
+impl Reply {
+    /// The answer to `ask`: its text begins with the label, if there is one, and goes on where a prefill ends.
+    pub(super) fn new(answer: &Answer, ask: &Ask, label: Option<&str>) -> Self {
+        let named = |name: &String| {
+            let mut tools = ask.prompt.tools.iter();
+            tools.find(|tool| name.is_empty() || tool.name == *name)
+        };
+        let tool = answer.tool.as_ref().and_then(named).cloned();
+        let (mut tokens, mut finish) = match &tool {
+            Some(tool) => (pieces(&tool.arguments.to_string()), Finish::ToolCalls),
+            None => {
+                let all = text(answer.tokens.unwrap_or(TOKENS), label);
+                (rest(all, ask.prompt.prefill.as_deref()), Finish::Stop)
+            }
+        };
+        if let (Some(max), None) = (ask.prompt.max_tokens, &tool)
+            && tokens.len() > max
+        {
+            tokens.truncate(max);
+            finish = Finish::Length;
+        }
+        Self {
+            tokens,
+            finish: answer.finish.unwrap_or(finish),
+            tool,
+        }
+    }
+
+    /// All tokens.
+    pub(super) fn text(&self) -> String {
+        self.tokens.concat()
+    }
+}
+
+/// The first `count` tokens of the fixed text: twelve words, then numbers from 13 on, so that no two are alike.
+fn text(count: usize, label: Option<&str>) -> Vec<String> {
+    let word = |i: usize| match WORDS.get(i) {
+        Some(word) => (*word).to_owned(),
+        None => format!(" {}", i + 1),
+    };
+    let mut tokens: Vec<String> = (0..count).map(word).collect();
     if let (Some(label), Some(first)) = (label, tokens.first_mut()) {
         *first = format!("[{label}] {first}");
     }
     tokens
 }
 
+/// What is left after the prefill, which another label may have begun. One that is no beginning of the text is no
+/// prefill: the text comes from its start.
+fn rest(all: Vec<String>, prefill: Option<&str>) -> Vec<String> {
+    let Some(prefill) = prefill.map(unlabelled).filter(|p| !p.is_empty()) else {
+        return all;
+    };
+    let whole = all.concat();
+    if !unlabelled(&whole).starts_with(prefill) {
+        return all;
+    }
+    let mut skip = whole.len() - unlabelled(&whole).len() + prefill.len();
+    let mut out = Vec::new();
+    for token in all {
+        match token.get(skip..) {
+            Some("") | None => skip = skip.saturating_sub(token.len()),
+            Some(tail) => {
+                out.push(tail.to_owned());
+                skip = 0;
+            }
+        }
+    }
+    out
+}
+
+fn unlabelled(text: &str) -> &str {
+    let inner = text.strip_prefix('[').and_then(|t| t.split_once("] "));
+    inner.map_or(text, |(_, rest)| rest)
+}
+
+fn pieces(text: &str) -> Vec<String> {
+    let chars: Vec<char> = text.chars().collect();
+    chars
+        .chunks(ARGUMENT_CHARS)
+        .map(|c| c.iter().collect())
+        .collect()
+}
+
 /// The answer as one JSON text of at least `min_bytes` bytes, reached by padding the text.
-pub(super) fn whole(ask: &Ask, tokens: &[String], min_bytes: usize) -> Bytes {
-    let mut text = tokens.concat();
-    let mut bytes = value(ask, &text, tokens.len()).to_string();
+pub(super) fn whole(ask: &Ask, reply: &Reply, min_bytes: usize) -> Bytes {
+    let mut text = reply.text();
+    let mut bytes = value(ask, reply, &text).to_string();
     if bytes.len() < min_bytes {
         text.push_str(&"x".repeat(min_bytes - bytes.len()));
-        bytes = value(ask, &text, tokens.len()).to_string();
+        bytes = value(ask, reply, &text).to_string();
     }
     bytes.into()
 }
 
-fn value(ask: &Ask, text: &str, tokens: usize) -> Value {
-    let model = &ask.model;
+fn value(ask: &Ask, reply: &Reply, text: &str) -> Value {
     match ask.dialect {
-        Dialect::Chat => json!({
-            "id": "chatcmpl-mock", "object": "chat.completion", "created": CREATED, "model": model,
-            "choices": [{
-                "index": 0,
-                "message": {"role": "assistant", "content": text, "refusal": null},
-                "logprobs": null,
-                "finish_reason": "stop",
-            }],
-            "usage": chat_usage(ask, tokens),
-        }),
-        Dialect::Responses => response(ask, "completed", text, Some(tokens)),
-        Dialect::Anthropic => json!({
-            "id": "msg_mock", "type": "message", "role": "assistant", "model": model,
-            "content": [{"type": "text", "text": text}],
-            "stop_reason": "end_turn", "stop_sequence": null,
-            "usage": {"input_tokens": ask.prompt_tokens, "output_tokens": tokens},
-        }),
-        Dialect::Gemini => gemini(ask, text, true, tokens),
-        Dialect::Ollama => ollama(ask, text, Some(tokens)),
+        Dialect::Chat => chat::whole(ask, reply, text),
+        Dialect::Responses => responses::whole(ask, reply, text),
+        Dialect::Anthropic => anthropic::whole(ask, reply, text),
+        Dialect::Gemini => gemini::whole(ask, reply, text),
+        Dialect::Ollama => ollama::whole(ask, reply, text),
+        Dialect::Cohere => cohere::whole(ask, reply, text),
+        Dialect::Bedrock => bedrock::whole(ask, reply, text),
     }
 }
 
-/// OpenAI chat's usage object.
-pub(super) fn chat_usage(ask: &Ask, tokens: usize) -> Value {
-    json!({
-        "prompt_tokens": ask.prompt_tokens,
-        "completion_tokens": tokens,
-        "total_tokens": ask.prompt_tokens + tokens,
-    })
-}
-
-/// OpenAI's response object; `tokens` are known once it is complete.
-pub(super) fn response(ask: &Ask, status: &str, text: &str, tokens: Option<usize>) -> Value {
-    let output = tokens.map_or_else(|| json!([]), |_| json!([response_item("completed", text)]));
-    let usage = tokens.map(|tokens| {
-        json!({
-            "input_tokens": ask.prompt_tokens,
-            "input_tokens_details": {"cached_tokens": 0},
-            "output_tokens": tokens,
-            "output_tokens_details": {"reasoning_tokens": 0},
-            "total_tokens": ask.prompt_tokens + tokens,
-        })
-    });
-    json!({
-        "id": "resp_mock", "object": "response", "created_at": CREATED, "status": status,
-        "model": ask.model, "error": null, "incomplete_details": null, "output": output, "usage": usage,
-    })
-}
-
-/// The one message of a response object.
-pub(super) fn response_item(status: &str, text: &str) -> Value {
-    let content = if status == "completed" {
-        json!([{"type": "output_text", "text": text, "annotations": []}])
-    } else {
-        json!([])
-    };
-    json!({"id": "item_mock", "type": "message", "status": status, "role": "assistant", "content": content})
-}
-
-/// A Gemini response, or one chunk of its stream.
-pub(super) fn gemini(ask: &Ask, text: &str, last: bool, tokens: usize) -> Value {
-    let mut candidate = json!({
-        "content": {"role": "model", "parts": [{"text": text}]}, "index": 0,
-    });
-    if last {
-        candidate["finishReason"] = "STOP".into();
+/// The answer as a stream, one content event a token.
+pub(super) fn events(ask: &Ask, reply: &Reply) -> Vec<Event> {
+    match ask.dialect {
+        Dialect::Chat => chat::events(ask, reply),
+        Dialect::Responses => responses::events(ask, reply),
+        Dialect::Anthropic => anthropic::events(ask, reply),
+        Dialect::Gemini => gemini::events(ask, reply),
+        Dialect::Ollama => ollama::events(ask, reply),
+        Dialect::Cohere => cohere::events(ask, reply),
+        Dialect::Bedrock => bedrock::events(ask, reply),
     }
-    json!({
-        "candidates": [candidate],
-        "usageMetadata": {
-            "promptTokenCount": ask.prompt_tokens,
-            "candidatesTokenCount": tokens,
-            "totalTokenCount": ask.prompt_tokens + tokens,
-        },
-        "modelVersion": ask.model,
-        "responseId": "mock",
-    })
 }
 
-/// An Ollama line; the last carries the counts.
-pub(super) fn ollama(ask: &Ask, text: &str, tokens: Option<usize>) -> Value {
-    let mut line = json!({
-        "model": ask.model, "created_at": "2026-11-22T10:00:00Z",
-        "message": {"role": "assistant", "content": text}, "done": tokens.is_some(),
-    });
-    if let Some(tokens) = tokens {
-        line["done_reason"] = "stop".into();
-        line["prompt_eval_count"] = ask.prompt_tokens.into();
-        line["eval_count"] = tokens.into();
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn left(count: usize, label: Option<&str>, prefill: &str) -> String {
+        rest(text(count, label), Some(prefill)).concat()
     }
-    line
+
+    #[test]
+    fn a_prefill_is_continued_at_any_character() {
+        let whole = text(16, None).concat();
+        for at in 1..=whole.len() {
+            let (head, tail) = whole.split_at(at);
+            assert_eq!(left(16, None, head), tail, "{head}");
+        }
+    }
+
+    #[test]
+    fn another_label_goes_on_where_the_first_left_off() {
+        assert_eq!(left(4, Some("v2"), "[v1] The quick"), " brown fox");
+        assert_eq!(left(4, Some("v2"), "The quick"), " brown fox");
+        assert_eq!(left(4, None, "[v1] The qu"), "ick brown fox");
+    }
+
+    #[test]
+    fn what_does_not_begin_the_text_is_no_prefill() {
+        assert_eq!(left(2, None, "A slow"), "The quick");
+        assert_eq!(left(2, None, "The quick brown"), "The quick");
+    }
+
+    #[test]
+    fn tokens_after_the_words_are_numbers() {
+        assert_eq!(text(14, None)[11..], [" home.", " 13", " 14"]);
+    }
 }

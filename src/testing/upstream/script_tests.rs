@@ -68,6 +68,47 @@ fn each_header_sets_its_field() {
         ("x-mock-fault", "stall:0", Answer::fault(Fault::Stall(0))),
         ("x-mock-fault", "end:1", Answer::fault(Fault::End(1))),
         ("x-mock-fault", "error:1", Answer::fault(Fault::Error(1))),
+        (
+            "x-mock-fault",
+            "reset:2",
+            Answer::fault(Fault::ResetAfter(2)),
+        ),
+        (
+            "x-mock-fault",
+            "malformed:2",
+            Answer::fault(Fault::Malformed(2)),
+        ),
+        (
+            "x-mock-fault",
+            "refuse:9",
+            Answer::fault(Fault::RefuseFor(9)),
+        ),
+        ("x-mock-fault", "no-done", Answer::fault(Fault::NoDone)),
+        (
+            "x-mock-fault",
+            "double-finish",
+            Answer::fault(Fault::DoubleFinish),
+        ),
+        (
+            "x-mock-fault",
+            "content-after-finish",
+            Answer::fault(Fault::ContentAfterFinish),
+        ),
+        ("x-mock-fault", "page", Answer::fault(Fault::Page)),
+        (
+            "x-mock-tokens-per-second",
+            "4",
+            Answer::ok().with_chunk_delay(ms(250)),
+        ),
+        ("x-mock-times", "3", Answer::ok().with_times(3)),
+        (
+            "x-mock-header-x-should-retry",
+            "false",
+            Answer::ok().with_header(
+                http::HeaderName::from_static("x-should-retry"),
+                http::HeaderValue::from_static("false"),
+            ),
+        ),
     ] {
         assert_eq!(steer(&[(name, value)]), Ok(Some(answer)), "{name}: {value}");
     }
@@ -96,6 +137,20 @@ fn what_cannot_be_read_is_refused() {
         ("x-mock-fault", "cut"),
         ("x-mock-fault", "hang:1"),
         ("x-mock-tokens", "1000001"),
+        ("x-mock-tokens-per-second", "0"),
+        ("x-mock-tokens-per-second", "nan"),
+        ("x-mock-fault", "cut:t"),
+        ("x-mock-fault", "cut:-1"),
+        ("x-mock-fault", "refuse:60001"),
+        ("x-mock-fault", "no-done:1"),
+        ("x-mock-case", "no-such-case"),
+        ("x-mock-finish", "early"),
+        ("x-mock-encoding", "br"),
+        ("x-mock-no-prefill", "maybe"),
+        ("x-mock-ping-ms", "0"),
+        ("x-mock-flap-ms", "0"),
+        ("x-mock-header-content-length", "1"),
+        ("x-mock-sequence", "loop,503"),
         ("x-mock-body-bytes", "67108865"),
         ("x-mock-statuses", "200"),
         ("x-mock-sequence", "200;nonsense"),
@@ -160,4 +215,56 @@ fn a_script_gives_its_answers_in_order_then_the_default() {
         ]
     );
     assert!("503,,x".parse::<Script>().is_err());
+    let flap: Script = "503,200,loop".parse().unwrap();
+    let status = |answer: Answer| answer.status.unwrap().as_u16();
+    let got: Vec<_> = (0..3).map(|_| status(flap.next(never))).collect();
+    assert_eq!(got, [503, 200, 503]);
+}
+
+#[test]
+fn a_text_sets_many_fields() {
+    let answer: Answer = "429;retry-after=2;cut:3t;tool;no-prefill;gzip;ping-ms=10"
+        .parse()
+        .unwrap();
+    assert_eq!(answer.status, Some(StatusCode::TOO_MANY_REQUESTS));
+    assert_eq!(answer.retry_after, Some(Duration::from_secs(2)));
+    assert!(answer.retry_after_seconds && answer.in_tokens && answer.no_prefill);
+    assert_eq!(answer.fault, Some(Fault::Cut(3)));
+    assert_eq!(answer.tool.as_deref(), Some(""));
+    let in_events: Answer = "cut:3t;cut:3".parse().unwrap();
+    assert!(!in_events.in_tokens, "the last word holds");
+}
+
+#[test]
+fn a_script_counts_its_items() {
+    let script: Script = "503;times=2,429".parse().unwrap();
+    let script = script.then(Answer::error(ErrorKind::Auth).with_times(1));
+    let got: Vec<_> = (0..5).map(|_| script.next(never)).collect();
+    let status = |status| Answer::status(status);
+    assert_eq!(
+        got,
+        [
+            status(StatusCode::SERVICE_UNAVAILABLE).with_times(2),
+            status(StatusCode::SERVICE_UNAVAILABLE).with_times(2),
+            status(StatusCode::TOO_MANY_REQUESTS),
+            Answer::error(ErrorKind::Auth).with_times(1),
+            Answer::ok(),
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flapping_answer_holds_every_other_period() {
+    let sequences = Sequences::new();
+    let answer = Answer {
+        flap: Some(Duration::from_secs(5)),
+        ..Answer::error(ErrorKind::Overloaded)
+    };
+    let mut held = Vec::new();
+    for _ in 0..6 {
+        held.push(flapped(answer.clone(), "k", &sequences) == answer);
+        crate::base::time::sleep(Duration::from_secs(3)).await;
+    }
+    // At 0, 3, 6, 9, 12 and 15 s.
+    assert_eq!(held, [true, true, false, false, true, false]);
 }

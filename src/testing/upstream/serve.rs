@@ -1,13 +1,13 @@
 //! One request: read it, choose its answer, send it or break as told.
 
-use std::{future, sync::atomic::Ordering};
+use std::{
+    future,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
-use http::{
-    HeaderName, HeaderValue, Request, Response, StatusCode, Version,
-    header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE},
-    request::Parts,
-};
+use http::{HeaderName, Request, Response, StatusCode, Version, request::Parts};
 use http_body::Body;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -15,27 +15,23 @@ use serde_json::json;
 
 use super::{
     Shared, admin,
-    answer::{Answer, Content, ErrorKind, Fault},
-    body::{Aborted, Ending, Piece, ReplyBody},
-    conn::Conn,
+    answer::{Answer, Content, Fault},
+    body::{Aborted, ReplyBody},
+    conn::{self, Conn},
     dialect::Ask,
-    errors, reply, script,
+    directive::BadDirective,
+    render::{self, Scene},
+    script,
     seen::SeenRequest,
-    stream,
 };
 use crate::base::time::sleep;
-
-/// Tokens of an answer that does not say.
-const TOKENS: usize = 16;
 
 /// A larger request body is read, but neither parsed nor kept.
 const MAX_PARSED: usize = 32 << 20;
 
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
-
 /// Answers one request. An error breaks the connection (HTTP/2: the stream).
 pub(super) async fn serve(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     conn: &Conn,
     request: Request<Incoming>,
 ) -> Result<Response<ReplyBody>, Aborted> {
@@ -49,21 +45,27 @@ pub(super) async fn serve(
     if shared.records() {
         shared.recorder.push(seen());
     }
-    let answer = match script::steered(&parts.headers, &shared.sequences) {
-        Ok(Some(answer)) => answer,
-        Ok(None) => shared.script.load().next(seen),
-        Err(bad) => Answer::json(
-            json!({"error": {"type": "mock_error", "message": bad.to_string()}}).to_string(),
-        )
-        .with_status(StatusCode::BAD_REQUEST),
-    };
+    let mut ask = None;
+    let answer = choose(shared, &parts, &body, &mut ask, seen);
+    // Bytes from the listener's script are the cheapest answer: nothing is parsed or counted for them.
+    let scripted = matches!(answer.content, Content::Bytes(..) | Content::Chunks(..));
+    let known = !scripted || ask.is_some();
+    let ask = ask.unwrap_or_else(|| Ask::read(&parts, if known { &body } else { b"" }));
+    let meter = known.then(|| shared.ledger.request(&parts, &ask));
     if !answer.delay.is_zero() {
         sleep(answer.delay).await;
     }
     if let Some(fault) = answer.fault {
         break_off(shared, conn, parts.version, fault).await?;
     }
-    let mut response = respond(shared, answer, &parts, &body);
+    let scene = Scene {
+        ask: &ask,
+        label: shared.label_text(),
+        conn,
+        version: parts.version,
+        meter: meter.as_ref(),
+    };
+    let mut response = render::respond(&scene, &answer);
     let headers = response.headers_mut();
     headers.insert(LISTENER, shared.listener.clone());
     if let Some(label) = &shared.label {
@@ -73,23 +75,64 @@ pub(super) async fn serve(
     Ok(response)
 }
 
+/// The answer that the headers, the model's name or the listener's script asks for, in this order. `ask` is set if it
+/// had to be read, or must be counted.
+fn choose(
+    shared: &Shared,
+    parts: &Parts,
+    body: &Bytes,
+    ask: &mut Option<Ask>,
+    seen: impl FnOnce() -> SeenRequest,
+) -> Answer {
+    let bad = |bad: BadDirective| {
+        let error = json!({"error": {"type": "mock_error", "message": bad.to_string()}});
+        Answer::json(error.to_string()).with_status(StatusCode::BAD_REQUEST)
+    };
+    match script::steered(&parts.headers, &shared.sequences) {
+        Ok(Some(answer)) => {
+            *ask = Some(Ask::read(parts, body));
+            return answer;
+        }
+        Ok(None) => {}
+        Err(error) => return bad(error),
+    }
+    if Ask::may_plan(parts, body) {
+        let ask = ask.insert(Ask::read(parts, body));
+        if let Some(plan) = ask.plan() {
+            let key = parts
+                .headers
+                .get("x-mock-key")
+                .and_then(|k| k.to_str().ok());
+            return script::planned(&ask.model, plan, key, &shared.sequences).unwrap_or_else(bad);
+        }
+    }
+    let answer = shared.script.load().next(seen);
+    script::flapped(answer, "", &shared.sequences)
+}
+
 const LISTENER: HeaderName = HeaderName::from_static("x-mock-listener");
 const VERSION: HeaderName = HeaderName::from_static("x-mock-version");
 
 /// Faults instead of a head. Those that come later return `Ok`.
 async fn break_off(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     conn: &Conn,
     version: Version,
     fault: Fault,
 ) -> Result<(), Aborted> {
     match fault {
-        Fault::Hang | Fault::Close | Fault::Reset | Fault::Refuse => shared.stats.unanswered.inc(),
-        Fault::Cut(_) | Fault::Stall(_) | Fault::End(_) | Fault::Error(_) => return Ok(()),
+        Fault::Hang | Fault::Close | Fault::Reset | Fault::Refuse | Fault::RefuseFor(_) => {
+            shared.stats.unanswered.inc();
+        }
+        _ => return Ok(()),
     }
     match fault {
         Fault::Hang => future::pending().await,
         Fault::Refuse => shared.doors.refuse().await,
+        Fault::RefuseFor(ms) => {
+            shared.doors.refuse().await;
+            conn::revive_after(shared, Duration::from_millis(ms.into()));
+        }
         Fault::Reset if version != Version::HTTP_2 => conn.reset.store(true, Ordering::Relaxed),
         _ => {}
     }
@@ -124,140 +167,4 @@ async fn read(mut body: Incoming) -> Result<(Bytes, u64), Aborted> {
         rest.freeze()
     };
     Ok((whole, len))
-}
-
-fn respond(shared: &Shared, answer: Answer, parts: &Parts, body: &Bytes) -> Response<ReplyBody> {
-    let mut head = Response::new(());
-    for (name, value) in &answer.headers {
-        head.headers_mut().append(name, value.clone());
-    }
-    let status = answer.status.unwrap_or(StatusCode::OK);
-    match answer.content {
-        Content::Bytes(content_type, bytes) => {
-            *head.status_mut() = status;
-            whole(head, content_type, bytes, answer.fault)
-        }
-        Content::Chunks(ref content_type, ref chunks) => {
-            *head.status_mut() = status;
-            let content_type = content_type.clone();
-            let pieces = chunks.iter().map(|bytes| Piece {
-                bytes: bytes.clone(),
-                token: true,
-            });
-            let pieces = pieces.collect();
-            played(head, content_type, pieces, &answer)
-        }
-        Content::Dialect | Content::Error(_) => {
-            let ask = Ask::read(parts, body);
-            in_dialect(shared, head, &answer, &ask)
-        }
-    }
-}
-
-fn in_dialect(
-    shared: &Shared,
-    mut head: Response<()>,
-    answer: &Answer,
-    ask: &Ask,
-) -> Response<ReplyBody> {
-    let in_stream = match answer.fault {
-        Some(Fault::Error(after)) => Some(after),
-        _ => None,
-    };
-    let kind = match answer.content {
-        Content::Error(kind) => Some(kind),
-        _ => answer
-            .status
-            .filter(|s| s.as_u16() >= 400)
-            .map(ErrorKind::of_status),
-    };
-    if let (Some(kind), None) = (kind, in_stream) {
-        let status = answer
-            .status
-            .unwrap_or_else(|| errors::status(ask.dialect, kind));
-        *head.status_mut() = status;
-        errors::hint(head.headers_mut(), ask.dialect, status, answer.retry_after);
-        let error = errors::body(ask, kind, status, answer.retry_after).to_string();
-        return whole(head, JSON, error.into(), answer.fault);
-    }
-    *head.status_mut() = match answer.status {
-        Some(status) if in_stream.is_none() => status,
-        _ => StatusCode::OK,
-    };
-    let kind = kind.unwrap_or(ErrorKind::ServerError);
-    let error = || {
-        let status = errors::status(ask.dialect, kind);
-        errors::body(ask, kind, status, answer.retry_after)
-    };
-    let tokens = reply::tokens(answer.tokens.unwrap_or(TOKENS), shared.label_text());
-    if ask.stream {
-        let mut pieces = stream::pieces(ask, &tokens);
-        if let Some(after) = in_stream {
-            pieces.truncate(after);
-            pieces.push(stream::error_piece(ask, &error(), pieces.len()));
-        }
-        let content_type = HeaderValue::from_static(stream::content_type(ask));
-        head.headers_mut()
-            .insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-        played(head, content_type, pieces, answer)
-    } else {
-        let bytes = match in_stream {
-            Some(_) => error().to_string().into(),
-            None => reply::whole(ask, &tokens, answer.body_bytes),
-        };
-        whole(head, JSON, bytes, answer.fault)
-    }
-}
-
-fn whole(
-    head: Response<()>,
-    content_type: HeaderValue,
-    bytes: Bytes,
-    fault: Option<Fault>,
-) -> Response<ReplyBody> {
-    let (mut parts, ()) = head.into_parts();
-    // Unless the script names one.
-    parts.headers.entry(CONTENT_TYPE).or_insert(content_type);
-    let (keep, ending) = match fault {
-        Some(Fault::Cut(n) | Fault::End(n)) => (n, Ending::Cut),
-        Some(Fault::Stall(n)) => (n, Ending::Stall),
-        _ => return Response::from_parts(parts, ReplyBody::whole(bytes)),
-    };
-    // The promise that is not kept.
-    parts.headers.insert(CONTENT_LENGTH, bytes.len().into());
-    let piece = Piece {
-        bytes: bytes.slice(..keep.min(bytes.len())),
-        token: false,
-    };
-    let body = ReplyBody::played(vec![piece], Default::default(), Default::default(), ending);
-    Response::from_parts(parts, body)
-}
-
-fn played(
-    head: Response<()>,
-    content_type: HeaderValue,
-    mut pieces: Vec<Piece>,
-    answer: &Answer,
-) -> Response<ReplyBody> {
-    let (mut parts, ()) = head.into_parts();
-    // Unless the script names one.
-    parts.headers.entry(CONTENT_TYPE).or_insert(content_type);
-    let ending = match answer.fault {
-        Some(Fault::Cut(n)) => {
-            pieces.truncate(n);
-            Ending::Cut
-        }
-        Some(Fault::Stall(n)) => {
-            pieces.truncate(n);
-            Ending::Stall
-        }
-        Some(Fault::End(n)) => {
-            pieces.truncate(n);
-            Ending::Clean
-        }
-        _ => Ending::Clean,
-    };
-    let first = answer.first_chunk_delay.unwrap_or(answer.chunk_delay);
-    let body = ReplyBody::played(pieces, first, answer.chunk_delay, ending);
-    Response::from_parts(parts, body)
 }

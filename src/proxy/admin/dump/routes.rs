@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::seconds;
 use crate::{
-    model::VirtualHost,
+    model::{LlmPolicy, VirtualHost},
     retry,
     route::params::{Action, FieldName, Forward, Match, Route, StringMatch},
 };
@@ -15,22 +15,24 @@ pub fn virtual_host(host: &VirtualHost) -> Value {
     let routes: Vec<Value> = host
         .routes
         .iter()
-        .flat_map(|r| route(r, &host.origin))
+        .enumerate()
+        .flat_map(|(i, r)| route(r, &host.origin, host.llm.get(i).and_then(Option::as_deref)))
         .collect();
     json!({"name": &*host.name, "domains": host.domains, "routes": routes})
 }
 
-fn route(r: &Route, origin: &str) -> Vec<Value> {
+fn route(r: &Route, origin: &str, policy: Option<&LlmPolicy>) -> Vec<Value> {
     let action = action(&r.action);
+    let mut metadata = json!({"filter_metadata": {"istio": {"config": origin}}});
+    if let Some(policy) = policy {
+        metadata["filter_metadata"]["llmesh"] = json!({"llm_policy": policy.origin});
+    }
     let entry = |m: Value| {
         let mut out = Map::new();
         out.insert("name".to_owned(), (&*r.name).into());
         out.insert("match".to_owned(), m);
         out.extend(action.clone());
-        out.insert(
-            "metadata".to_owned(),
-            json!({"filter_metadata": {"istio": {"config": origin}}}),
-        );
+        out.insert("metadata".to_owned(), metadata.clone());
         Value::Object(out)
     };
     if r.matches.is_empty() {

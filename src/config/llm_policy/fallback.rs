@@ -1,0 +1,183 @@
+//! `fallback`: other targets, in names still to be linked.
+
+use std::path::PathBuf;
+
+use crate::{
+    config::{
+        decode::{Field, Object},
+        diagnostic::Place,
+        names,
+    },
+    layers::fallback::Credential,
+};
+
+/// A target by name.
+#[derive(Debug)]
+pub(in crate::config) struct TargetRef {
+    pub(in crate::config) place: Place,
+    /// The full name; `None` is the route's own host.
+    pub(in crate::config) host: Option<(String, Place)>,
+    pub(in crate::config) port: Option<(u16, Place)>,
+    pub(in crate::config) subset: Option<(String, Place)>,
+    pub(in crate::config) model: Option<String>,
+    pub(in crate::config) credential: Option<(Credential, Place)>,
+    pub(in crate::config) account: Option<String>,
+    pub(in crate::config) larger: bool,
+}
+
+/// The longest name of a model or account.
+const MAX_NAME: usize = 256;
+
+/// Reads `fallback`.
+pub(super) fn read(spec: &Object<'_>) -> Vec<TargetRef> {
+    let mut targets: Vec<TargetRef> = Vec::new();
+    for field in spec.list("fallback") {
+        let Some(target) = target(&field) else {
+            continue;
+        };
+        if let Some(first) = targets.iter().find(|first| first.same(&target)) {
+            let message = format!("the same target as the one in line {}", first.place.line);
+            let hint = "a target that failed is not asked again; keep one of the two";
+            field.warn("fallback-repeated", message, hint);
+        }
+        targets.push(target);
+    }
+    targets
+}
+
+fn target(field: &Field<'_>) -> Option<TargetRef> {
+    let object = field.object()?;
+    let host = object.get("host").map(|host| host_name(&host));
+    let subset = object.get("subset").map(|subset| subset_name(&subset));
+    let port = object
+        .get("port")
+        .map(|port| Some((port.port()?, port.place())));
+    let credential = object
+        .get("credential")
+        .map(|field| Some((credential(&field)?, field.place())));
+    let model = object.get("model").map(|model| name(&model));
+    let account = object.get("account").map(|account| name(&account));
+    let target = TargetRef {
+        place: field.place(),
+        model: maybe(model)?,
+        account: maybe(account)?,
+        larger: object.bool("larger").unwrap_or_default(),
+        host: maybe(host)?,
+        port: maybe(port)?,
+        subset: maybe(subset)?,
+        credential: maybe(credential)?,
+    };
+    if object.is_empty() {
+        let hint = "name a `subset`, a `host`, a `model` or a `credential`";
+        field.error("empty-target", "the target is empty", hint);
+        return None;
+    }
+    Some(target)
+}
+
+/// What is absent is fine; what is wrong is not.
+#[expect(clippy::option_option, reason = "absent, wrong, right")]
+fn maybe<T>(read: Option<Option<T>>) -> Option<Option<T>> {
+    match read {
+        None => Some(None),
+        Some(None) => None,
+        Some(value) => Some(value),
+    }
+}
+
+fn host_name(field: &Field<'_>) -> Option<(String, Place)> {
+    let text = field.str()?;
+    if text.contains('*') {
+        field.error("bad-host", "a target must be one host", "");
+        return None;
+    }
+    if let Err(why) = names::check_host(text) {
+        field.error("bad-host", format!("{text:?}: {why}"), "");
+        return None;
+    }
+    let host = names::fqdn(text, &field.origin().namespace);
+    Some((host, field.place()))
+}
+
+fn subset_name(field: &Field<'_>) -> Option<(String, Place)> {
+    let text = field.str()?;
+    if !names::is_dns_label(text) {
+        let message = format!("{text:?} is no subset name");
+        field.error("bad-name", message, "letters, digits and `-`");
+        return None;
+    }
+    Some((text.to_owned(), field.place()))
+}
+
+/// A model or an account: visible text.
+fn name(field: &Field<'_>) -> Option<String> {
+    let text = field.str()?;
+    if text.is_empty() || text.len() > MAX_NAME || text.chars().any(char::is_control) {
+        let message = format!("a name has 1 to {MAX_NAME} characters, all of them visible");
+        field.error("bad-name", message, "");
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+/// Where a key is. What was written is never repeated: it may be the key.
+fn credential(field: &Field<'_>) -> Option<Credential> {
+    const HINT: &str = "write {env: BACKUP_KEY} or {file: /var/run/secrets/backup-key}";
+    if field.peek(&["env"]).is_none() && field.peek(&["file"]).is_none() {
+        let message = "a credential says where its key is: `env` or `file`";
+        field.error("bad-credential", message, HINT);
+        return None;
+    }
+    let object = field.object()?;
+    match object.one_of(&["env", "file"])? {
+        "env" => {
+            let value = object.get("env")?;
+            let name = value.str_quietly().filter(|name| is_variable(name));
+            if name.is_none() {
+                let message = "this is no name of an environment variable";
+                let hint =
+                    "upper-case letters, digits and `_`, such as BACKUP_KEY; never the key itself";
+                value.error("bad-credential", message, hint);
+            }
+            Some(Credential::Env(name?.to_owned()))
+        }
+        _ => {
+            let value = object.get("file")?;
+            let path = value.str_quietly().filter(|path| is_path(path));
+            if path.is_none() {
+                let message = "this is no absolute path of a file";
+                let hint = "such as /var/run/secrets/backup-key; never the key itself";
+                value.error("bad-credential", message, hint);
+            }
+            Some(Credential::File(PathBuf::from(path?)))
+        }
+    }
+}
+
+/// POSIX's portable names of environment variables: a key in their place is hardly ever one.
+fn is_variable(name: &str) -> bool {
+    let inner = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
+    (1..=128).contains(&name.len())
+        && name.bytes().all(inner)
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+}
+
+fn is_path(path: &str) -> bool {
+    (2..=4096).contains(&path.len()) && path.starts_with('/') && !path.contains(char::is_control)
+}
+
+// === impl TargetRef ===
+
+impl TargetRef {
+    /// Whether a request would be the same at both.
+    fn same(&self, other: &Self) -> bool {
+        fn value<T>(named: &Option<(T, Place)>) -> Option<&T> {
+            named.as_ref().map(|(value, _)| value)
+        }
+        value(&self.host) == value(&other.host)
+            && value(&self.port) == value(&other.port)
+            && value(&self.subset) == value(&other.subset)
+            && value(&self.credential) == value(&other.credential)
+            && self.model == other.model
+    }
+}

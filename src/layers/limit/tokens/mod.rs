@@ -1,0 +1,5 @@
+//! Limits on requests and tokens per minute.
+
+pub mod params;
+
+pub use self::params::{By, Limit, Params};

@@ -1,0 +1,97 @@
+//! Parameters of the token limit layer.
+
+use std::{num::NonZeroU64, sync::Arc, time::Duration};
+
+use http::HeaderName;
+
+/// All limits of a route, in order. A request must pass every one that applies to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Params {
+    /// The limits.
+    pub limits: Vec<Limit>,
+    /// Output tokens reserved for a request that names no maximum.
+    pub default_output: Option<NonZeroU64>,
+}
+
+/// One limit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limit {
+    /// What its counts are kept under, across reloads.
+    pub name: Arc<str>,
+    /// What one allowance is for.
+    pub by: By,
+    /// Requests allowed in a period.
+    pub requests: Option<Allowance>,
+    /// Tokens allowed in a period, input and output.
+    pub tokens: Option<Allowance>,
+}
+
+/// So much in so long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowance {
+    /// How much.
+    pub amount: NonZeroU64,
+    /// In how long.
+    pub per: Duration,
+}
+
+/// What one allowance is for. A request that lacks it is not limited.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum By {
+    /// Everything that takes the route.
+    Route,
+    /// Each value of a header; with `value`, only that one.
+    Header {
+        /// The header.
+        name: HeaderName,
+        /// The only value that is limited.
+        value: Option<String>,
+    },
+    /// Each key the callers send (`authorization`, `x-api-key`, `api-key`, `x-goog-api-key`), kept as a hash.
+    Credential,
+    /// Each model asked for.
+    Model,
+}
+
+// === impl Limit ===
+
+impl Limit {
+    /// A limit that allows everything, until told otherwise.
+    #[must_use]
+    pub fn new(name: impl Into<Arc<str>>, by: By) -> Self {
+        Self {
+            name: name.into(),
+            by,
+            requests: None,
+            tokens: None,
+        }
+    }
+
+    /// Sets how many requests are allowed.
+    #[must_use]
+    pub fn with_requests(mut self, amount: NonZeroU64, per: Duration) -> Self {
+        self.requests = Some(Allowance { amount, per });
+        self
+    }
+
+    /// Sets how many tokens are allowed.
+    #[must_use]
+    pub fn with_tokens(mut self, amount: NonZeroU64, per: Duration) -> Self {
+        self.tokens = Some(Allowance { amount, per });
+        self
+    }
+}
+
+impl Params {
+    /// These limits.
+    #[must_use]
+    pub fn new(limits: impl IntoIterator<Item = Limit>) -> Self {
+        Self {
+            limits: limits.into_iter().collect(),
+            default_output: None,
+        }
+    }
+}

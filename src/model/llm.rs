@@ -1,0 +1,67 @@
+//! What an operator says about LLM traffic: the parameters of all LLM layers of a route, in one place.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::layers::{
+    fallback, limit::tokens::params::Params as TokenLimits, retry::params::Budget, stream,
+};
+
+/// The LLM policy of some routes. What an `LlmPolicy` resource compiles to.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct LlmPolicy {
+    /// Where it was defined (`kind/namespace/name`), for people.
+    pub origin: String,
+    /// Dialect, clocks, commit, usage.
+    pub stream: stream::Params,
+    /// What it changes about retries.
+    pub retries: Retries,
+    /// Other targets.
+    pub fallback: fallback::Params,
+    /// Limits on requests and tokens.
+    pub limits: TokenLimits,
+    /// Whether answers that were made or given up on here carry `x-llmesh-class`, `x-llmesh-attempts` and
+    /// `x-llmesh-target`.
+    pub headers: bool,
+}
+
+/// What a policy changes about a route's retries. The number of retries stays the route's.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Retries {
+    /// The budget, in place of the cluster's.
+    pub budget: Option<Budget>,
+    /// The longest provider's hint that is waited for, in place of the route's.
+    pub max_hint: Option<Duration>,
+    /// Whether whatever the classifier calls worth a retry is retried until the first token, beside what `retryOn` lists.
+    pub before_first_token: bool,
+}
+
+// === impl LlmPolicy ===
+
+impl Default for LlmPolicy {
+    /// What holds where no policy is given: streams are watched, nothing is limited.
+    fn default() -> Self {
+        Self {
+            origin: String::new(),
+            stream: stream::Params::default(),
+            retries: Retries::default(),
+            fallback: fallback::Params::default(),
+            limits: TokenLimits::default(),
+            headers: true,
+        }
+    }
+}
+
+impl Default for Retries {
+    fn default() -> Self {
+        Self {
+            budget: None,
+            max_hint: None,
+            before_first_token: true,
+        }
+    }
+}
+
+/// A policy, shared by the routes that it is for.
+pub type Shared = Arc<LlmPolicy>;
