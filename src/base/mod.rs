@@ -4,6 +4,7 @@
 //! source of entropy. Nothing here knows HTTP routing, providers or configuration.
 
 pub mod ceiling;
+mod clock;
 pub mod cost;
 pub mod counter;
 pub mod error;

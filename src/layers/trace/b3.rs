@@ -5,7 +5,10 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::context::{Context, Extracted, Ids, SpanId, TraceId, first_text, put};
+use super::{
+    context::{Context, Extracted, SpanId, TraceId, first_text, put},
+    ids::Ids,
+};
 
 pub(super) const SINGLE: HeaderName = HeaderName::from_static("b3");
 pub(super) const TRACE_ID: HeaderName = HeaderName::from_static("x-b3-traceid");

@@ -6,8 +6,9 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{
-    context::{Context, Extracted, Ids, SpanId, TraceId, only, put},
+    context::{Context, Extracted, SpanId, TraceId, only, put},
     digits::Digits,
+    ids::Ids,
 };
 
 pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
