@@ -44,7 +44,7 @@
 //! | [`balance`] | an endpoint per attempt: random, round robin, least request, peak EWMA, consistent hash |
 //! | [`route`] | Istio's HTTP matches, weighted destinations, rewrites, redirects |
 //! | [`trace`] | W3C and B3 context in and out, a span id per attempt |
-//! | [`limit`] | ceilings whose permits last to the body's end |
+//! | [`limit`] | ceilings whose permits last to the body's end; requests and tokens per minute, reserved and settled; what providers say is left |
 //! | [`context`] | an inbound request's trace, deadline and baggage on every outbound one |
 //! | [`respond`] | errors to responses, with Envoy's statuses, bodies and flags |
 //! | [`metrics`] | one summary per request at its real end: access log, standard metrics |

@@ -12,8 +12,12 @@
 use std::time::Duration;
 
 use llmesh::{
-    base::{Ceiling, time::Instant},
+    base::{Ceiling, Fingerprint, time::Instant},
     breaker::{self, Handle, Outcome, Permit, State},
+    limit::{
+        keyed::Keyed,
+        window::{Cell, Rate},
+    },
     outlier::{self, Detector, Host, Member, Seen},
     retry::{
         budget::{Price, RetryBudget},
@@ -85,6 +89,72 @@ fn ceiling_lowered_while_a_permit_is_out_gives_it_back_all_the_same() {
             },
         );
         assert_eq!(ceiling.used(), 0);
+    });
+}
+
+// --- limits ---
+
+const MINUTE: Rate = Rate {
+    amount: 10,
+    per: Duration::from_secs(60),
+};
+
+#[test]
+fn a_limit_reserves_no_more_than_it_has() {
+    explore(|| {
+        let (cell, now) = (Arc::new(Cell::default()), Instant::now());
+        let reserve = {
+            let cell = Arc::clone(&cell);
+            move || Cell::reserve(&cell, MINUTE, 6, now).ok()
+        };
+        let (a, b) = both(reserve.clone(), reserve);
+        assert!(a.is_some() ^ b.is_some(), "10 are enough for one of 6");
+        assert_eq!(cell.state(MINUTE, now).0, 4);
+        drop((a, b));
+        assert_eq!(cell.state(MINUTE, now).0, 10);
+    });
+}
+
+#[test]
+fn a_limit_is_settled_once_whoever_reserves_meanwhile() {
+    explore(|| {
+        let (cell, now) = (Arc::new(Cell::default()), Instant::now());
+        let held = Cell::reserve(&cell, MINUTE, 6, now).expect("it is empty");
+        let other = Arc::clone(&cell);
+        let (_, late) = both(
+            move || {
+                held.settle(2, now);
+                None
+            },
+            || Cell::reserve(&other, MINUTE, 8, now).ok(),
+        );
+        let left = if late.is_some() { 0 } else { 8 };
+        assert_eq!(cell.state(MINUTE, now).0, left);
+    });
+}
+
+/// A sweep of a table does not take away a state that another task has just been given.
+#[test]
+fn a_swept_table_keeps_what_is_held() {
+    explore(|| {
+        let (table, now) = (Arc::new(Keyed::<Cell>::new(1)), Instant::now());
+        let (mine, other) = (Fingerprint::of(b"mine"), Fingerprint::of(b"other"));
+        let idle = move |cell: &Cell| cell.is_empty(MINUTE.per, now);
+        let sweeper = Arc::clone(&table);
+        let (_, held) = both(
+            move || {
+                drop(sweeper.get(other, now, idle));
+                None
+            },
+            || {
+                let cell = table.get(mine, now, idle)?;
+                let held = Cell::reserve(&cell, MINUTE, 6, now).ok();
+                let again = table.get(mine, now, idle).expect("it is known");
+                assert_eq!(again.state(MINUTE, now).0, 4, "the same state");
+                held
+            },
+        );
+        drop(held);
     });
 }
 

@@ -7,6 +7,7 @@
 use std::{
     fmt,
     net::SocketAddr,
+    num::NonZeroU64,
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -46,6 +47,93 @@ pub struct Spent {
 /// What all attempts of one request cost, in the order in which they ended. Each attempt is noted exactly once.
 #[derive(Clone, Default)]
 pub struct Ledger(Arc<Mutex<Vec<Spent>>>);
+
+/// What a prompt's input tokens are estimated from.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct Prompt<'a> {
+    /// The model asked for.
+    pub model: Option<&'a str>,
+    /// How many bytes of text it has, as far as known; else the size of the request body.
+    pub bytes: u64,
+    /// The request body, where it was read.
+    pub body: Option<&'a [u8]>,
+}
+
+/// Estimates how many input tokens a prompt has, before it is sent.
+///
+/// Limits reserve the estimate and settle with what the provider counted, so it need not be right; one that is too low lets
+/// requests in that the limit then has to make up for. The default is [`BytesPerToken`]. Whoever needs exact numbers wraps
+/// a tokenizer, and falls back where there is no text:
+///
+/// ```
+/// use llmesh::base::cost::{BytesPerToken, Estimate, Prompt};
+///
+/// /// Counts words: put a real tokenizer here.
+/// struct Words;
+///
+/// impl Estimate for Words {
+///     fn input(&self, prompt: &Prompt<'_>) -> u64 {
+///         match prompt.body.and_then(|body| std::str::from_utf8(body).ok()) {
+///             Some(text) => text.split_whitespace().count() as u64,
+///             None => BytesPerToken::default().input(prompt),
+///         }
+///     }
+/// }
+///
+/// assert_eq!(Words.input(&Prompt::new(24)), 6);
+/// assert_eq!(Words.input(&Prompt::new(11).with_body(b"hello there")), 2);
+/// ```
+pub trait Estimate: Send + Sync {
+    /// The estimate. It is called once a request, before anything is sent: it should take microseconds.
+    fn input(&self, prompt: &Prompt<'_>) -> u64;
+}
+
+/// So many bytes a token, rounded up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BytesPerToken(pub NonZeroU64);
+
+// === impl Prompt ===
+
+impl<'a> Prompt<'a> {
+    /// A prompt of so many bytes.
+    #[must_use]
+    pub fn new(bytes: u64) -> Self {
+        Self {
+            bytes,
+            ..Self::default()
+        }
+    }
+
+    /// Sets the model.
+    #[must_use]
+    pub fn with_model(mut self, model: Option<&'a str>) -> Self {
+        self.model = model;
+        self
+    }
+
+    /// Sets the request body.
+    #[must_use]
+    pub fn with_body(mut self, body: &'a [u8]) -> Self {
+        self.body = Some(body);
+        self
+    }
+}
+
+// === impl BytesPerToken ===
+
+impl Default for BytesPerToken {
+    /// Four: English text has about four characters a token (OpenAI, "What are tokens and how to count them?").
+    fn default() -> Self {
+        Self(NonZeroU64::MIN.saturating_add(3))
+    }
+}
+
+impl Estimate for BytesPerToken {
+    fn input(&self, prompt: &Prompt<'_>) -> u64 {
+        prompt.bytes.div_ceil(self.0.get())
+    }
+}
 
 // === impl Usage ===
 

@@ -15,6 +15,8 @@
 //! | [`TryClock`] | retry creates, the pool and the body hold | retry | runs from the start |
 //! | [`GivenUp`] | deadline or retry creates, sets | breaker, outlier, balance | a drop means that the caller went away |
 //! | [`EndpointRef`] | balance (request and response) | pool, logs | `-` |
+//! | [`Buffered`] | whoever reads the request body | token limits (estimates) | the body was not read |
+//! | [`Ledger`](crate::base::cost::Ledger) | token limits create, attempts fill | token limits, logs | nobody counts costs |
 
 use std::{
     fmt,
@@ -23,6 +25,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use http::HeaderMap;
 
 pub use crate::base::clock::{Held, TryClock};
@@ -159,6 +162,17 @@ impl Finish {
 impl fmt::Debug for Finish {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Finish")
+    }
+}
+
+/// The whole request body, where it was read before it is sent. Shares its memory with the body.
+#[derive(Clone)]
+pub struct Buffered(pub Bytes);
+
+impl fmt::Debug for Buffered {
+    /// Its size: prompts do not go into logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Buffered({} bytes)", self.0.len())
     }
 }
 

@@ -9,7 +9,9 @@ pub mod cost;
 pub mod counter;
 pub mod error;
 pub mod ext;
+pub mod fingerprint;
 pub mod num;
+pub mod quota;
 #[cfg(feature = "mesh")]
 pub(crate) mod relay;
 pub mod rng;
@@ -20,6 +22,7 @@ pub use self::{
     ceiling::{Ceiling, Permit},
     counter::Counter,
     error::{BoxError, Error, Kind},
+    fingerprint::Fingerprint,
     num::Ratio,
     rng::SharedRng,
 };

@@ -192,14 +192,17 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     Some(headers.get(name)?.to_str().ok()?.trim())
 }
 
-fn server_now(headers: &HeaderMap, now: SystemTime) -> SystemTime {
+/// What time it is for whoever sent these headers, as far as they say.
+#[must_use]
+pub fn server_now(headers: &HeaderMap, now: SystemTime) -> SystemTime {
     text(headers, "date")
         .and_then(parse_http_date)
         .unwrap_or(now)
 }
 
 /// A number that is finite and not negative. `-1` is how some say "unknown".
-fn number(text: &str) -> Option<f64> {
+#[must_use]
+pub fn number(text: &str) -> Option<f64> {
     let n: f64 = text.trim().parse().ok()?;
     (n.is_finite() && n.is_sign_positive()).then_some(n)
 }

@@ -17,7 +17,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use ::http::{Extensions, HeaderMap, Method, StatusCode, Uri, response};
+use ::http::{HeaderMap, Method, Request, StatusCode, Uri, response};
 use bytes::Bytes;
 
 use crate::base::{BoxError, Kind};
@@ -45,8 +45,7 @@ pub struct Class {
     pub scope: Scope,
     /// Where the request may go instead. The outcome's rule, unless the provider's answer says more.
     pub elsewhere: Elsewhere,
-    /// Whether the same target may be asked again. The outcome's rule, unless the provider forbade it
-    /// (`x-should-retry: false`).
+    /// Whether the same target may be asked again: the outcome's rule, unless `x-should-retry: false` forbids it.
     pub retry_same: bool,
     /// Whether any byte of the request may have reached the upstream.
     pub sent: bool,
@@ -189,14 +188,8 @@ pub trait MakeClassifier {
     fn classifier(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Self::Classifier;
 
     /// The same, where the request's extensions may say more.
-    fn classifier_in(
-        &self,
-        method: &Method,
-        uri: &Uri,
-        headers: &HeaderMap,
-        _extensions: &Extensions,
-    ) -> Self::Classifier {
-        self.classifier(method, uri, headers)
+    fn classifier_for<B>(&self, request: &Request<B>) -> Self::Classifier {
+        self.classifier(request.method(), request.uri(), request.headers())
     }
 }
 

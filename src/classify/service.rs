@@ -77,12 +77,7 @@ where
     }
 
     fn call(&mut self, request: Request<A>) -> Self::Future {
-        let classifier = self.make.classifier_in(
-            request.method(),
-            request.uri(),
-            request.headers(),
-            request.extensions(),
-        );
+        let classifier = self.make.classifier_for(&request);
         let may_retry = request
             .extensions()
             .get::<ext::Attempt>()

@@ -106,28 +106,42 @@ fn output_is_zero(answer: &Value) -> bool {
 }
 
 fn gemini(answer: &Value) -> Option<Outcome> {
-    let blocked = answer
-        .get("promptFeedback")
-        .and_then(|feedback| text(feedback, "blockReason"));
-    if blocked.is_some_and(|reason| reason != "BLOCK_REASON_UNSPECIFIED") {
+    if is_blocked(answer) {
         return Some(Outcome::ContentFilter);
     }
     let candidate = answer.get("candidates")?.as_array()?.first()?;
-    let reason = text(candidate, "finishReason")?;
+    text(candidate, "finishReason").map(gemini_finish)
+}
+
+/// Whether Gemini refused the prompt.
+pub(crate) fn is_blocked(answer: &Value) -> bool {
+    let blocked = answer
+        .get("promptFeedback")
+        .and_then(|feedback| text(feedback, "blockReason"));
+    blocked.is_some_and(|reason| reason != "BLOCK_REASON_UNSPECIFIED")
+}
+
+/// What a Gemini finish reason means.
+pub(crate) fn gemini_finish(reason: &str) -> Outcome {
     if VERDICTS.contains(&reason) || reason.starts_with("IMAGE_") && reason != "IMAGE_OTHER" {
-        Some(Outcome::ContentFilter)
+        Outcome::ContentFilter
     } else if BAD_SAMPLES.contains(&reason) {
-        Some(Outcome::OutputInvalid)
+        Outcome::OutputInvalid
     } else {
-        Some(Outcome::Success)
+        Outcome::Success
     }
 }
 
 fn bedrock(answer: &Value) -> Option<Outcome> {
-    match text(answer, "stopReason")? {
-        "guardrail_intervened" | "content_filtered" => Some(Outcome::ContentFilter),
-        "malformed_tool_use" | "malformed_model_output" => Some(Outcome::OutputInvalid),
-        _ => Some(Outcome::Success),
+    text(answer, "stopReason").map(bedrock_stop)
+}
+
+/// What a Bedrock stop reason means.
+pub(crate) fn bedrock_stop(reason: &str) -> Outcome {
+    match reason {
+        "guardrail_intervened" | "content_filtered" => Outcome::ContentFilter,
+        "malformed_tool_use" | "malformed_model_output" => Outcome::OutputInvalid,
+        _ => Outcome::Success,
     }
 }
 

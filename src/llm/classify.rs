@@ -5,7 +5,7 @@
 
 use std::{borrow::Cow, time::SystemTime};
 
-use ::http::{Extensions, HeaderMap, Method, Uri, header, response};
+use ::http::{HeaderMap, Method, Request, Uri, header, response};
 use bytes::Bytes;
 use serde_json::Value;
 
@@ -128,14 +128,9 @@ impl MakeClassifier for LlmClassifier {
     }
 
     /// A [`Setting`] in the extensions is the route's, and goes before the one given here.
-    fn classifier_in(
-        &self,
-        method: &Method,
-        uri: &Uri,
-        headers: &HeaderMap,
-        extensions: &Extensions,
-    ) -> Attempt {
-        let setting = extensions.get::<Setting>().copied();
+    fn classifier_for<B>(&self, request: &Request<B>) -> Attempt {
+        let setting = request.extensions().get::<Setting>().copied();
+        let (method, uri, headers) = (request.method(), request.uri(), request.headers());
         Self::new(setting.unwrap_or(self.setting)).attempt(method, uri, headers)
     }
 }

@@ -3,7 +3,8 @@
 //! A 429 may be pacing, an empty account or a request that can never fit; a 400 may be an invalid key; a 200 may carry an
 //! error. [`LlmClassifier`] tells them apart. What it knows is data: [`dialect`] says whose API it is, [`fault`] reads an
 //! error body of any of the known shapes, [`table`] and [`pattern`] take signals to classes, [`wait`] the hints that stand in
-//! bodies, [`answer`] the errors that come with a 200, [`usage`] the token counts. [`request`] knows what is asked for.
+//! bodies, [`answer`] the errors that come with a 200, [`usage`] the token counts, [`stream`] what a streamed answer is while
+//! it runs. [`request`] knows what is asked for.
 //!
 //! Nothing of a body is kept in a class, an error or a log, and no input panics.
 
@@ -15,6 +16,7 @@ pub mod pattern;
 pub mod request;
 mod signals;
 pub mod status;
+pub mod stream;
 pub mod table;
 pub mod usage;
 pub mod wait;

@@ -1,4 +1,4 @@
-//! State that outlives configurations: clusters with their endpoints, pools and counters.
+//! State that outlives configurations: clusters with their endpoints, pools and counters, and the counts of limits.
 //!
 //! Keyed by cluster name and, within, by address: what a reload leaves unchanged keeps its ejections, counts and
 //! connections. A cluster that no snapshot holds any more dies with its last request.
@@ -25,6 +25,7 @@ use crate::{
     balance::Endpoint,
     base::{BoxError, SharedRng, ext::Record, time::Instant},
     body::Body,
+    limit::tokens,
     llm::LlmClassifier,
     model::{self, ClusterName, Discovery, Model},
     stack::{self, Boxed, EndpointService, endpoint},
@@ -37,6 +38,7 @@ pub struct Registry {
     connect: Arc<dyn Connect>,
     resolve: Arc<dyn Resolve>,
     rng: SharedRng,
+    limits: tokens::Registry,
 }
 
 /// One cluster: its state, its pools and its stack.
@@ -76,7 +78,14 @@ impl Registry {
             connect,
             resolve,
             rng,
+            limits: tokens::Registry::default(),
         }
+    }
+
+    /// The counts of token limits, for the layers of every configuration.
+    #[must_use]
+    pub fn limits(&self) -> &tokens::Registry {
+        &self.limits
     }
 
     /// Brings the clusters in line with a model. Unchanged ones are not touched. Waits (bounded) for the first answers of

@@ -12,6 +12,7 @@ use super::{registry::Registry, snapshot::Snapshot, watch::Watch};
 use crate::{
     base::{Counter, SharedRng, time::sleep},
     config::{self, Diagnostic, ReadError, Severity, Source},
+    limit::tokens,
     model::Model,
 };
 
@@ -112,6 +113,12 @@ impl Input {
 // === impl Reloader ===
 
 impl Reloader {
+    /// The counts of token limits.
+    #[must_use]
+    pub fn limits(&self) -> &tokens::Registry {
+        self.registry.limits()
+    }
+
     /// Loads for the first time and logs what there is to say.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! The services of this crate.
 
 use std::{
+    num::NonZeroU64,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -17,7 +18,10 @@ use llmesh::{
     classify::{ClassifyLayer, HttpClassifier},
     context::{ClientLayer, ServerLayer},
     deadline::{self, DeadlineLayer, PropagateLayer},
-    limit::concurrency::ConcurrencyLayer,
+    limit::{
+        concurrency::ConcurrencyLayer,
+        tokens::{self, TokenLimitLayer},
+    },
     llm::LlmClassifier,
     metrics::{MetricsLayer, Report, Summary},
     model,
@@ -67,6 +71,22 @@ contract!(respond_over_concurrency, {
         .holds(move || ceiling.used())
         .answers()
 });
+
+contract!(
+    token_limit_layer,
+    Subject::new(|probe| {
+        let plenty = NonZeroU64::MAX;
+        let limit = tokens::Limit::new("l", tokens::By::Route);
+        let limit = limit
+            .with_requests(plenty, Duration::from_secs(60))
+            .with_tokens(plenty, Duration::from_secs(60));
+        TokenLimitLayer::new(tokens::Params::new([limit])).layer(probe)
+    })
+);
+contract!(
+    token_limit_layer_without_limits,
+    Subject::new(|probe| TokenLimitLayer::new(tokens::Params::default()).layer(probe))
+);
 
 // === deadline ===
 

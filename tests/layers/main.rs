@@ -8,9 +8,12 @@ mod client_stack;
 mod concurrency;
 mod context;
 mod deadline;
+mod llm_stream;
 mod outlier;
 mod respond;
 mod retry;
 mod route;
 mod timeouts;
+#[cfg(feature = "llm")]
+mod tokens;
 mod trace;

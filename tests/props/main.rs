@@ -5,6 +5,9 @@ mod balance;
 mod bodies;
 #[cfg(feature = "proxy")]
 mod corpus;
+mod limit;
 mod retry;
 mod route;
+#[cfg(feature = "llm")]
+mod stream;
 mod trace;

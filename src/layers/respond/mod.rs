@@ -20,6 +20,7 @@
 //! ```
 
 mod answer;
+mod limits;
 mod service;
 
 pub use self::{

@@ -17,7 +17,10 @@ use http_body::Body as HttpBody;
 use pin_project::pin_project;
 use tower::{Layer, Service};
 
-use super::answer::{answer, grpc_status};
+use super::{
+    answer::{answer, grpc_status},
+    limits,
+};
 use crate::{
     base::{BoxError, Error, Kind, error, ext::Record},
     body::Body,
@@ -172,6 +175,9 @@ fn respond(error: Option<&Error>, record: Option<&Record>, grpc: bool) -> Respon
     }
     if let Some(wait) = error.and_then(Error::retry_after) {
         headers.insert(RETRY_AFTER, whole_seconds(wait).into());
+    }
+    if let Some(error) = error {
+        limits::write(error, &mut headers);
     }
     let mut response = Response::new(Body::empty());
     if grpc {

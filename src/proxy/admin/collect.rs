@@ -1,8 +1,11 @@
 //! Gathers every number for the statistics pages.
 
+use std::sync::Arc;
+
 use super::stats::{Scope, Stat};
 use crate::{
     base::time::Instant,
+    limit::tokens,
     proxy::{registry::Upstream, reload::Reloader, state::ServerState},
     stack::Counters,
 };
@@ -21,7 +24,23 @@ pub(super) fn all(reloader: &Reloader, state: &ServerState) -> Vec<Stat> {
         page.ceilings(cluster);
         page.endpoints(cluster);
     }
+    limits(&reloader.limits().stats(), &mut out);
     out
+}
+
+fn limits(all: &[(Arc<str>, Arc<tokens::Stats>)], out: &mut Vec<Stat>) {
+    for (limit, stats) in all {
+        for (name, counter) in [
+            ("rq_allowed", &stats.allowed),
+            ("rq_refused", &stats.refused),
+            ("rq_too_large", &stats.too_large),
+            ("rq_estimated", &stats.estimated),
+            ("tokens_total", &stats.tokens),
+        ] {
+            let scope = Scope::Limit(limit.to_string());
+            out.push(Stat::counter(scope, name, counter.get()));
+        }
+    }
 }
 
 fn server(reloader: &Reloader, state: &ServerState) -> Vec<Stat> {

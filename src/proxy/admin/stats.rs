@@ -2,7 +2,7 @@
 //!
 //! Text lines are `cluster.outbound|8080|v1|<host>.upstream_rq_total: 5`; Prometheus has
 //! `envoy_cluster_upstream_rq_total{cluster_name="…"} 5`, with the response code and its class as labels, as Envoy's own
-//! exporter does.
+//! exporter does. What Envoy has no name for begins with `llm`.
 
 use std::{collections::BTreeMap, fmt::Write};
 
@@ -26,6 +26,8 @@ pub enum Scope {
     Http,
     /// The process.
     Server,
+    /// A limit on requests and tokens, by its name.
+    Limit(String),
 }
 
 /// Whether a number only grows.
@@ -67,6 +69,7 @@ impl Stat {
             Scope::Cluster(cluster) => format!("cluster.{cluster}.{}", self.name),
             Scope::Http => format!("http.outbound.{}", self.name),
             Scope::Server => format!("server.{}", self.name),
+            Scope::Limit(limit) => format!("llm_limit.{limit}.{}", self.name),
         }
     }
 
@@ -108,6 +111,7 @@ pub fn prometheus(stats: &[Stat]) -> String {
                 vec![("http_conn_manager_prefix", "outbound".to_owned())],
             ),
             Scope::Server => ("envoy_server", Vec::new()),
+            Scope::Limit(limit) => ("llmesh_llm_limit", vec![("limit", limit.clone())]),
         };
         let name = match code(&stat.name) {
             Some((base, label)) => {
@@ -179,6 +183,7 @@ mod tests {
             Stat::counter(cluster(), "upstream_rq_5xx", 2),
             Stat::gauge(cluster(), "outlier_detection.ejections_active", 1),
             Stat::gauge(Scope::Server, "uptime", 9),
+            Stat::counter(Scope::Limit("ns/p/key".to_owned()), "tokens_total", 7),
         ]
     }
 
@@ -189,6 +194,7 @@ mod tests {
             "cluster.outbound|8080|v1|a.b.outlier_detection.ejections_active: 1\n\
              cluster.outbound|8080|v1|a.b.upstream_rq_503: 2\n\
              cluster.outbound|8080|v1|a.b.upstream_rq_5xx: 2\n\
+             llm_limit.ns/p/key.tokens_total: 7\n\
              server.uptime: 9\n"
         );
     }
@@ -201,6 +207,7 @@ mod tests {
         assert!(page.contains("envoy_cluster_upstream_rq_xx{cluster_name=\"outbound|8080|v1|a.b\",response_code_class=\"5\"} 2\n"));
         assert!(page.contains("envoy_cluster_outlier_detection_ejections_active{"));
         assert!(page.contains("envoy_server_uptime 9\n"));
-        assert_eq!(page.matches("# TYPE").count(), 4);
+        assert!(page.contains("llmesh_llm_limit_tokens_total{limit=\"ns/p/key\"} 7\n"));
+        assert_eq!(page.matches("# TYPE").count(), 5);
     }
 }

@@ -12,20 +12,21 @@ mod llm;
 mod retry_on;
 mod route;
 mod sanitize;
+mod stream;
 mod trace;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 pub use self::{
     config::config, deadline::deadline, duration::duration, hint::hint, llm::llm,
-    retry_on::retry_on, route::route, sanitize::sanitize, trace::trace,
+    retry_on::retry_on, route::route, sanitize::sanitize, stream::stream, trace::trace,
 };
 
 /// A target.
 pub type Target = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 10] = [
     ("config", config),
     ("deadline", deadline),
     ("duration", duration),
@@ -34,6 +35,7 @@ pub const TARGETS: [(&str, Target); 9] = [
     ("retry_on", retry_on),
     ("route", route),
     ("sanitize", sanitize),
+    ("stream", stream),
     ("trace", trace),
 ];
 

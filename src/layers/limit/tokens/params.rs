@@ -10,7 +10,8 @@ use http::HeaderName;
 pub struct Params {
     /// The limits.
     pub limits: Vec<Limit>,
-    /// Output tokens reserved for a request that names no maximum.
+    /// Output tokens reserved for a request that names no maximum; 1,024 if not set. A guess that does not fit a whole allowance
+    /// is cut down to it.
     pub default_output: Option<NonZeroU64>,
 }
 
@@ -50,7 +51,8 @@ pub enum By {
         /// The only value that is limited.
         value: Option<String>,
     },
-    /// Each key the callers send (`authorization`, `x-api-key`, `api-key`, `x-goog-api-key`), kept as a hash.
+    /// Each key the callers send (`authorization`, `x-api-key`, `api-key`, `x-goog-api-key`, `?key=`), kept as a hash. A request
+    /// with several takes from the allowance of each.
     Credential,
     /// Each model asked for.
     Model,
@@ -93,5 +95,12 @@ impl Params {
             limits: limits.into_iter().collect(),
             default_output: None,
         }
+    }
+
+    /// Sets how many output tokens are reserved for a request that names no maximum.
+    #[must_use]
+    pub fn with_default_output(mut self, tokens: NonZeroU64) -> Self {
+        self.default_output = Some(tokens);
+        self
     }
 }

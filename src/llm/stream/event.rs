@@ -1,0 +1,175 @@
+//! What one event says, in words that hold for every dialect.
+
+use serde_json::{Value, json};
+
+use super::{
+    Fault, anthropic, bedrock, cohere, gemini, ollama, openai, responses, template::Delta,
+};
+use crate::{
+    classify::Outcome,
+    llm::{Dialect, Usage, fault},
+};
+
+/// Counts above this are no counts of one answer.
+const ABSURD: u64 = 1_000_000_000;
+
+/// What one event says.
+#[derive(Debug, Default)]
+pub(super) struct Said<'a> {
+    /// Output that the caller sees, other than reasoning.
+    pub(super) content: bool,
+    /// Reasoning.
+    pub(super) reasoning: bool,
+    /// The choices that this event speaks of, and what they came to if it ends them. Most dialects have one choice.
+    pub(super) choices: Vec<(u64, Option<Outcome>)>,
+    /// The token counts.
+    pub(super) usage: Option<Counts>,
+    /// The model that answers.
+    pub(super) model: Option<&'a str>,
+    /// What went wrong.
+    pub(super) fault: Option<Fault>,
+}
+
+/// Token counts in an event.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Counts {
+    /// All of them.
+    Whole(Usage),
+    /// Anthropic's, of which each may be told once or again: plain input, output, cache read, cache written.
+    Parts([Option<u64>; 4]),
+}
+
+// === impl Said ===
+
+impl Said<'_> {
+    /// What it says, if it says nothing but that content came.
+    pub(super) fn only_delta(&self) -> Option<Delta> {
+        let ends = self.choices.iter().any(|(_, outcome)| outcome.is_some());
+        let other = ends || self.usage.is_some() || self.fault.is_some();
+        (!other && (self.content || self.reasoning)).then_some(Delta {
+            content: self.content,
+            reasoning: self.reasoning,
+        })
+    }
+
+    /// This event ends the answer.
+    pub(super) fn finish(&mut self, outcome: Outcome) {
+        self.choices.push((0, Some(outcome)));
+    }
+}
+
+/// What an event says.
+pub(super) fn read<'a>(dialect: Dialect, name: &'a [u8], event: &'a Value) -> Said<'a> {
+    let name = std::str::from_utf8(name).unwrap_or_default();
+    if name == "error" && !event.is_object() {
+        return broken(event.clone());
+    }
+    match dialect {
+        Dialect::OpenAi => openai::read(event),
+        Dialect::OpenAiResponses => responses::read(name, event),
+        Dialect::Anthropic => anthropic::read(name, event),
+        Dialect::Gemini => gemini::read(event),
+        Dialect::Bedrock => bedrock::read(name, event),
+        Dialect::Cohere => cohere::read(name, event),
+        Dialect::Ollama => ollama::read(event),
+        Dialect::Tgi => ollama::read_tgi(event),
+    }
+}
+
+/// What an event says of which nothing but the name is known, since it is too long or not JSON.
+pub(super) fn read_name(dialect: Dialect, name: &[u8]) -> Said<'static> {
+    match (dialect, name) {
+        (_, b"error") | (Dialect::OpenAiResponses, b"response.failed") => {
+            broken(json!({"error": {}}))
+        }
+        (Dialect::OpenAiResponses, b"response.completed" | b"response.incomplete") => {
+            let mut said = Said::default();
+            said.finish(Outcome::Success);
+            said
+        }
+        _ => Said {
+            content: true,
+            ..Said::default()
+        },
+    }
+}
+
+/// An event that is nothing but an error.
+pub(super) fn broken<'a>(error: Value) -> Said<'a> {
+    Said {
+        fault: Some(Fault::Error(error)),
+        ..Said::default()
+    }
+}
+
+/// The error that stands under `error`, if one does.
+pub(super) fn error_in(event: &Value) -> Option<Fault> {
+    fault::Fault::is_error(event).then(|| Fault::Error(event.clone()))
+}
+
+/// What kind of event it is: its own `type`, else its name.
+pub(super) fn kind<'a>(name: &'a str, event: &'a Value) -> &'a str {
+    text(event, "type").unwrap_or(name)
+}
+
+/// Whether there is something: text that is not empty, a list or object that is not empty.
+pub(super) fn some(value: Option<&Value>) -> bool {
+    match value {
+        None | Some(Value::Null) => false,
+        Some(Value::String(text)) => !text.is_empty(),
+        Some(Value::Array(list)) => !list.is_empty(),
+        Some(Value::Object(object)) => !object.is_empty(),
+        Some(_) => true,
+    }
+}
+
+/// Whether there is something under any of these keys.
+pub(super) fn any(value: Option<&Value>, keys: &[&str]) -> bool {
+    value.is_some_and(|value| keys.iter().any(|key| some(value.get(*key))))
+}
+
+/// A text under a key; empty text is none.
+pub(super) fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
+    value.get(key)?.as_str().filter(|text| !text.is_empty())
+}
+
+/// The elements under a key.
+pub(super) fn list<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a Value> {
+    value
+        .get(key)
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+}
+
+/// The counts in an event or a part of one, unless they cannot be true.
+pub(super) fn usage_in(value: &Value) -> Option<Counts> {
+    let places = ["usage", "usageMetadata", "details"];
+    let plausible = places
+        .iter()
+        .all(|key| value.get(key).is_none_or(plausible));
+    if !plausible || !plausible_here(value) {
+        return None;
+    }
+    Usage::of(value).map(Counts::Whole)
+}
+
+/// Whether all numbers of tokens are such.
+pub(super) fn plausible(usage: &Value) -> bool {
+    let inner = |value: &Value| match value {
+        Value::Object(_) => plausible(value),
+        _ => true,
+    };
+    plausible_here(usage) && usage.as_object().is_none_or(|all| all.values().all(inner))
+}
+
+fn plausible_here(usage: &Value) -> bool {
+    let counts =
+        |key: &str| key.contains("token") || key.contains("Token") || key.contains("eval_count");
+    usage.as_object().is_none_or(|all| {
+        all.iter().all(|(key, value)| {
+            let number = value.as_u64().is_some_and(|n| n <= ABSURD);
+            !value.is_number() || !counts(key) || number
+        })
+    })
+}

@@ -1,0 +1,151 @@
+//! A streamed answer, looked on while it passes: whether it has content yet, whether it came to its end, what went wrong in
+//! it and what it cost.
+//!
+//! A 200 says nothing of a stream. Its first event is not its first content; `[DONE]` comes after errors too and is missing
+//! after whole answers; an end of file is an end only after the dialect's finish marker. [`Reader`] follows a stream byte by
+//! byte, for any cut of its chunks, and knows these things for each dialect. It never changes a byte, has no clock, and keeps
+//! no more than a bounded part of one event.
+//!
+//! Each dialect is one small file that says what its events mean ([`Said`](event::Said)); framings are others. Events that
+//! are like one that was read before are compared with it in place of being parsed ([`template`]).
+//!
+//! What is decided here, where the APIs are silent:
+//! - A stream is finished once each choice that was begun has its finish reason. A second finish marker, and content after
+//!   one, change nothing; an error event is an error also after the finish.
+//! - Data that is not JSON is malformed, before content as after it. An event named `error` is an error whatever it carries.
+//!   Empty data, and JSON that is no known event, say nothing.
+//! - An event of more than 64 KiB is read with its long texts shortened; what is above 1 MiB even so is taken for content,
+//!   and nothing but its name is known of it.
+//! - At the end of the stream an event that lacks its last line break counts if it can be read.
+//! - Token counts that are negative, fractional or absurd are no counts.
+//!
+//! ```
+//! use llmesh::llm::{Dialect, stream::{End, Framing, Reader}};
+//! use llmesh::classify::Outcome;
+//!
+//! let mut reader = Reader::new(Dialect::OpenAi, None, Framing::Sse);
+//! reader.feed(br#"data: {"choices":[{"index":0,"delta":{"content":"Hel"#);
+//! assert!(!reader.committed());
+//! let progress = reader.feed(b"lo\"},\"finish_reason\":null}]}\n\n");
+//! assert_eq!((progress.content, progress.finished), (1, false));
+//! reader.feed(b"data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n");
+//! assert!(matches!(reader.end(), End::Complete(Outcome::Success)));
+//! ```
+
+mod anthropic;
+mod aws;
+mod bedrock;
+mod buffer;
+mod class;
+mod cohere;
+mod event;
+mod gemini;
+mod json;
+mod ollama;
+mod openai;
+mod reader;
+mod responses;
+mod sieve;
+mod sse;
+mod state;
+mod template;
+
+use ::http::HeaderValue;
+use serde_json::Value;
+
+use crate::{classify::Outcome, llm::Dialect};
+
+pub use self::{
+    class::{class_of_end, class_of_fault},
+    reader::Reader,
+};
+
+/// How a stream is cut into events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Framing {
+    /// Server-sent events.
+    Sse,
+    /// One JSON value a line.
+    NdJson,
+    /// One JSON array, an element an event: Gemini without `alt=sse`.
+    JsonArray,
+    /// Binary frames: `application/vnd.amazon.eventstream`.
+    EventStream,
+}
+
+/// What some bytes of a stream brought.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Events with content among them.
+    pub content: u32,
+    /// What went wrong. The stream is not looked at any further.
+    pub fault: Option<Fault>,
+    /// Whether the finish marker was seen, in these bytes or before.
+    pub finished: bool,
+}
+
+/// What went wrong inside a stream.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// An error event: its JSON, as an error body.
+    Error(Value),
+    /// Something that cannot be read.
+    Malformed,
+}
+
+/// What a stream is at its end.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum End {
+    /// It has its finish marker: [`Outcome::Success`], [`Outcome::ContentFilter`], [`Outcome::OutputInvalid`], ….
+    Complete(Outcome),
+    /// The finish marker is missing.
+    Truncated,
+    /// It went wrong, before or with its last event.
+    Fault(Fault),
+}
+
+/// Takes an event: its name, which may be empty, and its data; no data if it is too long to be read.
+trait Sink: FnMut(&[u8], Option<&[u8]>) -> Result<(), Fault> {}
+
+impl<F: FnMut(&[u8], Option<&[u8]>) -> Result<(), Fault>> Sink for F {}
+
+// === impl Framing ===
+
+impl Framing {
+    /// The framing of a response, from its `content-type`. `None`: it is no stream.
+    ///
+    /// JSON is a stream for Gemini only, and only if the path says that it streams: whoever asks must know.
+    #[must_use]
+    pub fn of(content_type: Option<&HeaderValue>, dialect: Dialect) -> Option<Self> {
+        let Some(value) = content_type else {
+            return match dialect {
+                Dialect::Bedrock => Some(Self::EventStream),
+                Dialect::Ollama => Some(Self::NdJson),
+                Dialect::Gemini => None,
+                _ => Some(Self::Sse),
+            };
+        };
+        let value = value.to_str().ok()?;
+        let kind = value.split(';').next().unwrap_or_default().trim();
+        let is = |name: &str| kind.eq_ignore_ascii_case(name);
+        if is("text/event-stream") {
+            Some(Self::Sse)
+        } else if is("application/x-ndjson")
+            || is("application/ndjson")
+            || is("application/jsonl")
+            || is("application/stream+json")
+        {
+            Some(Self::NdJson)
+        } else if is("application/vnd.amazon.eventstream") {
+            Some(Self::EventStream)
+        } else if is("application/json") && dialect == Dialect::Gemini {
+            Some(Self::JsonArray)
+        } else {
+            None
+        }
+    }
+}

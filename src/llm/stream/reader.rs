@@ -1,0 +1,140 @@
+//! The reader: a framing, and what its events came to so far.
+
+use super::{
+    End, Fault, Framing, Progress,
+    aws::Frames,
+    json::{Array, Lines},
+    sse::Sse,
+    state::State,
+};
+use crate::llm::{Dialect, Provider, Usage};
+
+/// Follows one stream. Pure: no clock, no I/O; it looks at bytes and never changes them.
+#[derive(Debug)]
+pub struct Reader {
+    decoder: Decoder,
+    state: State,
+    fault: Option<Fault>,
+    /// What it came to, once it was asked at the end.
+    ended: bool,
+}
+
+#[derive(Debug)]
+enum Decoder {
+    Sse(Sse),
+    Lines(Lines),
+    Array(Array),
+    Frames(Frames),
+}
+
+// === impl Reader ===
+
+impl Reader {
+    /// A reader of one stream from its first byte. So far no provider's habits contradict another's of the same dialect, so
+    /// `provider` decides nothing.
+    #[must_use]
+    pub fn new(dialect: Dialect, _provider: Option<Provider>, framing: Framing) -> Self {
+        Self {
+            decoder: match framing {
+                Framing::Sse => Decoder::Sse(Sse::default()),
+                Framing::NdJson => Decoder::Lines(Lines::default()),
+                Framing::JsonArray => Decoder::Array(Array::default()),
+                Framing::EventStream => Decoder::Frames(Frames::default()),
+            },
+            state: State::new(dialect),
+            fault: None,
+            ended: false,
+        }
+    }
+
+    /// Whether reasoning commits as other content does. It does unless said otherwise.
+    #[must_use]
+    pub fn with_reasoning_commits(mut self, commits: bool) -> Self {
+        self.state.reasoning_commits = commits;
+        self
+    }
+
+    /// Reads each event in full, also one that is like the one before. For tests: it comes to the same.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn without_templates(mut self) -> Self {
+        self.state.templates = None;
+        self
+    }
+
+    /// Looks at the next bytes. After a fault, or after the end, nothing more is looked at; the fault is told once.
+    pub fn feed(&mut self, chunk: &[u8]) -> Progress {
+        let mut progress = Progress::default();
+        if self.fault.is_none() && !self.ended {
+            let before = self.state.deltas;
+            let state = &mut self.state;
+            let sink = &mut |name: &[u8], data: Option<&[u8]>| state.event(name, data);
+            let read = match &mut self.decoder {
+                Decoder::Sse(sse) => sse.feed(chunk, sink),
+                Decoder::Lines(lines) => lines.feed(chunk, sink),
+                Decoder::Array(array) => array.feed(chunk, sink),
+                Decoder::Frames(frames) => frames.feed(chunk, sink),
+            };
+            progress.content = u32::try_from(self.state.deltas - before).unwrap_or(u32::MAX);
+            self.fault = read.err();
+            progress.fault.clone_from(&self.fault);
+        }
+        progress.finished = self.finished();
+        progress
+    }
+
+    /// The stream ended: what it was. Asked again, it says the same.
+    pub fn end(&mut self) -> End {
+        if self.fault.is_none() && !self.ended {
+            self.ended = true;
+            let state = &mut self.state;
+            let sink = &mut |name: &[u8], data: Option<&[u8]>| state.event(name, data);
+            let read = match &mut self.decoder {
+                Decoder::Sse(sse) => sse.end(sink),
+                Decoder::Lines(lines) => lines.end(sink),
+                Decoder::Array(_) | Decoder::Frames(_) => Ok(()),
+            };
+            // What has no end of its own and cannot be read was cut off.
+            self.fault = read.err().filter(|fault| *fault != Fault::Malformed);
+        }
+        let whole = match &self.decoder {
+            Decoder::Array(array) => array.is_whole(),
+            Decoder::Sse(_) | Decoder::Lines(_) | Decoder::Frames(_) => true,
+        };
+        match &self.fault {
+            Some(fault) => End::Fault(fault.clone()),
+            None if whole && self.finished() => End::Complete(self.state.outcome()),
+            None => End::Truncated,
+        }
+    }
+
+    /// Whether content was seen, so that the stream can no longer be replaced by another.
+    #[must_use]
+    pub fn committed(&self) -> bool {
+        self.state.committed
+    }
+
+    /// Whether the finish marker was seen, of each choice that was begun. Usage may follow it.
+    #[must_use]
+    pub fn finished(&self) -> bool {
+        self.state.is_finished()
+    }
+
+    /// The token counts as known so far, in normal form.
+    #[must_use]
+    pub fn usage(&self) -> Option<Usage> {
+        self.state.usage()
+    }
+
+    /// Events with content or reasoning so far: about as many output tokens.
+    #[must_use]
+    pub fn deltas(&self) -> u64 {
+        self.state.deltas
+    }
+
+    /// The model that answers, as the stream says.
+    #[must_use]
+    pub fn model(&self) -> Option<&str> {
+        self.state.model.as_deref()
+    }
+}

@@ -1,0 +1,207 @@
+//! Server-sent events: lines that end with CR, LF or CRLF, fields, and an empty line after each event.
+//!
+//! [HTML, 9.2.6](https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation), with two
+//! differences: `id` and `retry` are of no interest, and the last event need not end with an empty line.
+//!
+//! An event whose only data line lies in one chunk together with the empty line is looked at in place; anything else is
+//! copied until its end has come.
+
+use memchr::{memchr, memchr2};
+
+use super::{
+    Fault, Sink,
+    buffer::{Buffer, WHOLE},
+};
+
+/// Longest event name that is kept; a longer one is no name of ours.
+const NAME_CAP: usize = 64;
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// A decoder.
+#[derive(Debug, Default)]
+pub(super) struct Sse {
+    /// Bytes of a byte order mark seen, or 3 once it cannot come any more.
+    bom: usize,
+    /// The last byte was a CR: a LF belongs to it.
+    after_cr: bool,
+    line: Line,
+    name: Vec<u8>,
+    data: Buffer,
+    /// Whether the event has a data line.
+    has_data: bool,
+}
+
+/// Where in a line the last chunk ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+enum Line {
+    /// At its beginning.
+    #[default]
+    Start,
+    /// In the field's name, of which this is known.
+    Field([u8; 5], usize),
+    /// After the colon, where one space may come.
+    Space(Field),
+    /// In the value.
+    Value(Field),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Field {
+    Data,
+    Event,
+    Other,
+}
+
+// === impl Sse ===
+
+impl Sse {
+    /// Looks at the next bytes, and gives each event that is whole to `sink`.
+    pub(super) fn feed(&mut self, chunk: &[u8], sink: &mut impl Sink) -> Result<(), Fault> {
+        let mut rest = self.without_bom(chunk);
+        while let Some(first) = rest.first() {
+            if std::mem::take(&mut self.after_cr) && *first == b'\n' {
+                rest = &rest[1..];
+                continue;
+            }
+            let Some(end) = memchr2(b'\n', b'\r', rest) else {
+                self.part(rest);
+                break;
+            };
+            let (line, tail) = rest.split_at(end);
+            self.after_cr = tail.first() == Some(&b'\r');
+            rest = tail.get(1..).unwrap_or_default();
+            if self.line != Line::Start {
+                self.part(line);
+                self.end_line();
+            } else if line.is_empty() {
+                self.dispatch(sink)?;
+            } else if !self.has_data
+                && let Some(value) = data_value(line).filter(|value| value.len() <= WHOLE)
+                && let Some((tail, after_cr)) = self.blank(rest)
+            {
+                (rest, self.after_cr) = (tail, after_cr);
+                let given = sink(&self.name, Some(value));
+                self.name.clear();
+                given?;
+            } else {
+                self.part(line);
+                self.end_line();
+            }
+        }
+        Ok(())
+    }
+
+    /// The stream ended: gives what has no end of its own.
+    pub(super) fn end(&mut self, sink: &mut impl Sink) -> Result<(), Fault> {
+        if self.line != Line::Start {
+            self.end_line();
+        }
+        self.dispatch(sink)
+    }
+
+    /// What follows an empty line at the beginning of `rest`, if there is one, and whether that line ended with a CR.
+    fn blank<'a>(&self, rest: &'a [u8]) -> Option<(&'a [u8], bool)> {
+        let rest = match rest {
+            [b'\n', rest @ ..] if self.after_cr => rest,
+            rest => rest,
+        };
+        match rest {
+            [b'\n', rest @ ..] => Some((rest, false)),
+            [b'\r', rest @ ..] => Some((rest, true)),
+            _ => None,
+        }
+    }
+
+    /// A part of a line, or all of it but its end.
+    fn part(&mut self, mut part: &[u8]) {
+        if let Line::Start = self.line
+            && !part.is_empty()
+        {
+            self.line = Line::Field([0; 5], 0);
+        }
+        if let Line::Field(mut known, len) = self.line {
+            let colon = memchr(b':', part);
+            let (name, rest) = part.split_at(colon.unwrap_or(part.len()));
+            let Some(room) = known.get_mut(len..len + name.len()) else {
+                self.line = Line::Value(Field::Other);
+                return;
+            };
+            room.copy_from_slice(name);
+            let len = len + name.len();
+            self.line = Line::Field(known, len);
+            if colon.is_some() {
+                self.line = Line::Space(self.begin(known.get(..len).unwrap_or_default()));
+            }
+            part = rest.get(1..).unwrap_or_default();
+        }
+        if let (Line::Space(field), Some(first)) = (self.line, part.first()) {
+            self.line = Line::Value(field);
+            if *first == b' ' {
+                part = &part[1..];
+            }
+        }
+        match self.line {
+            Line::Value(Field::Data) => self.data.push(part),
+            Line::Value(Field::Event) => {
+                let room = (NAME_CAP - self.name.len().min(NAME_CAP)).min(part.len());
+                self.name.extend_from_slice(&part[..room]);
+            }
+            _ => {}
+        }
+    }
+
+    fn end_line(&mut self) {
+        if let Line::Field(known, len) = self.line {
+            self.begin(known.get(..len).unwrap_or_default());
+        }
+        self.line = Line::Start;
+    }
+
+    /// A field's value begins.
+    fn begin(&mut self, name: &[u8]) -> Field {
+        match name {
+            b"data" => {
+                if std::mem::replace(&mut self.has_data, true) {
+                    self.data.push(b"\n");
+                }
+                Field::Data
+            }
+            b"event" => {
+                self.name.clear();
+                Field::Event
+            }
+            _ => Field::Other,
+        }
+    }
+
+    fn dispatch(&mut self, sink: &mut impl Sink) -> Result<(), Fault> {
+        let given = if std::mem::take(&mut self.has_data) {
+            sink(&self.name, self.data.get())
+        } else {
+            Ok(())
+        };
+        self.data.clear();
+        self.name.clear();
+        given
+    }
+
+    fn without_bom<'a>(&mut self, chunk: &'a [u8]) -> &'a [u8] {
+        let mut rest = chunk;
+        while let (Some(mark), Some(first)) = (BOM.get(self.bom), rest.first()) {
+            if first != mark {
+                let seen = std::mem::replace(&mut self.bom, BOM.len());
+                self.part(&BOM[..seen]);
+                break;
+            }
+            self.bom += 1;
+            rest = &rest[1..];
+        }
+        rest
+    }
+}
+
+/// The value of a whole data line.
+fn data_value(line: &[u8]) -> Option<&[u8]> {
+    let value = line.strip_prefix(b"data:")?;
+    Some(value.strip_prefix(b" ").unwrap_or(value))
+}
