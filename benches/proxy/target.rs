@@ -116,17 +116,17 @@ impl Target {
         Ok(target)
     }
 
-    /// CPU time used so far, user and system.
+    /// CPU time used so far by the threads that it has, user and system.
     pub(crate) fn cpu(&self) -> Duration {
-        // Fields 14 and 15 of the whole, in hundredths of a second; the name, in parentheses, may contain spaces.
-        let ticks = self.proc("stat").and_then(|stat| {
-            let (_, fields) = stat.rsplit_once(')')?;
-            let mut fields = fields.split_whitespace().skip(11);
-            let user: u64 = fields.next()?.parse().ok()?;
-            let system: u64 = fields.next()?.parse().ok()?;
-            Some(user + system)
+        let Some(process) = &self.process else {
+            return Duration::ZERO;
+        };
+        let tasks = fs::read_dir(format!("/proc/{}/task", process.child.id()));
+        let nanos = tasks.into_iter().flatten().flatten().filter_map(|task| {
+            let stat = fs::read_to_string(task.path().join("schedstat")).ok()?;
+            stat.split(' ').next()?.parse::<u64>().ok()
         });
-        Duration::from_millis(ticks.unwrap_or(0) * 10)
+        Duration::from_nanos(nanos.sum())
     }
 
     /// Whether it has CPU time and memory of its own.

@@ -40,7 +40,10 @@ use http::HeaderMap;
 
 use crate::base::time::Instant;
 
-pub use crate::base::attempt::{GivenUp, Held, TryClock};
+pub use crate::base::{
+    attempt::GivenUp,
+    clock::{Held, TryClock},
+};
 
 pub use self::{
     chain::{AnsweredBy, Chain, LastTarget, Model, OurKey},
@@ -282,37 +285,6 @@ mod tests {
     use super::*;
     use crate::base::error::Kind;
 
-    #[tokio::test(start_paused = true)]
-    async fn a_try_clock_stands_still_while_held() {
-        let (clock, begin) = (TryClock::start(), Instant::now());
-        let held = clock.hold();
-        let limit = Duration::from_secs(10);
-        let expired = tokio::spawn({
-            let clock = clock.clone();
-            async move { clock.expired(limit).await }
-        });
-        tokio::time::sleep(Duration::from_secs(60)).await;
-        assert!(!expired.is_finished());
-        drop(held);
-        expired.await.unwrap();
-        assert_eq!(begin.elapsed(), Duration::from_secs(70));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_try_clock_runs_when_nobody_holds_it_any_more() {
-        let (clock, begin) = (TryClock::start(), Instant::now());
-        let (a, b) = (clock.hold(), clock.hold());
-        let holders = tokio::spawn(async move {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            drop(a);
-            tokio::time::sleep(Duration::from_secs(9)).await;
-            drop(b);
-        });
-        clock.expired(Duration::from_secs(2)).await;
-        assert_eq!(begin.elapsed(), Duration::from_secs(12));
-        holders.await.unwrap();
-    }
-
     #[test]
     fn no_timeout_is_noted_while_the_caller_lags() {
         let given_up = GivenUp::default();
@@ -326,13 +298,6 @@ mod tests {
         given_up.set(None);
         given_up.set(Some(Kind::AttemptTimeout));
         assert_eq!(given_up.why(), Some(Kind::AttemptTimeout));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_try_clock_nobody_holds_runs_from_the_start() {
-        let (clock, begin) = (TryClock::start(), Instant::now());
-        clock.expired(Duration::from_millis(5)).await;
-        assert_eq!(begin.elapsed(), Duration::from_millis(5));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod attempt;
 pub mod ceiling;
+mod clock;
 pub mod cost;
 pub mod counter;
 pub mod error;
@@ -12,6 +13,8 @@ pub mod ext;
 pub mod fingerprint;
 pub mod num;
 pub mod quota;
+#[cfg(feature = "mesh")]
+pub(crate) mod relay;
 pub mod rng;
 pub(crate) mod sync;
 pub mod time;
@@ -24,3 +27,6 @@ pub use self::{
     num::Ratio,
     rng::SharedRng,
 };
+
+#[cfg(feature = "mesh")]
+pub(crate) use self::relay::{Relay, muted};

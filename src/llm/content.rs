@@ -1,5 +1,7 @@
 //! What the headers of a response say of its body and of a repetition.
 
+use std::borrow::Cow;
+
 use ::http::{HeaderMap, header};
 
 /// What a content type says, as far as it matters here.
@@ -19,13 +21,20 @@ pub(crate) fn is_opaque(headers: &HeaderMap) -> bool {
         .is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
-pub(super) fn content_type(headers: &HeaderMap) -> String {
-    headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split(';').next())
-        .map(|value| value.trim().to_ascii_lowercase())
-        .unwrap_or_default()
+pub(super) fn content_type(headers: &HeaderMap) -> Cow<'_, str> {
+    let value = headers.get(header::CONTENT_TYPE);
+    let Some(value) = value.and_then(|value| value.to_str().ok()) else {
+        return Cow::Borrowed("");
+    };
+    let value = value
+        .split_once(';')
+        .map_or(value, |(value, _)| value)
+        .trim();
+    if value.bytes().any(|b| b.is_ascii_uppercase()) {
+        Cow::Owned(value.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(value)
+    }
 }
 
 pub(super) fn content(content_type: &str) -> Content {

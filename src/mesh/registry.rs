@@ -4,7 +4,7 @@
 //! connections. A cluster that no snapshot holds any more dies with its last request.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     fmt,
     net::SocketAddr,
     sync::{Arc, Mutex, PoisonError},
@@ -55,7 +55,7 @@ pub struct Upstream {
 
 /// The connection pools of a cluster, one an address.
 struct Pools {
-    by_address: ArcSwap<HashMap<SocketAddr, Noted>>,
+    by_address: ArcSwap<BTreeMap<SocketAddr, Noted>>,
     limits: Limits,
     connect: Arc<dyn Connect>,
 }

@@ -14,7 +14,7 @@ use std::{
     io,
     pin::pin,
     sync::Arc,
-    task::{Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
@@ -35,7 +35,10 @@ use super::{
     listener::{Accept, Backoff, Info},
 };
 use crate::{
-    base::time::{Instant, sleep, sleep_until},
+    base::{
+        Relay,
+        time::{Instant, sleep, sleep_until},
+    },
     body::Body,
 };
 
@@ -201,6 +204,8 @@ async fn connection<I, S>(
     let peer = edge.info.peer;
     let io = TokioIo::new(Socket::new(io, pulse.clone()));
     let mut connection = pin!(builder.serve_connection(io, edge));
+    let relay = Relay::new();
+    let waker = Waker::from(Arc::clone(&relay));
     // Over at once, and then set to what the pulse says.
     let mut timer = pin!(sleep_until(Instant::now()));
     let begin_drain = async {
@@ -211,10 +216,13 @@ async fn connection<I, S>(
         }
     };
     let mut begin_drain = pin!(begin_drain);
+    let mut stopped = pin!(drain.stopped());
     let (mut draining, mut closing) = (false, false);
     loop {
         let driven = poll_fn(|cx| {
-            if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+            relay.set(cx.waker());
+            let polled = connection.as_mut().poll(&mut Context::from_waker(&waker));
+            if let Poll::Ready(ended) = polled {
                 return Poll::Ready(Err(ended));
             }
             loop {
@@ -230,6 +238,7 @@ async fn connection<I, S>(
             }
         });
         tokio::select! {
+            biased;
             driven = driven => match driven {
                 Ok(Limit::Idle) if !closing => {
                     closing = true;
@@ -244,7 +253,7 @@ async fn connection<I, S>(
                 draining = true;
                 connection.as_mut().graceful_shutdown();
             }
-            () = drain.stopped() => return,
+            () = stopped.as_mut() => return,
         }
     }
 }

@@ -5,7 +5,7 @@
 //!                                                     └─ RETRY ▸ cluster …   those of the chain
 //! ```
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use http::{Request, Response};
 use tower::{ServiceBuilder, util::BoxCloneSyncService};
@@ -28,9 +28,6 @@ use crate::{
     stream,
     trace::InjectLayer,
 };
-
-/// The longest provider's hint that is waited for where another target could answer instead.
-const HINT_BEFORE_FALLBACK: Duration = Duration::from_secs(5);
 
 /// State of the LLM layers that outlives configurations.
 #[derive(Clone, Debug, Default)]
@@ -128,9 +125,6 @@ impl LlmRoute<'_> {
         let (retries, mut params) = (&self.policy.retries, self.forward.retry.clone());
         if let Some(max_hint) = retries.max_hint {
             params.max_hint = max_hint;
-        }
-        if !self.policy.fallback.targets.is_empty() {
-            params.max_hint = params.max_hint.min(HINT_BEFORE_FALLBACK);
         }
         if self.policy.stream.dialect != Setting::StatusOnly {
             params.retry_on.llm |= retries.before_first_token;

@@ -366,10 +366,10 @@ async fn a_stale_connection_is_replaced_unseen() {
         .unwrap();
     // Both end, and before their tasks notice the request goes out on one.
     drop(idle);
+    assert_eq!(limits.stats().cx_active.get(), 2);
     let mut sending = std::pin::pin!(pool.clone().oneshot(post));
     let first = std::future::poll_fn(|cx| std::task::Poll::Ready(sending.as_mut().poll(cx))).await;
     assert!(first.is_pending());
-    assert_eq!(limits.stats().cx_active.get(), 2);
     let serving = async {
         let mut peer = Raw(soon(peers.recv()).await.unwrap());
         assert!(peer.head().await.starts_with("POST /3 "));

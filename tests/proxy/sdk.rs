@@ -69,10 +69,7 @@ fn script(name: &str) -> PathBuf {
 
 /// What a program said, or why it failed.
 async fn run(command: &mut Command) -> Result<String, String> {
-    let child = command
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output();
+    let child = command.stdin(Stdio::null()).kill_on_drop(true).output();
     match timeout(PATIENCE, child).await {
         Err(_) => Err(format!("not done within {PATIENCE:?}")),
         Ok(Err(error)) => Err(error.to_string()),
@@ -105,7 +102,13 @@ async fn python() -> Option<PathBuf> {
         let made = run(Command::new("python3").args(["-m", "venv"]).arg(&home)).await;
         let installed = match made {
             Ok(_) => {
-                let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+                let pip = [
+                    "-m",
+                    "pip",
+                    "install",
+                    "--quiet",
+                    "--disable-pip-version-check",
+                ];
                 run(Command::new(&python).args(pip).args(PYTHON)).await
             }
             failed => failed,
@@ -120,7 +123,10 @@ async fn python() -> Option<PathBuf> {
 }
 
 fn held(said: &str, what: &[&str]) {
-    let lines: Vec<&str> = said.lines().filter_map(|l| l.strip_prefix("held: ")).collect();
+    let lines: Vec<&str> = said
+        .lines()
+        .filter_map(|l| l.strip_prefix("held: "))
+        .collect();
     assert_eq!(lines, what);
 }
 
@@ -138,7 +144,10 @@ async fn clients_for_python() {
         command
     };
     let openai = run(&mut ask("openai_client.py")).await.unwrap();
-    held(&openai, &["chat", "stream", "tools", "responses", WAITED, FINAL, CUT]);
+    held(
+        &openai,
+        &["chat", "stream", "tools", "responses", WAITED, FINAL, CUT],
+    );
     let anthropic = run(&mut ask("anthropic_client.py")).await.unwrap();
     held(&anthropic, &["chat", "stream", "tools", WAITED, FINAL, CUT]);
 }
@@ -159,6 +168,8 @@ async fn the_openai_client_for_node() {
     let client = home.join("client.mjs");
     fs::copy(script("openai_client.mjs"), &client).unwrap();
     let (_upstream, _proxy, base) = proxy().await;
-    let said = run(Command::new("node").arg(&client).arg(&base)).await.unwrap();
+    let said = run(Command::new("node").arg(&client).arg(&base))
+        .await
+        .unwrap();
     held(&said, &["chat", "stream", "tools", WAITED, FINAL, CUT]);
 }

@@ -6,7 +6,6 @@
 mod clocks;
 mod fallback;
 mod limits;
-mod pending;
 
 use std::{num::NonZeroU64, sync::Arc, time::Duration};
 
@@ -62,7 +61,6 @@ const MAX_HOLD: i64 = 1 << 20;
 
 /// Reads `spec`.
 pub(super) fn read(spec: &Object<'_>) -> LlmPolicy {
-    pending::report(spec);
     let origin = spec.field().origin();
     let mut policy = model::LlmPolicy {
         origin: origin.id(),

@@ -20,7 +20,7 @@ use tower::Service;
 use super::{Head, Report, Summary};
 use crate::{
     base::{
-        ext::{Arrival, Flag, Record, caller_retries},
+        ext::{Arrival, Flag, Notes, Record, caller_retries},
         time::{Instant, wall_now},
     },
     body::{End, Observe, Observed},
@@ -96,7 +96,8 @@ impl<S> Metrics<S> {
             grpc,
             bytes_received: 0,
             bytes_sent: 0,
-            notes: record.snapshot(),
+            // Those of its end.
+            notes: Notes::default(),
         };
         let at = arrival.map_or_else(Instant::now, |a| a.at);
         Pending {

@@ -7,7 +7,7 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{b3, digits::Digits, legacy::Carried, w3c};
+use super::{b3, digits::Digits, ids::Ids, legacy::Carried, w3c};
 use crate::base::SharedRng;
 
 /// Which trace and span a request belongs to.
@@ -255,10 +255,6 @@ impl SpanId {
     pub fn get(self) -> u64 {
         self.0.get()
     }
-
-    pub(super) fn digits(self) -> Digits {
-        Digits::default().hex(self.get().into(), 16)
-    }
 }
 
 /// 16 hexadecimal digits.
@@ -299,21 +295,33 @@ pub fn inject(context: &Context, headers: &mut HeaderMap) {
             headers.remove(name);
         }
     }
+    let ids = Ids::of(context);
     if context.formats.w3c {
-        w3c::inject(context, headers);
+        w3c::inject(context, &ids, headers);
     }
     if context.formats.b3_single {
         b3::inject_single(context, headers);
     }
     if context.formats.b3_multi {
-        b3::inject_multi(context, headers);
+        b3::inject_multi(context, &ids, headers);
     }
     context.carried.write(headers);
 }
 
 /// Whether a context is written to this header.
 fn is_written(name: &HeaderName) -> bool {
-    [&w3c::TRACEPARENT, &w3c::TRACESTATE, &b3::SINGLE].contains(&name) || b3::MULTI.contains(name)
+    // Faster than comparing with each.
+    matches!(
+        name.as_str(),
+        "traceparent"
+            | "tracestate"
+            | "b3"
+            | "x-b3-traceid"
+            | "x-b3-spanid"
+            | "x-b3-parentspanid"
+            | "x-b3-sampled"
+            | "x-b3-flags"
+    )
 }
 
 /// Whether a context is read from this header, or it is passed on.
@@ -334,9 +342,21 @@ pub(super) fn first_text(value: &HeaderValue) -> Option<&str> {
     Some(value.to_str().ok()?.trim_matches([' ', '\t']))
 }
 
-/// Sets a header to text made of digits and hyphens, which is always a valid value.
-pub(super) fn put(headers: &mut HeaderMap, name: HeaderName, text: &Digits) {
-    if let Some(value) = text.value() {
+/// Sets a header to a value if there is one.
+pub(super) fn put(headers: &mut HeaderMap, name: HeaderName, value: Option<HeaderValue>) {
+    if let Some(value) = value {
         headers.insert(name, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fast_look_knows_all_names() {
+        let all = [w3c::TRACEPARENT, w3c::TRACESTATE, b3::SINGLE];
+        assert!(all.iter().chain(&b3::MULTI).all(is_written));
+        assert!(!is_written(&http::header::HOST));
     }
 }

@@ -32,6 +32,7 @@ mod b3;
 mod begin;
 mod context;
 mod digits;
+mod ids;
 mod layer;
 mod legacy;
 #[cfg(feature = "otel")]

@@ -9,7 +9,7 @@
 //!   back or one that was dialled. An endpoint dials no more connections than it has requests waiting.
 //! - A dial that fails fails every request waiting for that endpoint, as in Envoy: they would only wait for the same.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use tokio::sync::oneshot;
 
@@ -21,7 +21,7 @@ pub(super) type Grant<C> = Result<C, DialFailure>;
 
 /// All lanes of a cluster. `C` is a connection, `O` what the shell needs to dial for a lane.
 pub(super) struct Book<C, O = std::sync::Weak<super::endpoint::Endpoint>> {
-    lanes: HashMap<u64, Lane<C, O>>,
+    lanes: BTreeMap<u64, Lane<C, O>>,
     open: u64,
     next_lane: u64,
     next_ticket: u64,
@@ -86,7 +86,7 @@ pub(super) enum Rest<C> {
 impl<C, O> Default for Book<C, O> {
     fn default() -> Self {
         Self {
-            lanes: HashMap::new(),
+            lanes: BTreeMap::new(),
             open: 0,
             next_lane: 0,
             next_ticket: 0,

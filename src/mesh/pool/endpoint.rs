@@ -140,14 +140,14 @@ impl Endpoint {
     /// Whether a connection of this age has had its time.
     pub(super) fn is_too_old(&self, born: Instant, now: Instant) -> bool {
         self.limits
-            .params()
+            .look()
             .max_connection_duration
             .is_some_and(|d| now.saturating_duration_since(born) >= d)
     }
 
     /// Whether a connection has served its number of requests.
     pub(super) fn is_spent(&self, served: u32) -> bool {
-        let max = self.limits.params().max_requests_per_connection;
+        let max = self.limits.look().max_requests_per_connection;
         max > 0 && served >= max
     }
 }
@@ -162,7 +162,7 @@ impl Drop for Endpoint {
 
 /// Starts the HTTP/1 dials that are wanted and allowed, for all endpoints of the cluster.
 pub(super) fn pump(limits: &Limits) {
-    let max = u64::from(limits.params().max_connections);
+    let max = u64::from(limits.look().max_connections);
     let orders = limits.book().dials(max);
     for endpoint in orders.iter().filter_map(Weak::upgrade) {
         endpoint.spawn(http1::dial(&endpoint));

@@ -1,13 +1,21 @@
 //! HTTP/1.1: one request at a time on a connection.
+//!
+//! A request moves its connection's bytes itself (see [`line`](super::line)), so that no other task has to be woken for
+//! them; the connection's own task does it before and after.
 
-use std::{pin::pin, sync::Arc};
+use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use http::{Request, Response};
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use tokio::{
     sync::{mpsc, oneshot},
-    time::sleep_until,
+    time::{Sleep, sleep_until},
 };
 
 use super::{
@@ -15,6 +23,7 @@ use super::{
     book::{Free, Grant, Put, Rest},
     endpoint::{Endpoint, pump},
     error::{self, DialFailure},
+    line::{Drive, Line},
     message,
     pending::{Pending, Queue},
     socket::{Place, Socket},
@@ -30,6 +39,7 @@ pub(super) struct Conn {
     sender: http1::SendRequest<Uploading>,
     served: u32,
     born: Instant,
+    line: Arc<Line>,
     /// To the task that runs the connection, which waits until it can take the next request.
     home: mpsc::UnboundedSender<Self>,
 }
@@ -59,7 +69,7 @@ pub(super) async fn send(
     mut request: Request<Uploading>,
     upload: &Upload,
     clock: Option<&TryClock>,
-) -> Result<(Response<Incoming>, Active), BoxError> {
+) -> Result<(Response<Incoming>, Active, Option<Drive>), BoxError> {
     for replaced in 0..REPLACEMENTS {
         let mut conn = acquire(endpoint, clock).await?;
         let reused = conn.served > 0;
@@ -68,12 +78,21 @@ pub(super) async fn send(
             endpoint.limits().stats().rq_total.inc();
         }
         let active = Active::new(endpoint, None);
-        let mut died = match conn.sender.try_send_request(request).await {
+        let drive = conn.line.claim();
+        let mut sending = pin!(conn.sender.try_send_request(request));
+        let sent = poll_fn(|cx| {
+            drive.poll(cx);
+            sending.as_mut().poll(cx)
+        });
+        let mut died = match sent.await {
             Ok(mut response) => {
                 // A connection on which something was wrong is not used again.
                 message::check_response(&mut response)?;
+                drive.rest();
                 go_home(endpoint, conn);
-                return Ok((response, active));
+                // Who reads the answer may take its time, and the rest of the request must not wait for that.
+                let drive = upload.is_over().then_some(drive);
+                return Ok((response, active, drive));
             }
             Err(died) => died,
         };
@@ -113,7 +132,7 @@ fn enqueue(
 ) -> Result<(Pending<Ticket>, oneshot::Receiver<Grant<Conn>>), Error> {
     let limits = endpoint.limits();
     let permit = Pending::<Ticket>::permit(limits)?;
-    let max = u64::from(limits.params().max_connections);
+    let max = u64::from(limits.look().max_connections);
     let (ticket, grant) = limits.book().wait(endpoint.lane());
     let pending = Pending::new(
         limits.clone(),
@@ -200,7 +219,8 @@ async fn run(endpoint: &Arc<Endpoint>, socket: Socket) {
     limits.stats().cx_http1_total.inc();
     limits.book().dialled(endpoint.lane());
     let (id, born) = (endpoint.next_id(), Instant::now());
-    let (home, mut returning) = mpsc::unbounded_channel();
+    let (home, returning) = mpsc::unbounded_channel();
+    let line = Line::new(connection);
     free(
         endpoint,
         Conn {
@@ -208,12 +228,23 @@ async fn run(endpoint: &Arc<Endpoint>, socket: Socket) {
             sender,
             served: 0,
             born,
+            line: Arc::clone(&line),
             home,
         },
     );
-    serve(endpoint, id, born, connection, &mut returning).await;
+    let mut keeper = Keeper {
+        endpoint,
+        id,
+        born,
+        line,
+        returning,
+        resting: None,
+    };
+    let mut timer = pin!(sleep_until(endpoint.next_check(born, born, born)));
+    poll_fn(|cx| keeper.poll(timer.as_mut(), cx)).await;
     // Whoever closes a connection on this side drops its handle first, and with it the way home.
-    if returning.sender_strong_count() == 0 {
+    let local = keeper.returning.sender_strong_count() == 0 && !keeper.line.ended_in_use();
+    if local {
         limits.stats().cx_destroy_local.inc();
     } else {
         limits.stats().cx_destroy_remote.inc();
@@ -222,45 +253,54 @@ async fn run(endpoint: &Arc<Endpoint>, socket: Socket) {
     drop(gone);
 }
 
-/// Until the connection is closed, by whomever. Handles that come back rest here until they can take a request again.
-async fn serve(
-    endpoint: &Endpoint,
+/// The task of a connection.
+struct Keeper<'a> {
+    endpoint: &'a Endpoint,
     id: u64,
     born: Instant,
-    connection: http1::Connection<TokioIo<Socket>, Uploading>,
-    returning: &mut mpsc::UnboundedReceiver<Conn>,
-) {
-    let mut connection = pin!(connection);
-    let mut timer = pin!(sleep_until(endpoint.next_check(born, born, born)));
-    let mut resting: Option<Conn> = None;
-    loop {
-        tokio::select! {
-            biased;
-            ended = connection.as_mut() => {
-                if let Err(error) = ended {
-                    tracing::debug!(address = %endpoint.address(), %error, "connection failed");
-                }
-                break;
-            }
-            Some(conn) = returning.recv(), if resting.is_none() => resting = Some(conn),
-            ready = ready(&mut resting), if resting.is_some() => {
-                if let Some(conn) = resting.take().filter(|_| ready) {
-                    free(endpoint, conn);
-                }
-            }
-            () = timer.as_mut() => {
-                let next = check(endpoint, id, born);
-                timer.as_mut().reset(next);
-            }
-        }
-    }
+    line: Arc<Line>,
+    returning: mpsc::UnboundedReceiver<Conn>,
+    /// A handle that came back, until it can take a request again.
+    resting: Option<Conn>,
 }
 
-/// Whether the connection could take the next request; false once it is closed.
-async fn ready(conn: &mut Option<Conn>) -> bool {
-    match conn {
-        Some(conn) => conn.sender.ready().await.is_ok(),
-        None => false,
+// === impl Keeper ===
+
+impl Keeper<'_> {
+    /// Until the connection is closed, by whomever.
+    fn poll(&mut self, mut timer: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut polled = None;
+        while self.resting.is_some() || self.receive(cx) {
+            let Some(conn) = &mut self.resting else { break };
+            let mut ready = conn.sender.poll_ready(cx);
+            if ready.is_pending() && polled.is_none() {
+                polled = Some(self.line.poll(cx));
+                ready = conn.sender.poll_ready(cx);
+            }
+            let Poll::Ready(ready) = ready else { break };
+            if let Some(conn) = self.resting.take().filter(|_| ready.is_ok()) {
+                // Whoever reads its last response has all of it.
+                self.line.free();
+                polled = Some(self.line.poll(cx));
+                free(self.endpoint, conn);
+            }
+        }
+        if polled.unwrap_or_else(|| self.line.poll(cx)).is_ready() {
+            return Poll::Ready(());
+        }
+        while timer.as_mut().poll(cx).is_ready() {
+            timer
+                .as_mut()
+                .reset(check(self.endpoint, self.id, self.born));
+        }
+        Poll::Pending
+    }
+
+    fn receive(&mut self, cx: &mut Context<'_>) -> bool {
+        if let Poll::Ready(conn) = self.returning.poll_recv(cx) {
+            self.resting = conn;
+        }
+        self.resting.is_some()
     }
 }
 
@@ -274,7 +314,7 @@ fn free(endpoint: &Endpoint, conn: Conn) {
     }
     let how = Free {
         now,
-        max: u64::from(limits.params().max_connections),
+        max: u64::from(limits.look().max_connections),
         keep: !endpoint.is_draining(),
     };
     let put = limits.book().put(endpoint.lane(), conn.id, conn, how);

@@ -57,6 +57,11 @@ impl Limits {
         &self.0.stats
     }
 
+    /// The parameters in force, for a look. Do not keep it.
+    pub(super) fn look(&self) -> arc_swap::Guard<Arc<model::Pool>> {
+        self.0.params.load()
+    }
+
     pub(super) fn pending(&self) -> &Ceiling {
         &self.0.pending
     }

@@ -14,12 +14,14 @@
 //! - `max_connections` is a ceiling for HTTP/1. HTTP/2 opens another connection when the streams of those that it has
 //!   are used up.
 
+mod answer;
 mod book;
 mod endpoint;
 mod error;
 mod http1;
 mod http2;
 mod limits;
+mod line;
 mod message;
 mod pending;
 mod settle;
@@ -31,18 +33,19 @@ use std::{
     future::poll_fn,
     net::SocketAddr,
     ops::ControlFlow,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
 };
 
 use ::http::{Request, Response, Version};
-use bytes::Bytes;
 use http_body::Body as _;
-use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tower::Service;
 
-use self::endpoint::Endpoint;
+use self::{answer::Answer, endpoint::Endpoint, line::Drive};
 pub use self::{limits::Limits, stats::PoolStats};
 use super::{BoxFuture, connect::Connect};
 use crate::{
@@ -77,7 +80,13 @@ struct Handle(Arc<Endpoint>);
 type Uploading = Observed<Body, Upload>;
 
 #[derive(Clone)]
-struct Upload(Arc<OnceLock<Kind>>);
+struct Upload(Arc<Uploaded>);
+
+#[derive(Default)]
+struct Uploaded {
+    failure: OnceLock<Kind>,
+    over: AtomicBool,
+}
 
 /// A request on a connection, until its response is over.
 struct Active {
@@ -149,7 +158,12 @@ impl Drop for Handle {
 
 impl Upload {
     fn failure(&self) -> Option<Kind> {
-        self.0.get().copied()
+        self.0.failure.get().copied()
+    }
+
+    /// Whether the body was sent, failed or was dropped.
+    fn is_over(&self) -> bool {
+        self.0.over.load(Ordering::Acquire)
     }
 }
 
@@ -162,8 +176,9 @@ impl Observe<BoxError> for Upload {
                 .filter(|kind| kind.origin() != Origin::Upstream)
                 .unwrap_or(Kind::Canceled);
             // Set once: a body fails once.
-            let _ = self.0.set(kind);
+            let _ = self.0.failure.set(kind);
         }
+        self.0.over.store(true, Ordering::Release);
     }
 }
 
@@ -185,10 +200,6 @@ impl Drop for Active {
     }
 }
 
-impl<E> Observe<E> for Active {
-    fn end(self, _: End<'_, E>) {}
-}
-
 // === free functions ===
 
 async fn send(
@@ -197,7 +208,7 @@ async fn send(
 ) -> Result<Response<Body>, BoxError> {
     endpoint.enter();
     let clock = request.extensions_mut().remove::<TryClock>();
-    let http2 = match endpoint.limits().params().protocol {
+    let http2 = match endpoint.limits().look().protocol {
         Protocol::Http1 => false,
         Protocol::Http2 => true,
         Protocol::AsCaller => request.version() == Version::HTTP_2,
@@ -209,25 +220,34 @@ async fn send(
     }
     let upload = Upload(Arc::default());
     let request = request.map(|body| Observed::new(body, upload.clone()));
-    let (response, active) = if http2 {
-        http2::send(endpoint, request, &upload, clock.as_ref()).await?
+    if http2 {
+        let (response, active) = http2::send(endpoint, request, &upload, clock.as_ref()).await?;
+        received(response, active, None, upload).await
     } else {
-        http1::send(endpoint, request, &upload, clock.as_ref()).await?
-    };
-    received(response, active, upload).await
+        let (response, active, drive) =
+            http1::send(endpoint, request, &upload, clock.as_ref()).await?;
+        received(response, active, drive, upload).await
+    }
 }
 
 async fn received(
     response: Response<Incoming>,
     active: Active,
+    drive: Option<Drive>,
     upload: Upload,
 ) -> Result<Response<Body>, BoxError> {
     let (head, body) = response.into_parts();
     let body = if body.is_end_stream() {
         Body::empty()
     } else {
-        let body = body.map_err(move |e| BoxError::from(error::sent(e, upload.failure())));
-        begin(Observed::new(body, active)).await?
+        let sized = body.size_hint().exact().is_some();
+        let body = Answer::new(body, active, drive, upload);
+        // Nothing can be wrong with bytes that are only counted.
+        if sized {
+            Body::new(body)
+        } else {
+            begin(body).await?
+        }
     };
     let mut response = Response::from_parts(head, body);
     message::clean_response(&mut response);
@@ -236,11 +256,11 @@ async fn received(
 
 /// Looks at what of the body is there already, and waits for nothing: one that is no HTTP from its first byte is an
 /// error that can still be answered.
-async fn begin(
-    body: impl http_body::Body<Data = Bytes, Error = BoxError> + Send + 'static,
-) -> Result<Body, BoxError> {
+async fn begin(body: Answer) -> Result<Body, BoxError> {
+    // A task of the connection's own hands the head over before it reads on.
+    let turns = if body.is_driven() { 1 } else { 2 };
     let mut peek = Peek::new(body);
-    for turn in 0..2 {
+    for turn in 1..=turns {
         let first =
             poll_fn(|cx| Poll::Ready(peek.poll_until(cx, |_| ControlFlow::Break(())))).await;
         match first {
@@ -253,8 +273,7 @@ async fn begin(
                 break;
             }
             Poll::Ready(_) => break,
-            // The connection's task hands the head over before it reads on.
-            Poll::Pending if turn == 0 => tokio::task::yield_now().await,
+            Poll::Pending if turn < turns => tokio::task::yield_now().await,
             Poll::Pending => {}
         }
     }

@@ -111,11 +111,12 @@ where
         let pulse = self.pulse.request();
         // A gRPC caller may have opened a stream only to listen.
         let limit = (!is_grpc(request.headers())).then_some(self.upload);
+        let http1 = request.version() < Version::HTTP_2;
         let mut request = request.map(|body| {
             if body.is_end_stream() {
                 return Body::empty();
             }
-            Body::new(Upload::new(body, Arc::clone(&pulse), limit))
+            Body::new(Upload::new(body, Arc::clone(&pulse), limit, http1))
         });
         request.extensions_mut().insert(Arrival {
             at: Instant::now(),
@@ -124,7 +125,7 @@ where
             tls: self.info.tls,
         });
         Answer {
-            http1: request.version() < Version::HTTP_2,
+            http1,
             inner: self.inner.clone().oneshot(request),
             drain: self.drain.clone(),
             request: Some(pulse),

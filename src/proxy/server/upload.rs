@@ -14,7 +14,7 @@ use pin_project::pin_project;
 
 use super::pulse::Request;
 use crate::base::{
-    BoxError, Error, Kind,
+    BoxError, Error, Kind, muted,
     time::{Instant, Sleep, sleep_until},
 };
 
@@ -28,6 +28,7 @@ pub(super) struct Upload {
     request: Option<Arc<Request>>,
     /// `None` is no limit.
     limit: Option<Duration>,
+    http1: bool,
     /// When time is up: known from the first wait after a frame.
     up: Option<Instant>,
     #[pin]
@@ -37,11 +38,17 @@ pub(super) struct Upload {
 // === impl Upload ===
 
 impl Upload {
-    pub(super) fn new(inner: Incoming, request: Arc<Request>, limit: Option<Duration>) -> Self {
+    pub(super) fn new(
+        inner: Incoming,
+        request: Arc<Request>,
+        limit: Option<Duration>,
+        http1: bool,
+    ) -> Self {
         Self {
             inner,
             request: Some(request),
             limit,
+            http1,
             up: None,
             timer: None,
         }
@@ -57,7 +64,12 @@ impl Body for Upload {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let mut this = self.project();
-        if let Poll::Ready(frame) = this.inner.as_mut().poll_frame(cx) {
+        let (polled, missed) = muted(|| this.inner.as_mut().poll_frame(cx));
+        // Behind the last frame of HTTP/1 nothing is to be read.
+        if let Some(relay) = missed.filter(|_| !(*this.http1 && this.inner.is_end_stream())) {
+            relay.notify();
+        }
+        if let Poll::Ready(frame) = polled {
             // HTTP/2 may send frames with nothing in them for ever.
             if !matches!(&frame, Some(Ok(f)) if f.data_ref().is_some_and(Bytes::is_empty)) {
                 *this.up = None;

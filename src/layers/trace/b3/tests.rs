@@ -145,7 +145,7 @@ fn what_goes_out_is_what_came_in() {
         assert_eq!(out["b3"], child(state));
 
         context.parent = SpanId::new(1);
-        inject_multi(&context, &mut out);
+        inject_multi(&context, &Ids::of(&context), &mut out);
         assert_eq!(out["x-b3-traceid"], TRACE);
         assert_eq!(out["x-b3-spanid"], SPAN);
         assert_eq!(out["x-b3-parentspanid"], "0000000000000001");
@@ -165,7 +165,7 @@ fn a_short_trace_id_stays_short() {
     let sent = headers(&[("x-b3-traceid", "00000000000000ff"), ("x-b3-spanid", SPAN)]);
     let context = extract_multi(&sent).unwrap().context.unwrap();
     let mut out = HeaderMap::new();
-    inject_multi(&context, &mut out);
+    inject_multi(&context, &Ids::of(&context), &mut out);
     inject_single(&context, &mut out);
     assert_eq!(out["x-b3-traceid"], "00000000000000ff");
     assert_eq!(out["b3"], format!("00000000000000ff-{SPAN}"));

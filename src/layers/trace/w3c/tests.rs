@@ -138,7 +138,7 @@ fn flags_are_sampled_and_random() {
         let context = parent(&format!("00-{TRACE}-{SPAN}-{flags}")).unwrap();
         assert_eq!((context.sampled, context.random), (Some(sampled), random));
         let mut out = HeaderMap::new();
-        inject(&context, &mut out);
+        inject(&context, &Ids::of(&context), &mut out);
         let known = u8::from(sampled) | (u8::from(random) << 1);
         assert_eq!(out["traceparent"], format!("00-{TRACE}-{SPAN}-{known:02x}"));
     }
@@ -148,7 +148,7 @@ fn flags_are_sampled_and_random() {
 fn a_later_version_goes_on_as_00() {
     let context = parent(&format!("cc-{TRACE}-{SPAN}-01-more")).unwrap();
     let mut out = HeaderMap::new();
-    inject(&context, &mut out);
+    inject(&context, &Ids::of(&context), &mut out);
     assert_eq!(out["traceparent"], format!("00-{TRACE}-{SPAN}-01"));
 }
 

@@ -1,0 +1,175 @@
+//! A connection's bytes, and who moves them.
+//!
+//! hyper wants its connection polled by somebody. Were that always a task of the connection's own, each request would
+//! cost several switches between two tasks and their wake-ups. So a request that is on a connection polls it itself; the
+//! task stands by for the rest of the time: it reads on where nobody asks for more yet, sees the peer close, and ends what
+//! was given up. One may poll at any time, and only what was woken is polled.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
+};
+
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+
+use super::{Uploading, socket::Socket};
+use crate::base::Relay;
+
+type Connection = http1::Connection<TokioIo<Socket>, Uploading>;
+
+/// A connection that its task and its requests poll, one at a time.
+pub(super) struct Line(Mutex<State>);
+
+struct State {
+    /// `None` once it is closed.
+    connection: Option<Connection>,
+    /// Who polls it.
+    driver: Driver,
+    /// Which request is on it, or was last.
+    request: u64,
+    /// The task's.
+    task: Option<Waker>,
+    /// To whoever polls it.
+    relay: Arc<Relay>,
+    waker: Waker,
+    /// Whether it was closed while a request polled it.
+    ended_in_use: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Driver {
+    Task,
+    Request,
+}
+
+/// The right of one request to poll its connection, as long as it is on it. The task takes over when this is dropped.
+pub(super) struct Drive {
+    line: Arc<Line>,
+    request: u64,
+}
+
+// === impl Line ===
+
+impl Line {
+    pub(super) fn new(connection: Connection) -> Arc<Self> {
+        let relay = Relay::new();
+        Arc::new(Self(Mutex::new(State {
+            connection: Some(connection),
+            driver: Driver::Task,
+            request: 0,
+            task: None,
+            waker: Waker::from(Arc::clone(&relay)),
+            relay,
+            ended_in_use: false,
+        })))
+    }
+
+    /// The next request is on it, and polls it from now on.
+    pub(super) fn claim(self: &Arc<Self>) -> Drive {
+        let mut state = self.state();
+        state.driver = Driver::Request;
+        state.request += 1;
+        Drive {
+            line: Arc::clone(self),
+            request: state.request,
+        }
+    }
+
+    /// The request that was on it is over: it is the task's.
+    pub(super) fn free(&self) {
+        self.state().driver = Driver::Task;
+    }
+
+    /// Polls on behalf of the task; ready once the connection is closed. Nothing while a request does.
+    pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.state();
+        match &mut state.task {
+            Some(task) => task.clone_from(cx.waker()),
+            none => *none = Some(cx.waker().clone()),
+        }
+        let closed = match state.driver {
+            Driver::Task => state.poll(cx),
+            Driver::Request => None,
+        };
+        let over = state.connection.is_none();
+        drop(state);
+        drop(closed);
+        if over { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Whether it was closed while a request polled it, and so not on this side.
+    pub(super) fn ended_in_use(&self) -> bool {
+        self.state().ended_in_use
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl State ===
+
+impl State {
+    /// The connection if it is closed now, to be dropped when the lock is free.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Option<Connection> {
+        let connection = self.connection.as_mut()?;
+        self.relay.set(cx.waker());
+        if !self.relay.take_woken() {
+            return None;
+        }
+        match Pin::new(connection).poll(&mut Context::from_waker(&self.waker)) {
+            Poll::Pending => return None,
+            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Err(error)) => tracing::debug!(%error, "connection failed"),
+        }
+        self.connection.take()
+    }
+}
+
+// === impl Drive ===
+
+impl Drive {
+    /// Moves what can be moved; the caller is woken when more can. Nothing once another request is on the connection.
+    pub(super) fn poll(&self, cx: &mut Context<'_>) {
+        let mut state = self.line.state();
+        if state.request != self.request {
+            return;
+        }
+        state.driver = Driver::Request;
+        let closed = state.poll(cx);
+        state.ended_in_use |= closed.is_some();
+        drop(state);
+        drop(closed);
+    }
+
+    /// A wake-up of the connection by its reader was kept back. The reader polls it next, unless that is left to the task.
+    pub(super) fn missed(&self, relay: &Relay) {
+        let driver = self.line.state().driver;
+        match driver {
+            Driver::Request => relay.mark(),
+            Driver::Task => relay.notify(),
+        }
+    }
+
+    /// Leaves it to the task for now.
+    pub(super) fn rest(&self) {
+        let mut state = self.line.state();
+        if state.request != self.request || state.driver == Driver::Task {
+            return;
+        }
+        state.driver = Driver::Task;
+        let task = state.task.clone();
+        drop(state);
+        if let Some(task) = task {
+            task.wake();
+        }
+    }
+}
+
+impl Drop for Drive {
+    fn drop(&mut self) {
+        self.rest();
+    }
+}
