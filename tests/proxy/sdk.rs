@@ -21,12 +21,12 @@ const PYTHON: [&str; 2] = ["openai==3.54.0", "anthropic==2.12.0"];
 const NODE: &str = "openai@6.49.0";
 
 /// The clients' base URL says where they go: the service is called as they call it.
-const MESH: &str = r"
+const MESH: &str = r#"
 apiVersion: networking.istio.io/v1
 kind: ServiceEntry
 metadata: {name: llm, namespace: default}
 spec:
-  hosts: [localhost]
+  hosts: ["127.0.0.1"]
   location: MESH_INTERNAL
   resolution: STATIC
   ports: [{number: 80, name: http, protocol: HTTP}]
@@ -36,12 +36,12 @@ apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {name: llm, namespace: default}
 spec:
-  hosts: [localhost]
+  hosts: ["127.0.0.1"]
   http:
-  - route: [{destination: {host: localhost}}]
+  - route: [{destination: {host: "127.0.0.1"}}]
     timeout: 30s
     retries: {attempts: 2, retryOn: '5xx,retriable-4xx,connect-failure'}
-";
+"#;
 
 /// Every program's share of the time that a cold registry may take.
 const PATIENCE: Duration = Duration::from_secs(240);
@@ -53,7 +53,7 @@ async fn proxy() -> (Upstream, Proxy, String) {
     options.outbound = ([127, 0, 0, 1], 0).into();
     options.admin = None;
     let proxy = Proxy::start(options).await.unwrap();
-    let base = format!("http://localhost:{}", proxy.outbound().port());
+    let base = format!("http://127.0.0.1:{}", proxy.outbound().port());
     (upstream, proxy, base)
 }
 

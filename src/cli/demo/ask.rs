@@ -7,7 +7,7 @@ use http::Request;
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, time::timeout};
 
 use crate::base::{BoxError, time::Instant};
 
@@ -42,6 +42,9 @@ pub(super) struct Reply {
     pub(super) broken: bool,
     pub(super) took: Duration,
 }
+
+/// How long a caller waits at most: longer than the mesh may take.
+const PATIENCE: Duration = Duration::from_secs(45);
 
 // === impl Call ===
 
@@ -154,7 +157,8 @@ pub(super) async fn call(proxy: SocketAddr, call: &Call) -> Reply {
         attempts: 1,
         ..Reply::default()
     };
-    if let Err(error) = exchange(proxy, call, &mut reply).await {
+    let exchange = timeout(PATIENCE, exchange(proxy, call, &mut reply));
+    if let Err(error) = exchange.await.unwrap_or_else(|late| Err(late.into())) {
         tracing::debug!(target: "llmesh::demo", "no answer: {error}");
         reply.broken = true;
     }

@@ -85,8 +85,9 @@ impl Drill {
         Ok(Self { upstream, proxy })
     }
 
-    /// How often the provider was asked for this very model.
+    /// How often the provider was asked for this very model. It counts by names without the fault.
     fn asked(&self, model: &str) -> u64 {
+        let model = model.split('@').next().unwrap_or(model);
         let usage = self.upstream.usage();
         let of_model = usage.iter().filter(|u| u.model == model);
         of_model.map(|u| u.requests).sum()
@@ -101,7 +102,8 @@ fn judge(drill: &Drill, report: &mut Report, case: &Case, reply: &Reply) {
         story: case.story.to_owned(),
         requests: 1,
         success: usize::from(kept),
-        attempts: f64::from(reply.attempts),
+        attempts: f64::from(u32::try_from(asked).unwrap_or(u32::MAX))
+            + f64::from(u8::from(reply.by(BACKUP))),
         note: seen.clone(),
     });
     report.expect(kept, format!("{}: {}", case.story, case.promise), seen);
@@ -278,7 +280,7 @@ fn verdicts() -> Vec<Case> {
         ),
         case(
             "content filter, as an answer",
-            "bad@finish=content_filter",
+            "filtered@finish=content_filter",
             "one attempt, handed through",
             |r, asked| r.status == 200 && asked == 1 && !r.by(BACKUP),
         ),
