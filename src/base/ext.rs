@@ -16,6 +16,7 @@
 //! | [`OurKey`] | fallback | respond | the key is the caller's |
 //! | [`AnsweredBy`] | fallback (response) | respond, logs | the route's own target |
 //! | [`RetriesAnswers`] | retry | classify | an answer is never sent again |
+//! | [`Explains`] | respond | classify | the caller gets answers as they come |
 //! | [`Tried`] | retry creates, balance fills | balance | nothing tried |
 //! | [`TryClock`] | retry creates or renews, the pool and the body hold | retry, stream | runs from the start |
 //! | [`GivenUp`] | deadline or retry creates, sets | breaker, outlier, balance | a drop means that the caller went away |
@@ -102,6 +103,11 @@ pub struct UsageInjected;
 /// are held back: nobody would do anything about an answer, so it must not wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetriesAnswers;
+
+/// The caller is told what an answer means: one that could be an error is held back until that is known, also where it is
+/// not sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Explains;
 
 /// The endpoints this request was already sent to, in order, over all attempts.
 #[derive(Clone, Debug, Default)]

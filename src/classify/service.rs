@@ -2,7 +2,7 @@
 
 use std::task::{Context, Poll};
 
-use ::http::{Request, Response};
+use ::http::{Extensions, Request, Response};
 use bytes::Bytes;
 use http_body::Body;
 use tower::Service;
@@ -22,7 +22,7 @@ use crate::{
 /// The head usually decides. Where it does not, and the request's [`Attempt`](ext::Attempt) says that a retry may still
 /// follow, the first frames are held back, up to 64 KiB, until the classifier decides: then an error that only the
 /// body shows can still be retried. An answer (a status below 400) is held back only if [`RetriesAnswers`](ext::RetriesAnswers)
-/// says that it would be sent again. Otherwise the response is handed on at once. The end is always noted: at the body's
+/// says that it would be sent again, or [`Explains`](ext::Explains) that the caller is told what it means. Otherwise the response is handed on at once. The end is always noted: at the body's
 /// end, its error, or its drop. A class that a layer below left stands as it is.
 ///
 /// # Errors
@@ -83,15 +83,22 @@ where
             request.headers(),
             request.extensions(),
         );
-        let may_retry = request
-            .extensions()
-            .get::<ext::Attempt>()
-            .is_some_and(|attempt| attempt.may_retry);
-        let hold = match (may_retry, request.extensions().get::<ext::RetriesAnswers>()) {
-            (false, _) => Hold::Nothing,
-            (true, None) => Hold::Errors,
-            (true, Some(_)) => Hold::All,
-        };
+        let hold = hold(request.extensions());
         ResponseFuture::new(self.inner.call(request), classifier, hold)
+    }
+}
+
+/// What of an answer to this request is held back.
+fn hold(request: &Extensions) -> Hold {
+    let may_retry = request
+        .get::<ext::Attempt>()
+        .is_some_and(|attempt| attempt.may_retry);
+    if request.get::<ext::Explains>().is_some() {
+        return Hold::All;
+    }
+    match (may_retry, request.get::<ext::RetriesAnswers>()) {
+        (false, _) => Hold::Nothing,
+        (true, None) => Hold::Errors,
+        (true, Some(_)) => Hold::All,
     }
 }

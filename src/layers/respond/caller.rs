@@ -17,7 +17,7 @@ use crate::{
     base::{
         BoxError, Error, Kind,
         error::find,
-        ext::{AnsweredBy, Notes, OurKey, Record},
+        ext::{AnsweredBy, Explains, Notes, OurKey, Record},
     },
     body::Body,
     classify::{Class, Classified, Failure, Outcome, Signal, transport::class_of_error},
@@ -73,6 +73,7 @@ impl Caller {
         let (method, uri): (&Method, &Uri) = (request.method(), request.uri());
         let api = Api::of(rules.setting, method, uri, request.headers());
         let dialect = api.dialect.filter(|_| api.generates)?;
+        request.extensions_mut().insert(Explains);
         let record = request.extensions_mut().get_or_insert_default::<Record>();
         Some(Self {
             dialect,

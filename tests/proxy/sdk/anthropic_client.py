@@ -3,7 +3,7 @@
 import sys
 
 import anthropic
-import httpx
+import httpx2 as httpx
 
 calls = 0
 
