@@ -269,7 +269,9 @@ impl<B: Body<Data = Bytes>> Body for Held<B> {
         };
         let mut hint = SizeHint::new();
         hint.set_lower(rest.lower().saturating_add(self.bytes));
-        if let Some(upper) = rest.upper() {
+        // The size of what ends with an error is not known: a server that announced it would never ask for the error, and
+        // half a body would look whole.
+        if let Some(upper) = rest.upper().filter(|_| self.error.is_none()) {
             hint.set_upper(upper.saturating_add(self.bytes));
         }
         hint
@@ -283,5 +285,16 @@ impl<B: Body> fmt::Debug for Held<B> {
             .field("bytes", &self.bytes)
             .field("failed", &self.error.is_some())
             .finish_non_exhaustive()
+    }
+
+    #[tokio::test]
+    async fn what_ends_with_an_error_has_no_known_size() {
+        let body = Script::new().data("half").fail("cut").body();
+        let mut peek = Peek::new(body);
+        let stopped = peek.until(|_| ControlFlow::<()>::Continue(())).await;
+        assert_eq!(stopped, Stopped::Failed);
+        let body = peek.into_body();
+        assert_eq!(body.size_hint().exact(), None);
+        assert!(!body.is_end_stream());
     }
 }

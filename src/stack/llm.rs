@@ -14,7 +14,7 @@ use super::{Boxed, Cluster, route::retry, served::ServedLayer};
 use crate::{
     base::{
         SharedRng,
-        ext::{LastTarget, Record},
+        ext::{Explains, LastTarget, Record},
     },
     body::{Body, replay::Replay},
     call::{self, CallLayer},
@@ -23,6 +23,7 @@ use crate::{
     limit::tokens::{self, TokenLimitLayer},
     llm::Setting,
     model::LlmPolicy,
+    respond::Speaks,
     retry::RetryBudget,
     route::params::Forward,
     stream,
@@ -90,6 +91,12 @@ impl LlmRoute<'_> {
                 watched.clone().put(extensions);
                 if last {
                     extensions.insert(LastTarget);
+                }
+                if let Setting::Fixed(dialect) = dialect
+                    && let Some(speaks) = extensions.get::<Speaks>()
+                {
+                    speaks.say(dialect);
+                    extensions.insert(Explains);
                 }
                 if (quiet || verbatim)
                     && let Some(record) = extensions.get::<Record>()
