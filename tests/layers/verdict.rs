@@ -620,8 +620,16 @@ async fn the_event_has_time_to_leave_and_what_the_body_held_does_not_wait() {
 async fn a_route_says_what_is_spoken_on_a_path_of_its_own() {
     for (path, said, text) in [
         ("/team/ask", None, "data: {}\n\n".to_owned()),
-        ("/team/ask", Some(Dialect::OpenAi), "stream_truncated".to_owned()),
-        ("/team/ask", Some(Dialect::Anthropic), "event: error".to_owned()),
+        (
+            "/team/ask",
+            Some(Dialect::OpenAi),
+            "stream_truncated".to_owned(),
+        ),
+        (
+            "/team/ask",
+            Some(Dialect::Anthropic),
+            "event: error".to_owned(),
+        ),
         (CHAT, Some(Dialect::Anthropic), "event: error".to_owned()),
     ] {
         let cut = Error::new(Kind::StreamTruncated);
@@ -678,4 +686,22 @@ async fn half_an_answer_is_not_the_body_of_its_failure() {
     assert_eq!(head.status, 502);
     let body: Value = serde_json::from_str(&body).unwrap();
     assert!(body["error"]["message"].is_string(), "{body}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_providers_own_error_event_has_time_to_leave_too() {
+    let failure = Failure::new(answered(Outcome::StreamError, 200)).with_told(true);
+    let told = Error::new(Kind::StreamError).with_source(failure);
+    let answer = broken("text/event-stream", "data: {\"error\":{}}\n\n", told);
+    let Ok(response) = RespondLayer::new()
+        .layer(once(Ok(answer)))
+        .oneshot(request(CHAT))
+        .await;
+    let mut body = response.into_body();
+    let begun = Instant::now();
+    assert!(body.frame().await.unwrap().is_ok());
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    assert!(body.frame().await.unwrap().is_err());
+    assert_eq!(begun.elapsed(), Duration::from_millis(100));
+    assert!(body.frame().await.is_none());
 }

@@ -204,10 +204,7 @@ pub(super) fn strip(head: &mut Parts) {
     let Some(query) = head.uri.query().filter(|q| is_keyed(q)) else {
         return;
     };
-    let kept: Vec<&str> = query
-        .split('&')
-        .filter(|pair| !is_key(pair))
-        .collect();
+    let kept: Vec<&str> = query.split('&').filter(|pair| !is_key(pair)).collect();
     let path = match kept.as_slice() {
         [] => head.uri.path().to_owned(),
         kept => format!("{}?{}", head.uri.path(), kept.join("&")),

@@ -199,7 +199,6 @@ impl Sender {
 
 #[cfg(not(feature = "llm"))]
 impl Caller {
-
     fn response(&self, _: Response<Body>) -> Response<Body> {
         match *self {}
     }

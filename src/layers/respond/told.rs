@@ -54,7 +54,7 @@ impl Told {
 
     /// The event that tells of an error; `None` if the reader knows, has left, or could not read it.
     fn event(&self, error: &BoxError) -> Option<Bytes> {
-        if Failure::find(error.as_ref()).is_some_and(|failure| failure.told) {
+        if was_told(error) {
             return None;
         }
         let class = class_of_body_error(error);
@@ -76,30 +76,33 @@ impl HttpBody for Told {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let Some(inner) = &mut self.inner else {
-            let Some((_, grace)) = &mut self.failed else {
-                return Poll::Ready(None);
-            };
-            ready!(grace.as_mut().poll(cx));
-            return Poll::Ready(self.failed.take().map(|(error, _)| Err(error)));
-        };
-        match ready!(Pin::new(inner).poll_frame(cx)) {
-            Some(Ok(frame)) => {
-                if let Some(data) = frame.data_ref() {
-                    self.place.pass(data);
+        if let Some(inner) = &mut self.inner {
+            match ready!(Pin::new(inner).poll_frame(cx)) {
+                Some(Ok(frame)) => {
+                    if let Some(data) = frame.data_ref() {
+                        self.place.pass(data);
+                    }
+                    return Poll::Ready(Some(Ok(frame)));
                 }
-                Poll::Ready(Some(Ok(frame)))
+                Some(Err(error)) => {
+                    self.inner = None;
+                    let event = self.event(&error);
+                    if event.is_none() && !was_told(&error) {
+                        return Poll::Ready(Some(Err(error)));
+                    }
+                    self.failed = Some((error, Box::pin(sleep(GRACE))));
+                    if let Some(event) = event {
+                        return Poll::Ready(Some(Ok(Frame::data(event))));
+                    }
+                }
+                None => return Poll::Ready(None),
             }
-            Some(Err(error)) => {
-                self.inner = None;
-                let Some(event) = self.event(&error) else {
-                    return Poll::Ready(Some(Err(error)));
-                };
-                self.failed = Some((error, Box::pin(sleep(GRACE))));
-                Poll::Ready(Some(Ok(Frame::data(event))))
-            }
-            None => Poll::Ready(None),
         }
+        let Some((_, grace)) = &mut self.failed else {
+            return Poll::Ready(None);
+        };
+        ready!(grace.as_mut().poll(cx));
+        Poll::Ready(self.failed.take().map(|(error, _)| Err(error)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -119,4 +122,9 @@ impl HttpBody for Told {
         hint.set_lower(lower);
         hint
     }
+}
+
+/// Whether the provider's own error event has just passed.
+fn was_told(error: &BoxError) -> bool {
+    Failure::find(error.as_ref()).is_some_and(|failure| failure.told)
 }
