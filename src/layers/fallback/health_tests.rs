@@ -296,3 +296,14 @@ async fn models_that_callers_make_up_do_not_keep_a_breaker_from_opening() {
     assert_eq!(health.state(&b, Instant::now()), State::Open);
     assert_eq!(health.lock().circuits.len(), MOST_CIRCUITS);
 }
+
+#[tokio::test(start_paused = true)]
+async fn no_date_however_far_takes_a_target_out_for_ever() {
+    let (health, a) = (Health::default(), model("a"));
+    let mut window = of(Outcome::QuotaWindow, None);
+    window.reset_at = Some(wall_now() + secs(100 * 365 * 86_400));
+    visit(&health, &a, &window);
+    let now = Instant::now();
+    let out = health.out(&a, now).unwrap();
+    assert_eq!(out.until - now, secs(31 * 86_400));
+}
