@@ -255,8 +255,8 @@ impl Store {
         if self.circuits.len() < MOST_CIRCUITS {
             return;
         }
-        let least = |watched: &&Watched| (!watched.circuit.is_closed(), watched.used);
-        let found = self.circuits.iter().min_by_key(|(_, w)| least(&w));
+        let least = |watched: &Watched| (!watched.circuit.is_closed(), watched.used);
+        let found = self.circuits.iter().min_by_key(|(_, w)| least(w));
         if let Some(target) = found.map(|(target, _)| target.clone()) {
             self.circuits.remove(&target);
         }
