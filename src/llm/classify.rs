@@ -3,7 +3,7 @@
 //! An error status waits for its body (up to 64 KiB), since the body tells an empty account from pacing. A JSON answer to
 //! an LLM call waits for its end, since it may be an error. Streams and everything else are decided at the head.
 
-use std::time::SystemTime;
+use std::{borrow::Cow, time::SystemTime};
 
 use ::http::{HeaderMap, Method, Uri, header, response};
 use bytes::Bytes;
@@ -349,13 +349,17 @@ fn forbidden(headers: &HeaderMap) -> bool {
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"false"))
 }
 
-fn content_type(headers: &HeaderMap) -> String {
-    headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split(';').next())
-        .map(|value| value.trim().to_ascii_lowercase())
-        .unwrap_or_default()
+fn content_type(headers: &HeaderMap) -> Cow<'_, str> {
+    let value = headers.get(header::CONTENT_TYPE);
+    let Some(value) = value.and_then(|value| value.to_str().ok()) else {
+        return Cow::Borrowed("");
+    };
+    let value = value.split_once(';').map_or(value, |(value, _)| value).trim();
+    if value.bytes().any(|b| b.is_ascii_uppercase()) {
+        Cow::Owned(value.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(value)
+    }
 }
 
 fn content(content_type: &str) -> Content {

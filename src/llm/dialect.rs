@@ -235,8 +235,8 @@ impl Path {
     fn matches(&self, path: &str) -> bool {
         match self {
             Self::Is(whole) => path == *whole,
-            Self::Ends(end) => path.ends_with(end),
-            Self::Model(end) => path.starts_with("/model/") && path.ends_with(end),
+            Self::Ends(end) => ends_with(path, end),
+            Self::Model(end) => ends_with(path, end) && path.starts_with("/model/"),
         }
     }
 }
@@ -244,20 +244,32 @@ impl Path {
 /// The provider behind a host name.
 #[must_use]
 pub fn provider(host: &str) -> Option<Provider> {
-    let host = host.trim_end_matches('.').to_ascii_lowercase();
-    if host.starts_with("bedrock") && host.ends_with(".amazonaws.com") {
+    // No name below is one of a cluster's own, of a single label.
+    let host = host.trim_end_matches('.');
+    if !host.contains('.') {
+        return None;
+    }
+    let ends_in = |name: &str| {
+        let at = host.len().checked_sub(name.len())?;
+        let same = host.as_bytes().get(at..)?.eq_ignore_ascii_case(name.as_bytes());
+        same.then(|| host.get(..at)).flatten()
+    };
+    let bedrock = |b: &[u8]| b.eq_ignore_ascii_case(b"bedrock");
+    if host.as_bytes().get(..7).is_some_and(bedrock) && ends_in(".amazonaws.com").is_some() {
         return Some(Provider::Bedrock);
     }
-    if host.ends_with("-aiplatform.googleapis.com") {
+    if ends_in("-aiplatform.googleapis.com").is_some() {
         return Some(Provider::Vertex);
     }
     HOSTS
         .iter()
-        .find(|(name, _)| {
-            host.strip_suffix(name)
-                .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-        })
+        .find(|(name, _)| ends_in(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')))
         .map(|(_, provider)| *provider)
+}
+
+/// Most paths differ in the last byte already.
+fn ends_with(path: &str, end: &str) -> bool {
+    path.as_bytes().last() == end.as_bytes().last() && path.ends_with(end)
 }
 
 fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {

@@ -5,7 +5,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::context::{Context, Extracted, SpanId, TraceId, first_text, put};
+use super::context::{Context, Extracted, Ids, SpanId, TraceId, first_text, put};
 
 pub(super) const SINGLE: HeaderName = HeaderName::from_static("b3");
 pub(super) const TRACE_ID: HeaderName = HeaderName::from_static("x-b3-traceid");
@@ -101,15 +101,13 @@ pub(super) fn inject_single(context: &Context, headers: &mut HeaderMap) {
             text = text.dash().hex(parent.get().into(), 16);
         }
     }
-    put(headers, SINGLE, &text);
+    put(headers, SINGLE, text.value());
 }
 
-pub(super) fn inject_multi(context: &Context, headers: &mut HeaderMap) {
-    put(headers, TRACE_ID, &context.trace_id.digits());
-    put(headers, SPAN_ID, &context.span_id.digits());
-    if let Some(parent) = context.parent {
-        put(headers, PARENT, &parent.digits());
-    }
+pub(super) fn inject_multi(context: &Context, ids: &Ids, headers: &mut HeaderMap) {
+    put(headers, TRACE_ID, ids.trace());
+    put(headers, SPAN_ID, ids.span());
+    put(headers, PARENT, ids.parent());
     // Debug implies accept, so the decision is not sent beside it.
     let (name, value) = match State::of(context) {
         Some(State::Debug) => (FLAGS, "1"),

@@ -5,6 +5,7 @@ use std::{
     num::{NonZeroU64, NonZeroU128},
 };
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{b3, digits::Digits, legacy::Carried, w3c};
@@ -256,9 +257,6 @@ impl SpanId {
         self.0.get()
     }
 
-    pub(super) fn digits(self) -> Digits {
-        Digits::default().hex(self.get().into(), 16)
-    }
 }
 
 /// 16 hexadecimal digits.
@@ -299,21 +297,33 @@ pub fn inject(context: &Context, headers: &mut HeaderMap) {
             headers.remove(name);
         }
     }
+    let ids = Ids::of(context);
     if context.formats.w3c {
-        w3c::inject(context, headers);
+        w3c::inject(context, &ids, headers);
     }
     if context.formats.b3_single {
         b3::inject_single(context, headers);
     }
     if context.formats.b3_multi {
-        b3::inject_multi(context, headers);
+        b3::inject_multi(context, &ids, headers);
     }
     context.carried.write(headers);
 }
 
 /// Whether a context is written to this header.
 fn is_written(name: &HeaderName) -> bool {
-    [&w3c::TRACEPARENT, &w3c::TRACESTATE, &b3::SINGLE].contains(&name) || b3::MULTI.contains(name)
+    // Faster than comparing with each.
+    matches!(
+        name.as_str(),
+        "traceparent"
+            | "tracestate"
+            | "b3"
+            | "x-b3-traceid"
+            | "x-b3-spanid"
+            | "x-b3-parentspanid"
+            | "x-b3-sampled"
+            | "x-b3-flags"
+    )
 }
 
 /// Whether a context is read from this header, or it is passed on.
@@ -334,9 +344,70 @@ pub(super) fn first_text(value: &HeaderValue) -> Option<&str> {
     Some(value.to_str().ok()?.trim_matches([' ', '\t']))
 }
 
-/// Sets a header to text made of digits and hyphens, which is always a valid value.
-pub(super) fn put(headers: &mut HeaderMap, name: HeaderName, text: &Digits) {
-    if let Some(value) = text.value() {
+/// Sets a header to a value if there is one.
+pub(super) fn put(headers: &mut HeaderMap, name: HeaderName, value: Option<HeaderValue>) {
+    if let Some(value) = value {
         headers.insert(name, value);
+    }
+}
+
+/// All ids of a context as one text, `{traceparent}{parent}`, of which header values are parts: one allocation for all.
+pub(super) struct Ids {
+    text: Bytes,
+    short: bool,
+}
+
+// === impl Ids ===
+
+impl Ids {
+    fn of(context: &Context) -> Self {
+        let text = w3c::digits(context);
+        let text = match context.parent {
+            Some(parent) => text.hex(parent.get().into(), 16),
+            None => text,
+        };
+        Self {
+            text: text.shared(),
+            short: context.trace_id.is_short(),
+        }
+    }
+
+    /// The whole `traceparent`.
+    pub(super) fn traceparent(&self) -> Option<HeaderValue> {
+        self.part(0, 55)
+    }
+
+    /// The trace id as in B3 headers.
+    pub(super) fn trace(&self) -> Option<HeaderValue> {
+        self.part(if self.short { 19 } else { 3 }, 35)
+    }
+
+    /// The span id.
+    pub(super) fn span(&self) -> Option<HeaderValue> {
+        self.part(36, 52)
+    }
+
+    /// The parent's id, if there is one.
+    pub(super) fn parent(&self) -> Option<HeaderValue> {
+        self.part(55, 71)
+    }
+
+    fn part(&self, from: usize, to: usize) -> Option<HeaderValue> {
+        if self.text.len() < to {
+            return None;
+        }
+        HeaderValue::from_maybe_shared(self.text.slice(from..to)).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fast_look_knows_all_names() {
+        let all = [w3c::TRACEPARENT, w3c::TRACESTATE, b3::SINGLE];
+        assert!(all.iter().chain(&b3::MULTI).all(is_written));
+        assert!(!is_written(&http::header::HOST));
     }
 }

@@ -1,9 +1,12 @@
 //! Ids as text, without the formatting machinery: five of them are written for each request.
 
+use bytes::Bytes;
 use http::HeaderValue;
 
-/// The longest: `{trace}-{span}-{state}-{parent}`.
-const MAX: usize = 32 + 1 + 16 + 1 + 1 + 1 + 16;
+/// The longest: `00-{trace}-{span}-{flags}{parent}`.
+const MAX: usize = 3 + 32 + 1 + 16 + 1 + 2 + 16;
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// Text of lower-case hexadecimal digits and hyphens.
 #[derive(Clone, Copy, Debug)]
@@ -24,13 +27,16 @@ impl Default for Digits {
 }
 
 impl Digits {
-    /// Appends the lowest `n` digits of a number, zeros included.
+    /// Appends the lowest `n` digits of a number, zeros included; `n` is even.
     pub(super) fn hex(mut self, value: u128, n: usize) -> Self {
-        let [high, low] = [(value >> 64) as u64, value as u64];
-        for i in (0..n).rev() {
-            let half = if i < 16 { low } else { high };
-            let digit = (half >> (i % 16 * 4)) as u8 & 0xf;
-            self.push(digit + if digit < 10 { b'0' } else { b'a' - 10 });
+        let bytes = value.to_be_bytes();
+        let skip = bytes.len().saturating_sub(n / 2);
+        for byte in bytes.iter().skip(skip) {
+            let pair = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 0xf)]];
+            if let Some(place) = self.bytes.get_mut(self.len..self.len + 2) {
+                place.copy_from_slice(&pair);
+                self.len += 2;
+            }
         }
         self
     }
@@ -50,6 +56,11 @@ impl Digits {
     /// The text as a header value; always one.
     pub(super) fn value(&self) -> Option<HeaderValue> {
         HeaderValue::from_bytes(self.bytes.get(..self.len)?).ok()
+    }
+
+    /// The text, to be cut into several header values that share it.
+    pub(super) fn shared(&self) -> Bytes {
+        Bytes::copy_from_slice(self.bytes.get(..self.len).unwrap_or_default())
     }
 
     fn push(&mut self, c: u8) {

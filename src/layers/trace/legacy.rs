@@ -1,6 +1,6 @@
 //! Headers of other tracers: not understood, but passed on, so that those who do understand them keep their traces.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -8,7 +8,7 @@ use super::request_id;
 
 /// Headers to pass on, as they came.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Carried(Vec<(HeaderName, HeaderValue)>);
+pub struct Carried(Arc<Vec<(HeaderName, HeaderValue)>>);
 
 static NAMES: [HeaderName; 8] = [
     request_id::HEADER,
@@ -29,16 +29,30 @@ impl Carried {
             let values = headers.get_all(name).iter();
             values.map(move |value| (name.clone(), value.clone()))
         });
-        Self(there.collect())
+        Self(Arc::new(there.collect()))
     }
 
     /// Whether this is one of them.
     pub(super) fn has(name: &HeaderName) -> bool {
-        NAMES.contains(name)
+        // Faster than comparing with each.
+        matches!(
+            name.as_str(),
+            "x-request-id"
+                | "x-ot-span-context"
+                | "x-cloud-trace-context"
+                | "grpc-trace-bin"
+                | "x-datadog-trace-id"
+                | "x-datadog-parent-id"
+                | "x-datadog-sampling-priority"
+                | "sw8"
+        )
     }
 
     /// Writes those that are absent.
     pub(super) fn write(&self, headers: &mut HeaderMap) {
+        if self.0.iter().all(|(name, _)| headers.contains_key(name)) {
+            return;
+        }
         let absent: Vec<_> = self
             .0
             .iter()
@@ -51,8 +65,9 @@ impl Carried {
 
     /// Replaces the request id.
     pub(super) fn set_request_id(&mut self, id: HeaderValue) {
-        self.0.retain(|(name, _)| *name != request_id::HEADER);
-        self.0.insert(0, (request_id::HEADER, id));
+        let carried = Arc::make_mut(&mut self.0);
+        carried.retain(|(name, _)| *name != request_id::HEADER);
+        carried.insert(0, (request_id::HEADER, id));
     }
 
     /// The headers.
@@ -67,5 +82,16 @@ impl fmt::Debug for Carried {
         f.debug_set()
             .entries(self.0.iter().map(|(n, _)| n))
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fast_look_knows_all_names() {
+        assert!(NAMES.iter().all(Carried::has));
+        assert!(!Carried::has(&http::header::HOST));
     }
 }

@@ -6,7 +6,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{
-    context::{Context, Extracted, SpanId, TraceId, only, put},
+    context::{Context, Extracted, Ids, SpanId, TraceId, only, put},
     digits::Digits,
 };
 
@@ -30,21 +30,25 @@ pub(super) fn extract(headers: &HeaderMap) -> Option<Extracted> {
     })
 }
 
-pub(super) fn inject(context: &Context, headers: &mut HeaderMap) {
+pub(super) fn inject(context: &Context, ids: &Ids, headers: &mut HeaderMap) {
+    put(headers, TRACEPARENT, ids.traceparent());
+    if let Some(state) = &context.state {
+        headers.insert(TRACESTATE, state.clone());
+    }
+}
+
+/// The text of a `traceparent`.
+pub(super) fn digits(context: &Context) -> Digits {
     let sampled = if context.is_sampled() { SAMPLED } else { 0 };
     let random = if context.random { RANDOM } else { 0 };
-    let text = Digits::default()
+    Digits::default()
         .hex(0, 2)
         .dash()
         .hex(context.trace_id.get(), 32)
         .dash()
         .hex(context.span_id.get().into(), 16)
         .dash()
-        .hex(u128::from(sampled | random), 2);
-    put(headers, TRACEPARENT, &text);
-    if let Some(state) = &context.state {
-        headers.insert(TRACESTATE, state.clone());
-    }
+        .hex(u128::from(sampled | random), 2)
 }
 
 /// `{version}-{trace id}-{parent id}-{flags}`, lower-case hexadecimal.
