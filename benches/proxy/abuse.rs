@@ -39,7 +39,7 @@ pub(crate) async fn run(smoke: bool, upstreams: [SocketAddr; 2]) -> io::Result<(
     let n = |full: usize| if smoke { full.div_ceil(100) } else { full };
     let patience = Duration::from_secs(if smoke { 0 } else { 32 });
     println!(
-        "\n| {:<44} | connections | sent, KiB | memory, KiB | each, KiB | times sent | end |",
+        "\n| {:<48} | connections | sent, KiB | memory, KiB | each, KiB | times sent | end |",
         "attack"
     );
     println!("|---|---:|---:|---:|---:|---:|---|");
@@ -96,13 +96,19 @@ pub(crate) async fn run(smoke: bool, upstreams: [SocketAddr; 2]) -> io::Result<(
         .await
     })
     .await?;
-    run.row("HTTP/2: 5 x 100 streams of 440 fields", async |to| {
-        bombs(to, 5, n(100), 440).await
+    let (some, many) = (n(100), n(2000));
+    run.row("HTTP/2: 5 x 100 heads of 440 fields", async |to| {
+        bombs(to, 5, some, 440).await
     })
     .await?;
-    run.row("HTTP/2: 5 x 100 streams of 90 fields", async |to| {
-        bombs(to, 5, n(100), 90).await
+    run.row("HTTP/2: 5 x 2,000 heads of 440 fields", async |to| {
+        bombs(to, 5, many, 440).await
     })
+    .await?;
+    run.row(
+        "HTTP/2: 5 x 100 requests of 90 fields at once",
+        async |to| bombs(to, 5, some, 90).await,
+    )
     .await?;
     descriptors(upstreams, n(1000)).await
 }
@@ -151,7 +157,7 @@ fn print(label: &str, seen: &Outcome, held: Option<f64>) {
         None => Default::default(),
     };
     println!(
-        "| {label:<44} | {:>11} | {sent:>9.0} | {memory:>11} | {each:>9} | {times:>10} | {} |",
+        "| {label:<48} | {:>11} | {sent:>9.0} | {memory:>11} | {each:>9} | {times:>10} | {} |",
         seen.connections, seen.end
     );
 }
@@ -414,17 +420,22 @@ async fn bombs(
         sent += write_within(&mut socket, &frames::hello()).await;
         for i in 0..streams {
             let id = u32::try_from(2 * i + 1).unwrap_or(u32::MAX >> 1);
-            sent += write_within(&mut socket, &frames::bomb(id, "/never", fields)).await;
+            let head = frames::bomb(id, "/never", fields);
+            let wrote = write_within(&mut socket, &head).await;
+            sent += wrote;
+            if wrote < head.len() {
+                break;
+            }
         }
         sockets.push(socket);
     }
     sleep(Duration::from_millis(500)).await;
     let end = if fields > 100 {
-        "refused"
+        "refused (431)"
     } else {
         "waiting for the upstream"
-    }
-    .to_owned();
+    };
+    let end = end.to_owned();
     Ok((
         sockets,
         Outcome {
@@ -453,8 +464,8 @@ async fn descriptors(upstreams: [SocketAddr; 2], n: usize) -> io::Result<()> {
         dials.spawn(TcpStream::connect(target.address));
     }
     let mut held = Vec::new();
-    while let Some(Ok(Ok(socket))) = dials.join_next().await {
-        held.push(socket);
+    while let Some(dialled) = dials.join_next().await {
+        held.extend(dialled?);
     }
     let (cpu, begin) = (target.cpu(), Instant::now());
     sleep(Duration::from_secs(2)).await;

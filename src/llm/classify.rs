@@ -354,7 +354,10 @@ fn content_type(headers: &HeaderMap) -> Cow<'_, str> {
     let Some(value) = value.and_then(|value| value.to_str().ok()) else {
         return Cow::Borrowed("");
     };
-    let value = value.split_once(';').map_or(value, |(value, _)| value).trim();
+    let value = value
+        .split_once(';')
+        .map_or(value, |(value, _)| value)
+        .trim();
     if value.bytes().any(|b| b.is_ascii_uppercase()) {
         Cow::Owned(value.to_ascii_lowercase())
     } else {

@@ -251,7 +251,10 @@ pub fn provider(host: &str) -> Option<Provider> {
     }
     let ends_in = |name: &str| {
         let at = host.len().checked_sub(name.len())?;
-        let same = host.as_bytes().get(at..)?.eq_ignore_ascii_case(name.as_bytes());
+        let same = host
+            .as_bytes()
+            .get(at..)?
+            .eq_ignore_ascii_case(name.as_bytes());
         same.then(|| host.get(..at)).flatten()
     };
     let bedrock = |b: &[u8]| b.eq_ignore_ascii_case(b"bedrock");

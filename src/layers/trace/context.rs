@@ -256,7 +256,6 @@ impl SpanId {
     pub fn get(self) -> u64 {
         self.0.get()
     }
-
 }
 
 /// 16 hexadecimal digits.
