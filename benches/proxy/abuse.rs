@@ -454,7 +454,6 @@ async fn went_away(socket: &mut TcpStream) -> &'static str {
 }
 
 /// More connections than the process has descriptors for.
-#[expect(clippy::cast_precision_loss, reason = "small counts")]
 async fn descriptors(upstreams: [SocketAddr; 2], n: usize) -> io::Result<()> {
     let target = Target::short_of_descriptors(upstreams, 256).await?;
     let mut old = TcpStream::connect(target.address).await?;
