@@ -91,6 +91,11 @@ impl Pulse {
         })))
     }
 
+    /// Whether the peer has begun as HTTP/2 does.
+    pub(super) fn is_http2(&self) -> bool {
+        self.state().preface == Some(PREFACE.len())
+    }
+
     /// A request's head is over.
     pub(super) fn request(&self) -> Arc<Request> {
         let mut state = self.state();
