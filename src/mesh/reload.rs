@@ -12,6 +12,7 @@ use super::{registry::Registry, snapshot::Snapshot, watch::Watch};
 use crate::{
     base::{Counter, SharedRng, time::sleep},
     config::{self, Diagnostic, ReadError, Severity, Source},
+    fallback,
     limit::tokens,
     model::Model,
 };
@@ -117,6 +118,12 @@ impl Reloader {
     #[must_use]
     pub fn limits(&self) -> &tokens::Registry {
         self.registry.limits()
+    }
+
+    /// What fallback did.
+    #[must_use]
+    pub fn fallback(&self) -> &fallback::Stats {
+        &self.registry.llm().fallback
     }
 
     /// Loads for the first time and logs what there is to say.

@@ -140,7 +140,7 @@ impl Builder<'_> {
         let chain = targets
             .filter_map(|target| self.link(route, name, target))
             .collect();
-        let own = route.target(&cluster.state, cluster.service());
+        let own = route.target(name, &cluster.state, cluster.service(), self.llm);
         route.stack(name, &cluster.state, own, chain, self.llm)
     }
 
@@ -159,7 +159,7 @@ impl Builder<'_> {
             }
             None => None,
         };
-        Some(route.link(target, key, &cluster.state, cluster.service()))
+        Some(route.link(target, key, &cluster.state, cluster.service(), self.llm))
     }
 }
 

@@ -90,5 +90,5 @@ pub use self::{
     service::{Fallback, ResponseFuture},
     stats::Stats,
     target::Reach,
-    who::{Account, KeyHash, Who},
+    who::{Account, Who},
 };
