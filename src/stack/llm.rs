@@ -17,6 +17,7 @@ use super::{Boxed, Cluster, route::retry, served::ServedLayer};
 use crate::{
     base::{
         SharedRng,
+        cost::Ledger,
         ext::{LastTarget, Record},
     },
     body::{Body, replay::Replay},
@@ -99,10 +100,13 @@ impl LlmRoute<'_> {
                 if last {
                     extensions.insert(LastTarget);
                 }
-                if (quiet || verbatim)
-                    && let Some(record) = extensions.get::<Record>()
-                {
-                    record.note(|n| (n.quiet, n.verbatim) = (quiet, verbatim));
+                let ledger =
+                    (!verbatim).then(|| extensions.get_or_insert_default::<Ledger>().clone());
+                if let Some(record) = extensions.get::<Record>() {
+                    record.note(|n| {
+                        (n.quiet, n.verbatim) = (quiet, verbatim);
+                        n.ledger = ledger;
+                    });
                 }
                 request
             })

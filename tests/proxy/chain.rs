@@ -1,7 +1,11 @@
 //! A fallback chain over sockets: what answers say steers it, and its keys are those on disk.
 
 use http::Request;
-use llmesh::{body::Body, testing::upstream::Answer};
+use llmesh::{
+    body::Body,
+    metrics::access_log::{AccessLog, Encoding},
+    testing::upstream::Answer,
+};
 
 use crate::{
     kit::{Folder, Plan, ROUTES, ask},
@@ -10,7 +14,7 @@ use crate::{
 
 fn policy(targets: &str) -> String {
     format!(
-        "apiVersion: llmesh.io/v1alpha1\nkind: LlmPolicy\nmetadata: {{name: llm, namespace: ai-services}}\nspec: {{fallback: [{targets}]}}\n"
+        "apiVersion: llmesh.io/v1alpha1\nkind: LlmPolicy\nmetadata: {{name: llm, namespace: ai-services}}\nspec: {{hosts: [llm-service], fallback: [{targets}]}}\n"
     )
 }
 
@@ -31,8 +35,17 @@ async fn what_is_left_of_a_limit_steers_before_the_first_429() {
         assert_eq!((mesh.requests_v1(), mesh.v2.requests()), (v1, v2));
     }
     // Another key has limits of its own.
-    let reply = mesh.send(chat(&[("authorization", "Bearer other")])).await;
+    let other = chat(&[("authorization", "Bearer other")]);
+    let (reply, summary) = mesh.tell(other).await;
     assert_eq!((reply.status, mesh.requests_v1()), (200, 2));
+    // What it cost is there for logs and metrics.
+    let all = summary.notes.ledger.as_ref().unwrap().all();
+    assert!(all.len() == 1 && all[0].usage.total() > 0 && !all[0].estimated);
+    let line = AccessLog::new(Encoding::Json, |_| {}).line(&summary);
+    assert!(
+        line.contains(r#","llm_model":"gpt-4o","llm_input_tokens":"#),
+        "{line}"
+    );
     for (name, n) in [("steered", 2), ("passed_over", 2), ("fallbacks", 0)] {
         assert_eq!(mesh.stat(&format!("llm_fallback.{name}")).await, n);
     }
