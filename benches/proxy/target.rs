@@ -58,14 +58,33 @@ impl Target {
         }
     }
 
+    /// llmesh with no more than so many descriptors.
+    pub(crate) async fn short_of_descriptors(
+        upstreams: [SocketAddr; 2],
+        limit: u32,
+    ) -> io::Result<Self> {
+        let program = env::var_os("LLMESH").unwrap_or_else(|| env!("CARGO_BIN_EXE_llmesh").into());
+        let mut shell = Command::new("sh");
+        let script = format!("ulimit -n {limit}; exec \"$0\" \"$@\"");
+        shell.args(["-c", &script]).arg(program);
+        Self::llmesh_by("short", shell, upstreams).await
+    }
+
     async fn llmesh_at(
         name: &'static str,
         program: &OsStr,
         upstreams: [SocketAddr; 2],
     ) -> io::Result<Self> {
+        Self::llmesh_by(name, pinned(Path::new(program)), upstreams).await
+    }
+
+    async fn llmesh_by(
+        name: &'static str,
+        mut command: Command,
+        upstreams: [SocketAddr; 2],
+    ) -> io::Result<Self> {
         let address = free()?;
         let folder = folder(name, LLMESH, address, upstreams)?;
-        let mut command = pinned(Path::new(program));
         command.args(["run", "--workers", "1", "--admin", "127.0.0.1:0"]);
         command.args(["--outbound", &address.to_string(), "-f"]);
         command.arg(folder.join("config.yaml"));
@@ -136,8 +155,17 @@ impl Target {
 
     /// Resident memory, in KiB.
     pub(crate) fn resident(&self) -> Option<f64> {
+        self.status("VmRSS:")
+    }
+
+    /// The most memory that was ever resident, in KiB.
+    pub(crate) fn peak(&self) -> Option<f64> {
+        self.status("VmHWM:")
+    }
+
+    fn status(&self, field: &str) -> Option<f64> {
         let status = self.proc("status")?;
-        let line = status.lines().find(|l| l.starts_with("VmRSS:"))?;
+        let line = status.lines().find(|l| l.starts_with(field))?;
         line.split_whitespace().nth(1)?.parse().ok()
     }
 
