@@ -156,11 +156,20 @@ static MARKS: [(HeaderName, Provider); 7] = [
         Provider::Anthropic,
     ),
     (HeaderName::from_static("apim-request-id"), Provider::Azure),
-    (HeaderName::from_static("x-amzn-errortype"), Provider::Bedrock),
+    (
+        HeaderName::from_static("x-amzn-errortype"),
+        Provider::Bedrock,
+    ),
     (HeaderName::from_static("x-groq-region"), Provider::Groq),
     (HeaderName::from_static("x-ms-region"), Provider::Azure),
-    (HeaderName::from_static("x-ratelimit-over-limit"), Provider::Fireworks),
-    (HeaderName::from_static("x-tokenlimit-limit"), Provider::Together),
+    (
+        HeaderName::from_static("x-ratelimit-over-limit"),
+        Provider::Fireworks,
+    ),
+    (
+        HeaderName::from_static("x-tokenlimit-limit"),
+        Provider::Together,
+    ),
 ];
 
 // === impl Api ===
