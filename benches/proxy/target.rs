@@ -45,13 +45,24 @@ impl Target {
 
     pub(crate) async fn llmesh(upstreams: [SocketAddr; 2]) -> io::Result<Self> {
         let program = env::var_os("LLMESH").unwrap_or_else(|| env!("CARGO_BIN_EXE_llmesh").into());
-        Self::llmesh_at("llmesh", &program, upstreams).await
+        Self::llmesh_at("llmesh", &program, LLMESH, upstreams).await
+    }
+
+    /// With more resources beside those of the bench.
+    pub(crate) async fn llmesh_with(
+        name: &'static str,
+        more: &str,
+        upstreams: [SocketAddr; 2],
+    ) -> io::Result<Self> {
+        let program = env::var_os("LLMESH").unwrap_or_else(|| env!("CARGO_BIN_EXE_llmesh").into());
+        let config = format!("{LLMESH}{more}");
+        Self::llmesh_at(name, &program, &config, upstreams).await
     }
 
     /// Another llmesh to compare with; `None` if none is named.
     pub(crate) async fn before(upstreams: [SocketAddr; 2]) -> io::Result<Option<Self>> {
         match env::var_os("BEFORE") {
-            Some(program) => Self::llmesh_at("before", &program, upstreams)
+            Some(program) => Self::llmesh_at("before", &program, LLMESH, upstreams)
                 .await
                 .map(Some),
             None => Ok(None),
@@ -67,24 +78,26 @@ impl Target {
         let mut shell = Command::new("sh");
         let script = format!("ulimit -n {limit}; exec \"$0\" \"$@\"");
         shell.args(["-c", &script]).arg(program);
-        Self::llmesh_by("short", shell, upstreams).await
+        Self::llmesh_by("short", shell, LLMESH, upstreams).await
     }
 
     async fn llmesh_at(
         name: &'static str,
         program: &OsStr,
+        config: &str,
         upstreams: [SocketAddr; 2],
     ) -> io::Result<Self> {
-        Self::llmesh_by(name, pinned(Path::new(program)), upstreams).await
+        Self::llmesh_by(name, pinned(Path::new(program)), config, upstreams).await
     }
 
     async fn llmesh_by(
         name: &'static str,
         mut command: Command,
+        config: &str,
         upstreams: [SocketAddr; 2],
     ) -> io::Result<Self> {
         let address = free()?;
-        let folder = folder(name, LLMESH, address, upstreams)?;
+        let folder = folder(name, config, address, upstreams)?;
         command.args(["run", "--workers", "1", "--admin", "127.0.0.1:0"]);
         command.args(["--outbound", &address.to_string(), "-f"]);
         command.arg(folder.join("config.yaml"));
@@ -123,7 +136,7 @@ impl Target {
         };
         let up = async {
             while TcpStream::connect(address).await.is_err() {
-                sleep(Duration::from_millis(20)).await;
+                sleep(Duration::from_millis(5)).await;
             }
         };
         if timeout(Duration::from_secs(10), up).await.is_err() {

@@ -44,6 +44,7 @@ async fn serve(mut wire: Wire, epoch: Instant) -> io::Result<()> {
             Some("/events") => events(&mut wire, epoch).await?,
             Some("/big") => big(&mut wire).await?,
             Some("/never") => sleep(NEVER).await,
+            Some("/v1/chat/completions") => tokens(&mut wire, epoch).await?,
             Some("/late") => {
                 sleep(LATE).await;
                 wire.send(whole.as_bytes()).await?;
@@ -77,10 +78,11 @@ fn completion() -> String {
     )
 }
 
+const STREAM: &str =
+    "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+
 async fn events(wire: &mut Wire, epoch: Instant) -> io::Result<()> {
-    let head =
-        "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
-    wire.send(head.as_bytes()).await?;
+    wire.send(STREAM.as_bytes()).await?;
     for _ in 0..EVENTS {
         sleep(EVENT_GAP).await;
         let event = format!("data: {:020}\n\n", epoch.elapsed().as_nanos());
@@ -88,4 +90,23 @@ async fn events(wire: &mut Wire, epoch: Instant) -> io::Result<()> {
         wire.send(chunk.as_bytes()).await?;
     }
     wire.send(b"0\r\n\r\n").await
+}
+
+/// A chat completion as OpenAI streams it; the text of each token is when it was sent.
+async fn tokens(wire: &mut Wire, epoch: Instant) -> io::Result<()> {
+    let event = |delta: &str, finish: &str| {
+        let event = format!(
+            r#"data: {{"id":"chatcmpl-B9MBs8CjcvOU2jLn4n570S5qMJKcT","object":"chat.completion.chunk","created":1795341600,"model":"m","system_fingerprint":"fp_44709d6fcb","choices":[{{"index":0,"delta":{delta},"logprobs":null,"finish_reason":{finish}}}]}}"#
+        );
+        format!("{:x}\r\n{event}\n\n\r\n", event.len() + 2)
+    };
+    let role = event(r#"{"role":"assistant","content":""}"#, "null");
+    wire.send((STREAM.to_owned() + &role).as_bytes()).await?;
+    for _ in 0..EVENTS {
+        sleep(EVENT_GAP).await;
+        let delta = format!(r#"{{"content":"{:020}"}}"#, epoch.elapsed().as_nanos());
+        wire.send(event(&delta, "null").as_bytes()).await?;
+    }
+    let end = event("{}", "\"stop\"") + "e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n";
+    wire.send(end.as_bytes()).await
 }
