@@ -393,6 +393,7 @@ async fn ten_thousand_streams_with_faults_are_told_and_accounted_as_they_were() 
             sum.refused += t.refused;
             sum.tokens += t.tokens;
             sum.prompt += t.prompt;
+            sum.early += t.early;
         }
     }
     until(|| llm.log.len() == STREAMS).await;
