@@ -28,7 +28,8 @@ use crate::{
     },
 };
 
-/// How long the event has for its way out before the body fails: a reset overtakes what still waits to be written.
+/// How long the last event, the provider's own or this side's, has for its way out before the body fails: a reset overtakes
+/// what still waits to be written, the head with it.
 const GRACE: Duration = Duration::from_millis(100);
 
 /// A response body, watched for its failure.
@@ -50,6 +51,18 @@ impl Told {
             place: Place::new(framing),
             failed: None,
         }
+    }
+
+    /// Waits, and fails.
+    fn poll_failed(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let Some((_, grace)) = &mut self.failed else {
+            return Poll::Ready(None);
+        };
+        ready!(grace.as_mut().poll(cx));
+        Poll::Ready(self.failed.take().map(|(error, _)| Err(error)))
     }
 
     /// The event that tells of an error; `None` if the reader knows, has left, or could not read it.
@@ -77,11 +90,7 @@ impl HttpBody for Told {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let Some(inner) = &mut self.inner else {
-            let Some((_, grace)) = &mut self.failed else {
-                return Poll::Ready(None);
-            };
-            ready!(grace.as_mut().poll(cx));
-            return Poll::Ready(self.failed.take().map(|(error, _)| Err(error)));
+            return self.poll_failed(cx);
         };
         match ready!(Pin::new(inner).poll_frame(cx)) {
             Some(Ok(frame)) => {
@@ -92,11 +101,12 @@ impl HttpBody for Told {
             }
             Some(Err(error)) => {
                 self.inner = None;
-                let Some(event) = self.event(&error) else {
-                    return Poll::Ready(Some(Err(error)));
-                };
+                let event = self.event(&error);
                 self.failed = Some((error, Box::pin(sleep(GRACE))));
-                Poll::Ready(Some(Ok(Frame::data(event))))
+                match event {
+                    Some(event) => Poll::Ready(Some(Ok(Frame::data(event)))),
+                    None => self.poll_failed(cx),
+                }
             }
             None => Poll::Ready(None),
         }
