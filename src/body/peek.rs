@@ -269,7 +269,9 @@ impl<B: Body<Data = Bytes>> Body for Held<B> {
         };
         let mut hint = SizeHint::new();
         hint.set_lower(rest.lower().saturating_add(self.bytes));
-        if let Some(upper) = rest.upper() {
+        // The size of what ends with an error is not known: a server that announced it would never ask for the error, and
+        // half a body would look whole.
+        if let Some(upper) = rest.upper().filter(|_| self.error.is_none()) {
             hint.set_upper(upper.saturating_add(self.bytes));
         }
         hint

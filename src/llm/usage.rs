@@ -7,12 +7,21 @@ use serde_json::Value;
 
 pub use crate::base::cost::Usage;
 
+/// Counts above this are no counts of one answer.
+const ABSURD: u64 = 1_000_000_000;
+
 // === impl Usage ===
 
 impl Usage {
-    /// The counts in a whole answer of any dialect; `None` if it carries none.
+    /// The counts in a whole answer of any dialect; `None` if it carries none, or some that cannot be true: negative,
+    /// fractional, or above a thousand million.
     #[must_use]
     pub fn of(answer: &Value) -> Option<Self> {
+        let inside = ["usage", "usageMetadata", "details"];
+        let mut inside = inside.iter().filter_map(|key| answer.get(*key));
+        if !plausible_here(answer) || !inside.all(plausible) {
+            return None;
+        }
         if let Some(usage) = answer.get("usageMetadata").filter(|u| u.is_object()) {
             return Some(gemini(usage));
         }
@@ -36,6 +45,26 @@ impl Usage {
             ..Self::default()
         })
     }
+}
+
+/// Whether all numbers of tokens are such, here and in objects inside.
+pub(super) fn plausible(usage: &Value) -> bool {
+    let inner = |value: &Value| match value {
+        Value::Object(_) => plausible(value),
+        _ => true,
+    };
+    plausible_here(usage) && usage.as_object().is_none_or(|all| all.values().all(inner))
+}
+
+fn plausible_here(usage: &Value) -> bool {
+    let counts =
+        |key: &str| key.contains("token") || key.contains("Token") || key.contains("eval_count");
+    usage.as_object().is_none_or(|all| {
+        all.iter().all(|(key, value)| {
+            let number = value.as_u64().is_some_and(|n| n <= ABSURD);
+            !value.is_number() || !counts(key) || number
+        })
+    })
 }
 
 fn of_usage(usage: &Value) -> Option<Usage> {
@@ -215,6 +244,11 @@ mod tests {
             json!({"usage": null}),
             json!([]),
             json!({"usage": {"x": 1}}),
+            json!({"usage": {"prompt_tokens": 3, "completion_tokens": u64::MAX}}),
+            json!({"usage": {"prompt_tokens": -3, "completion_tokens": 2}}),
+            json!({"usage": {"prompt_tokens": 3, "completion_tokens": 0.5}}),
+            json!({"usageMetadata": {"promptTokenCount": 3, "candidatesTokenCount": 1_000_000_001}}),
+            json!({"eval_count": 1e30}),
         ] {
             assert_eq!(Usage::of(&none), None);
         }

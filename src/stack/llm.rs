@@ -18,7 +18,7 @@ use crate::{
     base::{
         SharedRng,
         cost::Ledger,
-        ext::{LastTarget, Record},
+        ext::{Explains, LastTarget, Record},
     },
     body::{Body, replay::Replay},
     call::{self, CallLayer},
@@ -30,6 +30,7 @@ use crate::{
     },
     llm::{Setting, request::Call},
     model::LlmPolicy,
+    respond::Speaks,
     retry::RetryBudget,
     route::params::Forward,
     stream,
@@ -99,6 +100,12 @@ impl LlmRoute<'_> {
                 watched.clone().put(extensions);
                 if last {
                     extensions.insert(LastTarget);
+                }
+                if let Setting::Fixed(dialect) = dialect
+                    && let Some(speaks) = extensions.get::<Speaks>()
+                {
+                    speaks.say(dialect);
+                    extensions.insert(Explains);
                 }
                 let ledger =
                     (!verbatim).then(|| extensions.get_or_insert_default::<Ledger>().clone());

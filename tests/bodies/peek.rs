@@ -133,3 +133,14 @@ async fn an_untouched_body_passes_through() {
     assert_eq!(next(&mut body).await, "a");
     assert!(drain(body).await.trailers.is_some());
 }
+
+#[tokio::test]
+async fn what_ends_with_an_error_has_no_known_size() {
+    let body = Script::new().data("half").fail("cut").body();
+    let mut peek = Peek::new(body);
+    let stopped = peek.until(|_| ControlFlow::<()>::Continue(())).await;
+    assert_eq!(stopped, Stopped::Failed);
+    let body = peek.into_body();
+    assert_eq!(body.size_hint().exact(), None);
+    assert!(!body.is_end_stream());
+}

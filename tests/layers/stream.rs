@@ -1002,10 +1002,8 @@ async fn a_body_that_is_over_says_so() {
     let upstream = Upstream::of([stream(chunks(&[TOKEN, FINISH]).sized())]);
     let service = layered(Params::default(), upstream.service(&Bodies::default()));
     let mut body = service.oneshot(request()).await.unwrap().into_body();
-    assert_eq!(
-        body.size_hint().exact(),
-        Some((TOKEN.len() + FINISH.len()) as u64)
-    );
+    // Not before: its length is no promise that it is whole.
+    assert_eq!(body.size_hint().exact(), None);
     let _ = body.frame().await;
     assert!(!body.is_end_stream());
     let _ = body.frame().await;
@@ -1023,4 +1021,33 @@ async fn the_client_stack_repeats_an_error_that_comes_first() {
     let drained = drain(response.into_body()).await;
     assert_eq!(drained.data, [TOKEN, FINISH].concat().as_bytes());
     assert!(drained.error.is_none() && upstream.left() == 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_length_is_announced_of_what_may_break_off() {
+    for (parts, known) in [
+        // All bytes that were announced come, and the finish marker does not.
+        (vec![ROLE, TOKEN, TOKEN], false),
+        (vec![ROLE, TOKEN, FINISH, DONE], false),
+        (vec![concat_all(), DONE], true),
+    ] {
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        let whole = parts.contains(&DONE);
+        let mut answer = stream(Script::chunks(parts.iter().copied()).sized());
+        answer.headers_mut().insert("content-length", length.into());
+        let upstream = Upstream::of([answer]);
+        let service = StreamLayer::default().layer(upstream.service(&Bodies::default()));
+        let request = Request::post(CHAT).body(Body::empty()).unwrap();
+        let response = service.oneshot(request).await.unwrap();
+        let announced = response.headers().contains_key("content-length");
+        let exact = response.body().size_hint().exact().is_some();
+        assert_eq!((announced, exact), (known, known), "{parts:?}");
+        let end = drain(response.into_body()).await;
+        assert_eq!((end.data.len(), end.error.is_none()), (length, whole));
+    }
+}
+
+/// A whole answer in one piece.
+fn concat_all() -> &'static str {
+    "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}]}\n\n"
 }

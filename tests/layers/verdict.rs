@@ -15,8 +15,8 @@ use llmesh::{
     },
     body::Body,
     classify::{Class, Classified, ClassifyLayer, Failure, Outcome, Signal},
-    llm::{LlmClassifier, Setting},
-    respond::RespondLayer,
+    llm::{Dialect, LlmClassifier, Setting},
+    respond::{RespondLayer, Speaks},
     stream::StreamLayer,
     testing::body::{Script, drain},
 };
@@ -610,6 +610,96 @@ async fn the_event_has_time_to_leave_and_what_the_body_held_does_not_wait() {
         assert!(body.frame().await.unwrap().is_ok());
     }
     assert!(watch.dropped(), "permits are free");
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    assert!(body.frame().await.unwrap().is_err());
+    assert_eq!(begun.elapsed(), Duration::from_millis(100));
+    assert!(body.frame().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_route_says_what_is_spoken_on_a_path_of_its_own() {
+    for (path, said, text) in [
+        ("/team/ask", None, "data: {}\n\n".to_owned()),
+        (
+            "/team/ask",
+            Some(Dialect::OpenAi),
+            "stream_truncated".to_owned(),
+        ),
+        (
+            "/team/ask",
+            Some(Dialect::Anthropic),
+            "event: error".to_owned(),
+        ),
+        (CHAT, Some(Dialect::Anthropic), "event: error".to_owned()),
+    ] {
+        let cut = Error::new(Kind::StreamTruncated);
+        let mut answer = Some(broken("text/event-stream", "data: {}\n\n", cut));
+        let route = service_fn(move |request: Request<Body>| {
+            if let Some(said) = said {
+                request.extensions().get::<Speaks>().unwrap().say(said);
+            }
+            let answer = answer.take().unwrap();
+            async move { Ok::<_, BoxError>(answer) }
+        });
+        let Ok(response) = RespondLayer::new()
+            .layer(route)
+            .oneshot(request(path))
+            .await;
+        let end = drain(response.into_body()).await;
+        assert!(end.error.is_some());
+        let seen = String::from_utf8(end.data).unwrap();
+        assert!(seen.contains(&text), "{path} {said:?} {seen}");
+        assert_eq!(seen.contains("error"), said.is_some(), "{path} {seen}");
+    }
+}
+
+#[tokio::test]
+async fn what_an_upstream_says_in_our_names_is_not_passed_on() {
+    for (status, outcome) in [(200, Outcome::Success), (500, Outcome::ServerError)] {
+        let mut answer = classed(Body::from("{}"), status, answered(outcome, status));
+        for name in [
+            "x-llmesh-class",
+            "x-llmesh-attempts",
+            "x-llmesh-target",
+            "x-llmesh-model",
+        ] {
+            answer.headers_mut().insert(name, "evil".parse().unwrap());
+        }
+        let (head, _) = seen(request(CHAT), answer).await;
+        let evil = head.headers.values().any(|value| value == "evil");
+        assert!(!evil, "{:?}", head.headers);
+    }
+}
+
+#[tokio::test]
+async fn half_an_answer_is_not_the_body_of_its_failure() {
+    let reset = Kind::Reset {
+        reason: ResetReason::Remote,
+        sent: true,
+    };
+    let class = Class::new(Outcome::Reset, Signal::Error(reset));
+    let body = Script::new()
+        .data("{\"choices\":[{\"mess")
+        .fail(Error::new(reset));
+    let answer = classed(Body::new(body.body()), 200, class);
+    let (head, body) = seen(request(CHAT), answer).await;
+    assert_eq!(head.status, 502);
+    let body: Value = serde_json::from_str(&body).unwrap();
+    assert!(body["error"]["message"].is_string(), "{body}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_providers_own_error_event_has_time_to_leave_too() {
+    let failure = Failure::new(answered(Outcome::StreamError, 200)).with_told(true);
+    let told = Error::new(Kind::StreamError).with_source(failure);
+    let answer = broken("text/event-stream", "data: {\"error\":{}}\n\n", told);
+    let Ok(response) = RespondLayer::new()
+        .layer(once(Ok(answer)))
+        .oneshot(request(CHAT))
+        .await;
+    let mut body = response.into_body();
+    let begun = Instant::now();
+    assert!(body.frame().await.unwrap().is_ok());
     assert_eq!(begun.elapsed(), Duration::ZERO);
     assert!(body.frame().await.unwrap().is_err());
     assert_eq!(begun.elapsed(), Duration::from_millis(100));

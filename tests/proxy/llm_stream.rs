@@ -102,3 +102,28 @@ async fn a_silent_upstream_is_given_up_once_and_a_caller_who_goes_is_followed() 
     let open = || mesh.v1.iter().map(|u| u.open()).sum::<u64>();
     until(|| open() == 0).await;
 }
+
+#[tokio::test]
+async fn a_dialect_that_the_policy_names_is_spoken_on_any_path() {
+    const NAMED: &str = "
+apiVersion: llmesh.io/v1alpha1
+kind: LlmPolicy
+metadata: {name: llm, namespace: ai-services}
+spec: {dialect: openai}
+";
+    let mesh = Plan::routes(ROUTES).and("policy.yaml", NAMED).start().await;
+    let on_a_path_of_ours = |headers| {
+        let mut request = chat(headers);
+        *request.uri_mut() = "/api/v1/ask".parse().unwrap();
+        request
+    };
+    let headers = [("x-mock-fault", "end:5"), ("x-mock-tokens", "20")];
+    let reply = mesh.send(on_a_path_of_ours(&headers)).await;
+    assert_eq!((reply.status, reply.broken), (200, true), "{reply:?}");
+    assert!(reply.body.contains("stream_truncated"), "{}", reply.body);
+    let reply = mesh
+        .send(on_a_path_of_ours(&[("x-mock-status", "401")]))
+        .await;
+    let class = reply.headers.get("x-llmesh-class");
+    assert_eq!(class.unwrap(), "auth", "{reply:?}");
+}

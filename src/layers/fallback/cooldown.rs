@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | RateLimited | key and model | the hint up to [`max_hint`](Params::max_hint), else 1 s, 2 s, 4 s … [`max_pace`](Params::max_pace) |
 //! | RampLimited | account | the same |
-//! | QuotaWindow | account, or the key where the class says so | until it resets |
+//! | QuotaWindow | account, or the key where the class says so | until it resets, at most 31 days |
 //! | QuotaExhausted | the same | [`quota_probe`](Params::quota_probe), then one probe |
 //! | Auth | key | [`auth`](Params::auth), then one probe |
 //! | Permission | key and model | the same |
@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     base::{Fingerprint, time::Instant},
-    classify::{Class, Outcome, Scope},
+    classify::{Class, Outcome, Scope, hint::LONGEST},
 };
 
 /// How many cooldowns are kept.
@@ -131,6 +131,7 @@ impl Cooldowns {
                 let reset = class
                     .reset_at
                     .and_then(|at| at.duration_since(wall).ok())
+                    .map(|wait| wait.min(LONGEST))
                     .or(hint);
                 let probed = reset.is_none();
                 (

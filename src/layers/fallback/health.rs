@@ -26,7 +26,7 @@ use crate::{
     layers::breaker::{self, Circuit, State, Ticket},
 };
 
-/// How many ill targets are watched. Beyond them breakers stay closed.
+/// How many ill targets are watched. Callers choose the models, so the one that is best makes room for the next.
 const MOST_CIRCUITS: usize = 1024;
 
 /// How targets are judged.
@@ -62,7 +62,13 @@ struct Shared {
 struct Store {
     cooldowns: Cooldowns,
     /// Those that are not clean.
-    circuits: HashMap<Target, Circuit>,
+    circuits: HashMap<Target, Watched>,
+}
+
+#[derive(Debug)]
+struct Watched {
+    circuit: Circuit,
+    used: Instant,
 }
 
 /// What has a breaker.
@@ -124,7 +130,10 @@ impl Health {
         }
         let breaker = &self.0.params.breaker;
         let acquired = match store.circuits.get_mut(&Target::of(who)) {
-            Some(circuit) => circuit.try_acquire(breaker, now),
+            Some(watched) => {
+                watched.used = now;
+                watched.circuit.try_acquire(breaker, now)
+            }
             None => Circuit::default().try_acquire(breaker, now),
         };
         let ticket = acquired.map_err(|rejected| Out {
@@ -146,9 +155,10 @@ impl Health {
     pub fn out(&self, who: &Who, now: Instant) -> Option<Out> {
         let store = self.lock();
         store.cooldowns.out(who, now).or_else(|| {
-            let circuit = store.circuits.get(&Target::of(who))?;
+            let watched = store.circuits.get(&Target::of(who))?;
             // A copy, so that no probe is taken.
-            let rejected = circuit
+            let rejected = watched
+                .circuit
                 .clone()
                 .try_acquire(&self.0.params.breaker, now)
                 .err()?;
@@ -169,7 +179,7 @@ impl Health {
         store
             .circuits
             .get(&Target::of(who))
-            .map_or(State::Closed, |circuit| circuit.state(now))
+            .map_or(State::Closed, |watched| watched.circuit.state(now))
     }
 
     /// Notes an attempt that another one follows on the same target: only cooldowns learn from it.
@@ -192,29 +202,31 @@ impl Health {
         let target = Target::of(who);
         let params = &self.0.params.breaker;
         let mut store = self.lock();
-        let full = store.circuits.len() >= MOST_CIRCUITS;
         let changed = match (store.circuits.get_mut(&target), ticket) {
             (None, _) if outcome != breaker::Outcome::Failure => return,
-            (None, _) if full => return,
             (None, None) => return,
             (None, Some(_)) => {
-                let circuit = store.circuits.entry(target.clone()).or_default();
-                match circuit.try_acquire(params, now) {
+                store.make_room();
+                let mut circuit = Circuit::default();
+                let changed = match circuit.try_acquire(params, now) {
                     Ok(ticket) => circuit.record(params, ticket, outcome, now),
                     Err(_) => None,
-                }
+                };
+                let watched = Watched { circuit, used: now };
+                store.circuits.insert(target.clone(), watched);
+                changed
             }
-            (Some(circuit), Some(ticket)) => circuit.record(params, ticket, outcome, now),
+            (Some(w), Some(ticket)) => w.circuit.record(params, ticket, outcome, now),
             // Asked against all odds: an answer is proof enough, a failure is no news.
-            (Some(circuit), None) => (outcome == breaker::Outcome::Success).then(|| {
-                circuit.close();
+            (Some(w), None) => (outcome == breaker::Outcome::Success).then(|| {
+                w.circuit.close();
                 State::Closed
             }),
         };
-        let Some(circuit) = store.circuits.get(&target) else {
+        let Some(watched) = store.circuits.get(&target) else {
             return;
         };
-        if circuit.is_clean() {
+        if watched.circuit.is_clean() {
             store.circuits.remove(&target);
         }
         drop(store);
@@ -232,6 +244,22 @@ impl Health {
     /// A panic while the lock was held leaves plain data behind, which stays usable.
     fn lock(&self) -> MutexGuard<'_, Store> {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Store ===
+
+impl Store {
+    /// Makes room for one more circuit, in place of the one that was used longest ago, those first that are not open.
+    fn make_room(&mut self) {
+        if self.circuits.len() < MOST_CIRCUITS {
+            return;
+        }
+        let least = |watched: &&Watched| (!watched.circuit.is_closed(), watched.used);
+        let found = self.circuits.iter().min_by_key(|(_, w)| least(&w));
+        if let Some(target) = found.map(|(target, _)| target.clone()) {
+            self.circuits.remove(&target);
+        }
     }
 }
 

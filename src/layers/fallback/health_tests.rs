@@ -272,3 +272,38 @@ async fn the_store_is_bounded() {
     visit(&health, &model("last"), &of(Outcome::RateLimited, Some(5)));
     assert_eq!(health.lock().cooldowns.len(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn models_that_callers_make_up_do_not_keep_a_breaker_from_opening() {
+    let (health, down) = (Health::default(), of(Outcome::ServerError, None));
+    for n in 0..MOST_CIRCUITS {
+        visit(&health, &model(&n.to_string()), &down);
+    }
+    time::sleep(secs(1)).await;
+    let (a, b) = (model("a"), model("b"));
+    for _ in 0..3 {
+        visit(&health, &a, &down);
+    }
+    assert_eq!(health.state(&a, Instant::now()), State::Open);
+    // Those that are open stay longest.
+    for n in 0..MOST_CIRCUITS {
+        visit(&health, &model(&format!("more-{n}")), &down);
+    }
+    assert_eq!(health.state(&a, Instant::now()), State::Open);
+    for _ in 0..3 {
+        visit(&health, &b, &down);
+    }
+    assert_eq!(health.state(&b, Instant::now()), State::Open);
+    assert_eq!(health.lock().circuits.len(), MOST_CIRCUITS);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_date_however_far_takes_a_target_out_for_ever() {
+    let (health, a) = (Health::default(), model("a"));
+    let mut window = of(Outcome::QuotaWindow, None);
+    window.reset_at = Some(wall_now() + secs(100 * 365 * 86_400));
+    visit(&health, &a, &window);
+    let now = Instant::now();
+    let out = health.out(&a, now).unwrap();
+    assert_eq!(out.until - now, secs(31 * 86_400));
+}

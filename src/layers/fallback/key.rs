@@ -27,6 +27,17 @@ const CALLERS: [HeaderName; 9] = [
     HeaderName::from_static("openai-project"),
 ];
 
+/// Names of keys in a query: Google's, and those of gateways.
+const KEYS: [&str; 7] = [
+    "access_token",
+    "api-key",
+    "api_key",
+    "apikey",
+    "key",
+    "oauth_token",
+    "subscription-key",
+];
+
 /// A key. Printing it prints none of it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Key {
@@ -169,18 +180,16 @@ impl Style {
     }
 }
 
-/// Takes all that a caller sent to show who it is.
+/// Takes all that a caller sent to show who it is, also to gateways that stand before an API.
 pub(super) fn strip(head: &mut Parts) {
-    for name in &CALLERS {
+    let keyed = head.headers.keys().filter(|name| is_secret(name));
+    for name in keyed.cloned().collect::<Vec<_>>() {
         head.headers.remove(name);
     }
     let Some(query) = head.uri.query().filter(|q| is_keyed(q)) else {
         return;
     };
-    let kept: Vec<&str> = query
-        .split('&')
-        .filter(|pair| !pair.starts_with("key="))
-        .collect();
+    let kept: Vec<&str> = query.split('&').filter(|pair| !is_key(pair)).collect();
     let path = match kept.as_slice() {
         [] => head.uri.path().to_owned(),
         kept => format!("{}?{}", head.uri.path(), kept.join("&")),
@@ -194,7 +203,41 @@ pub(super) fn strip(head: &mut Parts) {
 }
 
 fn is_keyed(query: &str) -> bool {
-    query.split('&').any(|pair| pair.starts_with("key="))
+    query.split('&').any(is_key)
+}
+
+fn is_secret(name: &HeaderName) -> bool {
+    let text = name.as_str();
+    CALLERS.contains(name)
+        || ["api-key", "apikey", "authorization", "subscription-key"]
+            .iter()
+            .any(|word| text.contains(word))
+        || ["-auth", "-secret", "-token"]
+            .iter()
+            .any(|end| text.ends_with(end))
+}
+
+/// Whether a pair of a query carries a key: its name may be written with escapes.
+fn is_key(pair: &str) -> bool {
+    let name = pair.split('=').next().unwrap_or_default();
+    let name = unescaped(name).to_ascii_lowercase();
+    KEYS.iter().any(|key| key.as_bytes() == name)
+}
+
+fn unescaped(name: &str) -> Vec<u8> {
+    let mut rest = name.as_bytes();
+    let mut out = Vec::new();
+    while let Some((first, tail)) = rest.split_first() {
+        let digits = tail.get(..2).filter(|_| *first == b'%');
+        let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
+        let escaped = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        out.push(escaped.unwrap_or(*first));
+        rest = match escaped {
+            Some(_) => tail.get(2..).unwrap_or_default(),
+            None => tail,
+        };
+    }
+    out
 }
 
 #[cfg(test)]
@@ -237,6 +280,10 @@ mod tests {
             (vec![("api-key", "k1")], "http://h/v1/x?a=b"),
             (vec![("x-goog-api-key", "k1")], "/v1/x?a=b"),
             (vec![], "/v1/x?key=k1&a=b"),
+            (
+                vec![("ocp-apim-subscription-key", "k2"), ("x-api-key", "k1")],
+                "/v1/x?a=b&%6bey=k1&access_token=k1&ke%79",
+            ),
             (
                 vec![("openai-organization", "o")],
                 "http://h/v1/x?a=b&key=k1",

@@ -1,5 +1,7 @@
 //! Answers to LLM calls: statuses, bodies and headers in the words of the caller's API.
 
+use std::sync::{Arc, OnceLock};
+
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri,
     header::{
@@ -11,7 +13,7 @@ use http::{
 use super::{
     answer::Answer,
     told::Told,
-    verdict::{repeat, write_class, write_repeat, write_target},
+    verdict::{repeat, strip, write_class, write_repeat, write_target},
 };
 use crate::{
     base::{
@@ -32,6 +34,20 @@ use crate::{
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const AWS_ERROR: HeaderName = HeaderName::from_static("x-amzn-errortype");
+
+/// Where a route says which dialect its callers speak: what stands outside of the routes, as [`Respond`](super::Respond)
+/// does, cannot see it from a path that no API has. In the extensions of requests.
+#[derive(Clone, Debug, Default)]
+pub struct Speaks(Arc<OnceLock<Dialect>>);
+
+/// Who sent a request: a caller of an LLM API, or not as far as one can see yet.
+#[derive(Clone, Debug)]
+pub(super) struct Sender {
+    caller: Caller,
+    /// Whether the request shows an LLM API.
+    known: bool,
+    speaks: Speaks,
+}
 
 /// A caller of an LLM API.
 #[derive(Clone, Debug)]
@@ -62,27 +78,60 @@ impl Default for Rules {
     }
 }
 
-// === impl Caller ===
+// === impl Speaks ===
 
-impl Caller {
-    /// The caller of a request, if it is an LLM call. Leaves a [`Record`] in it if there is none.
+impl Speaks {
+    /// Says it. The first word counts.
+    pub fn say(&self, dialect: Dialect) {
+        // It was said before.
+        let _ = self.0.set(dialect);
+    }
+}
+
+// === impl Sender ===
+
+impl Sender {
+    /// The sender of a request. `None` if it is none of an LLM call. Leaves a [`Record`] in it if there is none.
     pub(super) fn of<B>(rules: Rules, request: &mut Request<B>) -> Option<Self> {
-        if rules.setting == Setting::StatusOnly {
+        if rules.setting == Setting::StatusOnly || request.method() != Method::POST {
             return None;
         }
         let (method, uri): (&Method, &Uri) = (request.method(), request.uri());
         let api = Api::of(rules.setting, method, uri, request.headers());
-        let dialect = api.dialect.filter(|_| api.generates)?;
-        request.extensions_mut().insert(Explains);
-        let record = request.extensions_mut().get_or_insert_default::<Record>();
-        Some(Self {
-            dialect,
+        let known = api.dialect.filter(|_| api.generates);
+        let speaks = Speaks::default();
+        let extensions = request.extensions_mut();
+        if known.is_some() {
+            extensions.insert(Explains);
+        }
+        extensions.insert(speaks.clone());
+        let record = extensions.get_or_insert_default::<Record>();
+        let caller = Caller {
+            dialect: known.unwrap_or(Dialect::OpenAi),
             streaming: api.streaming,
             headers: rules.headers,
             record: record.clone(),
+        };
+        Some(Self {
+            caller,
+            known: known.is_some(),
+            speaks,
         })
     }
 
+    /// The caller, now that the route had its say.
+    pub(super) fn caller(&self) -> Option<Caller> {
+        let said = self.speaks.0.get().copied();
+        (self.known || said.is_some()).then(|| Caller {
+            dialect: said.unwrap_or(self.caller.dialect),
+            ..self.caller.clone()
+        })
+    }
+}
+
+// === impl Caller ===
+
+impl Caller {
     /// The body and headers of an answer to an error; the status may be changed.
     pub(super) fn error(
         &self,
@@ -124,6 +173,7 @@ impl Caller {
         if notes.verbatim {
             return response;
         }
+        strip(response.headers_mut());
         let class = response
             .extensions()
             .get::<Classified>()
@@ -160,11 +210,13 @@ impl Caller {
         let secret =
             owner == KeyOwner::Gateway && matches!(outcome, Outcome::Auth | Outcome::Permission);
         let stream = was.is_success() && !status.is_success() && self.framing(&response).is_some();
+        // Half of an answer is no error's body, and its own error would hide the status.
+        let cut = was.is_success() && matches!(class.signal, Signal::Error(_));
         *response.status_mut() = status;
         let wait = class.hint.map(|hint| hint.wait);
         write_repeat(response.headers_mut(), repeat(class, wait, notes.ended));
         self.write_class(response.headers_mut(), class, notes);
-        if secret || stream {
+        if secret || stream || cut {
             let message = errors::message(outcome, status);
             let headers = response.headers_mut();
             for of_body in [

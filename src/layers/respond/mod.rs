@@ -45,6 +45,8 @@ mod told;
 #[cfg(feature = "llm")]
 mod verdict;
 
+#[cfg(feature = "llm")]
+pub use self::caller::Speaks;
 pub use self::{
     answer::{Answer, answer, cut, grpc_status},
     service::{Respond, RespondLayer, ResponseFuture},

@@ -18,7 +18,7 @@ use pin_project::pin_project;
 use tower::{Layer, Service};
 
 #[cfg(feature = "llm")]
-use super::caller::{Caller, Rules};
+use super::caller::{Caller, Rules, Sender};
 use super::{
     answer::{Answer, answer, grpc_status},
     limits,
@@ -60,10 +60,15 @@ pub struct ResponseFuture<F> {
     state: State<F>,
     grpc: bool,
     record: Option<Record>,
-    caller: Option<Caller>,
+    sender: Option<Sender>,
 }
 
 /// Without LLM dialects nobody is a caller of one.
+#[cfg(not(feature = "llm"))]
+#[derive(Clone, Debug)]
+enum Sender {}
+
+/// See [`Sender`].
 #[cfg(not(feature = "llm"))]
 #[derive(Clone, Debug)]
 enum Caller {}
@@ -158,10 +163,10 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let grpc = is_grpc(request.headers());
-        let caller = if grpc {
+        let sender = if grpc {
             None
         } else {
-            Caller::of(self.rules, &mut request)
+            Sender::of(self.rules, &mut request)
         };
         let record = request.extensions().get::<Record>().cloned();
         let state = match self.failed.take() {
@@ -172,8 +177,21 @@ where
             state,
             grpc,
             record,
-            caller,
+            sender,
         }
+    }
+}
+
+// === impl Sender ===
+
+#[cfg(not(feature = "llm"))]
+impl Sender {
+    fn of<B>(_: Rules, _: &mut Request<B>) -> Option<Self> {
+        None
+    }
+
+    fn caller(&self) -> Option<Caller> {
+        match *self {}
     }
 }
 
@@ -181,10 +199,6 @@ where
 
 #[cfg(not(feature = "llm"))]
 impl Caller {
-    fn of<B>(_: Rules, _: &mut Request<B>) -> Option<Self> {
-        None
-    }
-
     fn response(&self, _: Response<Body>) -> Response<Body> {
         match *self {}
     }
@@ -216,7 +230,8 @@ where
             StateProj::Called(future) => match ready!(future.poll(cx)) {
                 Ok(response) => {
                     let response = response.map(Body::new);
-                    return Poll::Ready(Ok(match this.caller {
+                    let caller = this.sender.as_ref().and_then(Sender::caller);
+                    return Poll::Ready(Ok(match caller {
                         Some(caller) => caller.response(response),
                         None => response,
                     }));
@@ -225,8 +240,12 @@ where
             },
             StateProj::Failed(error) => error.take(),
         };
-        let (record, caller) = (this.record.as_ref(), this.caller.as_ref());
-        Poll::Ready(Ok(respond(error.as_ref(), record, *this.grpc, caller)))
+        let (record, caller) = (
+            this.record.as_ref(),
+            this.sender.as_ref().and_then(Sender::caller),
+        );
+        let answer = respond(error.as_ref(), record, *this.grpc, caller.as_ref());
+        Poll::Ready(Ok(answer))
     }
 }
 

@@ -53,21 +53,9 @@ impl Told {
         }
     }
 
-    /// Waits, and fails.
-    fn poll_failed(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let Some((_, grace)) = &mut self.failed else {
-            return Poll::Ready(None);
-        };
-        ready!(grace.as_mut().poll(cx));
-        Poll::Ready(self.failed.take().map(|(error, _)| Err(error)))
-    }
-
     /// The event that tells of an error; `None` if the reader knows, has left, or could not read it.
     fn event(&self, error: &BoxError) -> Option<Bytes> {
-        if Failure::find(error.as_ref()).is_some_and(|failure| failure.told) {
+        if was_told(error) {
             return None;
         }
         let class = class_of_body_error(error);
@@ -89,27 +77,33 @@ impl HttpBody for Told {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let Some(inner) = &mut self.inner else {
-            return self.poll_failed(cx);
-        };
-        match ready!(Pin::new(inner).poll_frame(cx)) {
-            Some(Ok(frame)) => {
-                if let Some(data) = frame.data_ref() {
-                    self.place.pass(data);
+        if let Some(inner) = &mut self.inner {
+            match ready!(Pin::new(inner).poll_frame(cx)) {
+                Some(Ok(frame)) => {
+                    if let Some(data) = frame.data_ref() {
+                        self.place.pass(data);
+                    }
+                    return Poll::Ready(Some(Ok(frame)));
                 }
-                Poll::Ready(Some(Ok(frame)))
-            }
-            Some(Err(error)) => {
-                self.inner = None;
-                let event = self.event(&error);
-                self.failed = Some((error, Box::pin(sleep(GRACE))));
-                match event {
-                    Some(event) => Poll::Ready(Some(Ok(Frame::data(event)))),
-                    None => self.poll_failed(cx),
+                Some(Err(error)) => {
+                    self.inner = None;
+                    let event = self.event(&error);
+                    if event.is_none() && !was_told(&error) {
+                        return Poll::Ready(Some(Err(error)));
+                    }
+                    self.failed = Some((error, Box::pin(sleep(GRACE))));
+                    if let Some(event) = event {
+                        return Poll::Ready(Some(Ok(Frame::data(event))));
+                    }
                 }
+                None => return Poll::Ready(None),
             }
-            None => Poll::Ready(None),
         }
+        let Some((_, grace)) = &mut self.failed else {
+            return Poll::Ready(None);
+        };
+        ready!(grace.as_mut().poll(cx));
+        Poll::Ready(self.failed.take().map(|(error, _)| Err(error)))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -129,4 +123,9 @@ impl HttpBody for Told {
         hint.set_lower(lower);
         hint
     }
+}
+
+/// Whether the provider's own error event has just passed.
+fn was_told(error: &BoxError) -> bool {
+    Failure::find(error.as_ref()).is_some_and(|failure| failure.told)
 }

@@ -117,6 +117,13 @@ pub(super) fn write_class(headers: &mut HeaderMap, class: &Class, notes: &Notes)
     write_target(headers, notes);
 }
 
+/// Takes out what an upstream says in the names that speak of this side.
+pub(super) fn strip(headers: &mut HeaderMap) {
+    for name in [CLASS, ATTEMPTS, TARGET, MODEL] {
+        headers.remove(name);
+    }
+}
+
 /// Writes whose answer it is.
 pub(super) fn write_target(headers: &mut HeaderMap, notes: &Notes) {
     let fallback = notes.answered_by.as_ref();

@@ -113,7 +113,8 @@ where
         match &self.0 {
             Inner::Untouched(body) => body.size_hint(),
             Inner::Stream(body) => match &body.inner {
-                Some(_) if body.strip.is_some() => SizeHint::new(),
+                // Until the answer is whole it may end with an error, whatever the size of what came.
+                Some(_) if body.strip.is_some() || !body.watch.finished() => SizeHint::new(),
                 Some(inner) => inner.size_hint(),
                 None => SizeHint::with_exact(0),
             },

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Response, response};
+use http::{Response, header::CONTENT_LENGTH, response};
 use http_body::Body;
 use serde_json::Value;
 
@@ -152,6 +152,10 @@ where
             };
             Flow::new(self.call.params.clocks, first)
         });
+        if !self.watch.finished() {
+            // A server that announced a length stops there, and would not tell that the answer is not whole.
+            self.head.headers.remove(CONTENT_LENGTH);
+        }
         self.head.extensions.insert(self.watch.classified());
         let mut alarm = std::mem::take(&mut self.call.alarm);
         alarm.reset();

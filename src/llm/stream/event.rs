@@ -10,8 +10,7 @@ use crate::{
     llm::{Dialect, Usage, fault},
 };
 
-/// Counts above this are no counts of one answer.
-const ABSURD: u64 = 1_000_000_000;
+pub(super) use crate::llm::usage::plausible;
 
 /// What one event says.
 #[derive(Debug, Default)]
@@ -147,32 +146,5 @@ pub(super) fn list<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = &'a 
 
 /// The counts in an event or a part of one, unless they cannot be true.
 pub(super) fn usage_in(value: &Value) -> Option<Counts> {
-    let places = ["usage", "usageMetadata", "details"];
-    let plausible = places
-        .iter()
-        .all(|key| value.get(key).is_none_or(plausible));
-    if !plausible || !plausible_here(value) {
-        return None;
-    }
     Usage::of(value).map(Counts::Whole)
-}
-
-/// Whether all numbers of tokens are such.
-pub(super) fn plausible(usage: &Value) -> bool {
-    let inner = |value: &Value| match value {
-        Value::Object(_) => plausible(value),
-        _ => true,
-    };
-    plausible_here(usage) && usage.as_object().is_none_or(|all| all.values().all(inner))
-}
-
-fn plausible_here(usage: &Value) -> bool {
-    let counts =
-        |key: &str| key.contains("token") || key.contains("Token") || key.contains("eval_count");
-    usage.as_object().is_none_or(|all| {
-        all.iter().all(|(key, value)| {
-            let number = value.as_u64().is_some_and(|n| n <= ABSURD);
-            !value.is_number() || !counts(key) || number
-        })
-    })
 }

@@ -70,7 +70,9 @@ impl Anthropic {
     fn start(&mut self, event: &mut Value, said: &mut Said, facts: &mut Facts) {
         let kind = event.pointer("/content_block/type").and_then(Value::as_str);
         let is_text = kind == Some("text");
-        facts.more |= !is_text && kind != Some("thinking");
+        // Thoughts come before the text; after it, a text could not go on in their block.
+        let thinks = kind == Some("thinking") && facts.text.is_empty();
+        facts.more |= !is_text && !thinks;
         if std::mem::take(&mut self.joins) {
             if is_text {
                 said.stale = true;

@@ -3,6 +3,7 @@
 //! Only whole events may reach the caller where another target may go on: half an event cannot be taken back.
 
 use bytes::{Buf, Bytes, BytesMut};
+use memchr::memchr2;
 
 /// The longest event that is waited for.
 const CAP: usize = 1024 * 1024;
@@ -13,6 +14,8 @@ pub(super) struct Events {
     buffer: BytesMut,
     /// Where in `buffer` the line begins that is looked at.
     line: usize,
+    /// How much of that line was looked at: it has no end there.
+    seen: usize,
 }
 
 /// One event.
@@ -39,7 +42,13 @@ impl Events {
     pub(super) fn next(&mut self) -> Option<Event> {
         loop {
             let rest = self.buffer.get(self.line..)?;
-            let end = rest.iter().position(|b| matches!(b, b'\n' | b'\r'))?;
+            let unseen = rest.get(self.seen..)?;
+            let Some(end) = memchr2(b'\n', b'\r', unseen) else {
+                self.seen = rest.len();
+                return None;
+            };
+            let end = self.seen + end;
+            self.seen = end;
             let length = match (rest.get(end), rest.get(end + 1)) {
                 (Some(b'\r'), Some(b'\n')) => 2,
                 // A LF may still come, and would belong to it.
@@ -47,6 +56,7 @@ impl Events {
                 _ => 1,
             };
             self.line += end + length;
+            self.seen = 0;
             if end == 0 {
                 let raw = self.buffer.split_to(self.line).freeze();
                 self.line = 0;
@@ -57,7 +67,7 @@ impl Events {
 
     /// What is left at the end.
     pub(super) fn rest(&mut self) -> Bytes {
-        self.line = 0;
+        (self.line, self.seen) = (0, 0);
         let length = self.buffer.len();
         self.buffer.copy_to_bytes(length)
     }

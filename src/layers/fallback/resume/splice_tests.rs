@@ -375,3 +375,23 @@ fn nothing_it_is_fed_makes_it_panic() {
         rest(&mut s, true);
     }
 }
+
+#[test]
+fn a_text_does_not_go_on_in_a_block_of_thoughts() {
+    let mut s = splice(Dialect::Anthropic);
+    let thought = event(
+        r#"{"type":"content_block_delta","index":1,"delta":{"type":"thinking_delta","thinking":"hm"}}"#,
+    );
+    let parts = [
+        begin(),
+        block(0, "text"),
+        text(0, "Hello"),
+        stop_of(0),
+        block(1, "thinking"),
+        thought,
+    ];
+    for part in parts {
+        feed(&mut s, &[&part]);
+    }
+    assert_eq!(s.text(), None);
+}
