@@ -68,7 +68,8 @@ pub(crate) fn smoke() -> bool {
 }
 
 /// Measures the subjects in turns, so that a busy moment of the machine hits all of them alike, and prints the best
-/// turn of each, beside that of the first. With `--instructions` it counts instead, and `--count NAME N` is how.
+/// turn of each, beside that of the first. With `--instructions` it counts instead, allocations too, and `--count NAME N`
+/// is how.
 #[expect(clippy::cast_precision_loss, reason = "small counts")]
 pub(crate) fn compare(title: &str, effort: Effort, mut subjects: Vec<Subject<'_>>) {
     let args: Vec<String> = std::env::args()
@@ -98,35 +99,59 @@ pub(crate) fn compare(title: &str, effort: Effort, mut subjects: Vec<Subject<'_>
     }
 }
 
-/// Counts the instructions of each subject: those of a run of many operations less those of a run of few.
+/// Counts the instructions and allocations of each subject: those of a run of many operations less those of a run of few.
 fn count(title: &str, subjects: &[Subject<'_>]) {
     const FEW: u64 = 1_000;
     const MANY: u64 = 3_000;
-    println!("\n{title:<44} {:>12} {:>8}", "instructions", "less 1st");
+    println!(
+        "\n{title:<44} {:>12} {:>8} {:>11} {:>8}",
+        "instructions", "less 1st", "allocations", "less 1st"
+    );
+    let each = |tool: fn(&str, u64) -> io::Result<u64>, name: &str| {
+        let more = tool(name, MANY)?.saturating_sub(tool(name, FEW)?);
+        // A table that grows now and then is not part of an operation.
+        io::Result::Ok((more + (MANY - FEW) / 2) / (MANY - FEW))
+    };
     let mut first = None;
     for Subject { name, .. } in subjects {
-        let runs = (instructions(name, FEW), instructions(name, MANY));
-        let (Ok(few), Ok(many)) = runs else {
+        let runs = (each(instructions, name), each(allocations, name));
+        let (Ok(steps), Ok(heap)) = runs else {
             println!("{name:<44} valgrind failed: {runs:?}");
             continue;
         };
-        let each = (many - few) / (MANY - FEW);
-        let base = *first.get_or_insert(each);
-        println!("{name:<44} {each:>12} {:>8}", each.saturating_sub(base));
+        let base = *first.get_or_insert((steps, heap));
+        println!(
+            "{name:<44} {steps:>12} {:>8} {heap:>11} {:>8}",
+            steps.saturating_sub(base.0),
+            heap.saturating_sub(base.1)
+        );
     }
 }
 
 /// Instructions of this bench doing nothing but `calls` operations of one subject.
 fn instructions(name: &str, calls: u64) -> io::Result<u64> {
+    let callgrind = ["--tool=callgrind", "--callgrind-out-file=/dev/null"];
+    valgrind(callgrind, "Collected : ", name, calls)
+}
+
+/// How often it asks for memory then.
+fn allocations(name: &str, calls: u64) -> io::Result<u64> {
+    let memcheck = ["--tool=memcheck", "--leak-check=no"];
+    valgrind(memcheck, "total heap usage: ", name, calls)
+}
+
+/// The number that a tool prints after `label`.
+fn valgrind(tool: [&str; 2], label: &str, name: &str, calls: u64) -> io::Result<u64> {
     let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .args(tool)
         .arg(std::env::current_exe()?)
         .args(["--count", name, &calls.to_string()])
         .output()?;
     let text = String::from_utf8_lossy(&output.stderr);
     let count = text.lines().find_map(|line| {
-        let (_, count) = line.split_once("Collected : ")?;
-        count.trim().parse().ok()
+        let (_, rest) = line.split_once(label)?;
+        let number = rest.split_whitespace().next()?;
+        number.replace(',', "").parse().ok()
     });
     count.ok_or_else(|| io::Error::other(text.into_owned()))
 }

@@ -2,10 +2,33 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
-use llmesh::base::time::Instant;
+use llmesh::base::time::{Instant, sleep};
 use tokio::task::JoinSet;
 
-use super::{upstream::EVENTS, wire::Wire};
+use super::{
+    upstream::{EVENT_GAP, EVENTS},
+    wire::Wire,
+};
+
+/// A kind of stream whose events say when they were sent.
+#[derive(Clone, Copy)]
+pub(crate) struct Kind {
+    path: &'static str,
+    /// What stands before the time in an event, and after it.
+    marks: [&'static [u8]; 2],
+}
+
+/// Events that are nothing but the time.
+pub(crate) const BARE: Kind = Kind {
+    path: "/events",
+    marks: [b"data: ", b"\n\n"],
+};
+
+/// Tokens of a chat completion. The first event has a role and no text, so it is passed over.
+pub(crate) const CHAT: Kind = Kind {
+    path: "/v1/chat/completions",
+    marks: [b"\"content\":\"0", b"\""],
+};
 
 /// What a load saw.
 #[derive(Default)]
@@ -14,6 +37,8 @@ pub(crate) struct Seen {
     pub(crate) times: Vec<f64>,
     /// From request to response head; only of streams; in seconds, sorted.
     pub(crate) heads: Vec<f64>,
+    /// How long the first event of each stream was on its way; in seconds, sorted.
+    pub(crate) firsts: Vec<f64>,
     /// How long the load went on.
     pub(crate) took: Duration,
 }
@@ -60,34 +85,40 @@ pub(crate) async fn drive(
     Ok((wires, seen))
 }
 
-/// One stream on each connection; `epoch` is the upstream's.
-pub(crate) async fn stream(wires: Vec<Wire>, epoch: Instant) -> io::Result<Seen> {
+/// One stream on each connection, begun one after the other over the time of an event; `epoch` is the upstream's.
+pub(crate) async fn stream(wires: Vec<Wire>, kind: Kind, epoch: Instant) -> io::Result<Seen> {
     let mut tasks = JoinSet::new();
     let begin = Instant::now();
-    for mut wire in wires {
-        tasks.spawn(async move { watch(&mut wire, epoch).await });
+    let count = u32::try_from(wires.len().max(1)).map_err(io::Error::other)?;
+    for (n, mut wire) in (0..).zip(wires) {
+        tasks.spawn(async move {
+            sleep(EVENT_GAP * n / count).await;
+            watch(&mut wire, kind, epoch).await
+        });
     }
     let mut seen = Seen::default();
     while let Some(done) = tasks.join_next().await {
         let (head, delays) = done??;
         seen.heads.push(head);
+        seen.firsts.extend(delays.first());
         seen.times.extend(delays);
     }
     seen.took = begin.elapsed();
     seen.times.sort_by(f64::total_cmp);
     seen.heads.sort_by(f64::total_cmp);
+    seen.firsts.sort_by(f64::total_cmp);
     Ok(seen)
 }
 
-async fn watch(wire: &mut Wire, epoch: Instant) -> io::Result<(f64, Vec<f64>)> {
+async fn watch(wire: &mut Wire, kind: Kind, epoch: Instant) -> io::Result<(f64, Vec<f64>)> {
     let sent = Instant::now();
-    wire.send(&request("/events")).await?;
+    wire.send(&request(kind.path)).await?;
     good(&wire.head().await?.line)?;
     let head = sent.elapsed().as_secs_f64();
     let mut delays = Vec::with_capacity(EVENTS);
     for _ in 0..EVENTS {
-        wire.until(b"data: ").await?;
-        let stamp = wire.until(b"\n\n").await?;
+        wire.until(kind.marks[0]).await?;
+        let stamp = wire.until(kind.marks[1]).await?;
         let now = epoch.elapsed().as_secs_f64();
         let nanos = std::str::from_utf8(&stamp)
             .ok()
@@ -113,8 +144,9 @@ fn good(line: &str) -> io::Result<()> {
 }
 
 fn request(path: &str) -> Vec<u8> {
+    let stream = path == CHAT.path;
     let body = format!(
-        r#"{{"model":"m","messages":[{{"role":"user","content":"{}"}}]}}"#,
+        r#"{{"model":"m","stream":{stream},"messages":[{{"role":"user","content":"{}"}}]}}"#,
         "x".repeat(200)
     );
     let head = format!(

@@ -45,27 +45,59 @@ impl Target {
 
     pub(crate) async fn llmesh(upstreams: [SocketAddr; 2]) -> io::Result<Self> {
         let program = env::var_os("LLMESH").unwrap_or_else(|| env!("CARGO_BIN_EXE_llmesh").into());
-        Self::llmesh_at("llmesh", &program, upstreams).await
+        Self::llmesh_at("llmesh", &program, LLMESH, upstreams).await
+    }
+
+    /// With more resources beside those of the bench.
+    pub(crate) async fn llmesh_with(
+        name: &'static str,
+        more: &str,
+        upstreams: [SocketAddr; 2],
+    ) -> io::Result<Self> {
+        let program = env::var_os("LLMESH").unwrap_or_else(|| env!("CARGO_BIN_EXE_llmesh").into());
+        let config = format!("{LLMESH}{more}");
+        Self::llmesh_at(name, &program, &config, upstreams).await
     }
 
     /// Another llmesh to compare with; `None` if none is named.
     pub(crate) async fn before(upstreams: [SocketAddr; 2]) -> io::Result<Option<Self>> {
         match env::var_os("BEFORE") {
-            Some(program) => Self::llmesh_at("before", &program, upstreams)
+            Some(program) => Self::llmesh_at("before", &program, LLMESH, upstreams)
                 .await
                 .map(Some),
             None => Ok(None),
         }
     }
 
+    /// llmesh with no more than so many descriptors.
+    pub(crate) async fn short_of_descriptors(
+        upstreams: [SocketAddr; 2],
+        limit: u32,
+    ) -> io::Result<Self> {
+        let program = env::var_os("LLMESH").unwrap_or_else(|| env!("CARGO_BIN_EXE_llmesh").into());
+        let mut shell = Command::new("sh");
+        let script = format!("ulimit -n {limit}; exec \"$0\" \"$@\"");
+        shell.args(["-c", &script]).arg(program);
+        Self::llmesh_by("short", shell, LLMESH, upstreams).await
+    }
+
     async fn llmesh_at(
         name: &'static str,
         program: &OsStr,
+        config: &str,
+        upstreams: [SocketAddr; 2],
+    ) -> io::Result<Self> {
+        Self::llmesh_by(name, pinned(Path::new(program)), config, upstreams).await
+    }
+
+    async fn llmesh_by(
+        name: &'static str,
+        mut command: Command,
+        config: &str,
         upstreams: [SocketAddr; 2],
     ) -> io::Result<Self> {
         let address = free()?;
-        let folder = folder(name, LLMESH, address, upstreams)?;
-        let mut command = pinned(Path::new(program));
+        let folder = folder(name, config, address, upstreams)?;
         command.args(["run", "--workers", "1", "--admin", "127.0.0.1:0"]);
         command.args(["--outbound", &address.to_string(), "-f"]);
         command.arg(folder.join("config.yaml"));
@@ -104,7 +136,7 @@ impl Target {
         };
         let up = async {
             while TcpStream::connect(address).await.is_err() {
-                sleep(Duration::from_millis(20)).await;
+                sleep(Duration::from_millis(5)).await;
             }
         };
         if timeout(Duration::from_secs(10), up).await.is_err() {
@@ -136,8 +168,17 @@ impl Target {
 
     /// Resident memory, in KiB.
     pub(crate) fn resident(&self) -> Option<f64> {
+        self.status("VmRSS:")
+    }
+
+    /// The most memory that was ever resident, in KiB.
+    pub(crate) fn peak(&self) -> Option<f64> {
+        self.status("VmHWM:")
+    }
+
+    fn status(&self, field: &str) -> Option<f64> {
         let status = self.proc("status")?;
-        let line = status.lines().find(|l| l.starts_with("VmRSS:"))?;
+        let line = status.lines().find(|l| l.starts_with(field))?;
         line.split_whitespace().nth(1)?.parse().ok()
     }
 

@@ -37,9 +37,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
-use crate::base::time::Instant;
+use crate::base::{cost::Ledger, time::Instant};
 
 pub use crate::base::{
     attempt::GivenUp,
@@ -50,6 +50,8 @@ pub use self::{
     chain::{AnsweredBy, Chain, LastTarget, Model, OurKey},
     flag::Flag,
 };
+
+const CALLER_RETRIES: HeaderName = HeaderName::from_static("x-stainless-retry-count");
 
 /// When and from where the request came in.
 #[derive(Clone, Copy, Debug)]
@@ -178,7 +180,7 @@ pub enum Ended {
 /// others send. Zero if it is absent or no number.
 #[must_use]
 pub fn caller_retries(headers: &HeaderMap) -> u32 {
-    let count = headers.get("x-stainless-retry-count");
+    let count = headers.get(CALLER_RETRIES);
     count
         .and_then(|count| count.to_str().ok()?.parse().ok())
         .unwrap_or(0)
@@ -242,6 +244,8 @@ pub struct Notes {
     pub verbatim: bool,
     /// The target of a fallback chain that is answering.
     pub answered_by: Option<AnsweredBy>,
+    /// What the attempts of an LLM call cost.
+    pub ledger: Option<Ledger>,
 }
 
 impl Record {

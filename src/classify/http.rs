@@ -7,13 +7,17 @@
 
 use std::time::SystemTime;
 
-use ::http::{Extensions, HeaderMap, Method, StatusCode, Uri, response};
+use ::http::{Extensions, HeaderMap, HeaderName, Method, StatusCode, Uri, response};
 use bytes::Bytes;
 
 use crate::{
     base::BoxError,
     classify::{Class, Classifier, MakeClassifier, Outcome, Scope, Signal, Verdict, transport},
 };
+
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+/// What Envoy leaves on an answer that its rate limiter made.
+pub(super) const RATELIMITED: HeaderName = HeaderName::from_static("x-envoy-ratelimited");
 
 /// Classifies by status and `grpc-status`. Both the maker and the classifier of one attempt.
 #[derive(Clone, Debug, Default)]
@@ -70,14 +74,14 @@ pub fn signal(head: &response::Parts) -> Signal {
     Signal::Response {
         status: head.status,
         grpc_status: grpc_status(&head.headers),
-        ratelimited: head.headers.contains_key("x-envoy-ratelimited"),
+        ratelimited: head.headers.contains_key(RATELIMITED),
     }
 }
 
 /// `grpc-status` as a number; `None` if absent or unreadable.
 #[must_use]
 pub fn grpc_status(headers: &HeaderMap) -> Option<u16> {
-    headers.get("grpc-status")?.to_str().ok()?.parse().ok()
+    headers.get(GRPC_STATUS)?.to_str().ok()?.parse().ok()
 }
 
 /// What a gRPC status means (gRPC core: "Status codes and their use in gRPC").
@@ -113,7 +117,8 @@ pub fn status_outcome(status: StatusCode) -> Outcome {
     }
 }
 
-fn class_of_head(signal: Signal) -> Class {
+/// The class of a head, by what it shows.
+pub(crate) fn class_of_head(signal: Signal) -> Class {
     let Signal::Response {
         status,
         grpc_status,

@@ -7,7 +7,7 @@ use crate::{
     classify::{
         Class, Classified, Outcome, Signal,
         hint::asked,
-        http::{grpc_outcome, grpc_status, status_outcome},
+        http::{RATELIMITED, grpc_outcome, grpc_status, status_outcome},
         transport::class_of_error,
     },
 };
@@ -39,7 +39,7 @@ fn of_head<R>(response: &Response<R>) -> Class {
         Signal::Response {
             status,
             grpc_status,
-            ratelimited: headers.contains_key("x-envoy-ratelimited"),
+            ratelimited: headers.contains_key(RATELIMITED),
         },
     );
     class.status_only = true;

@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 
-use ::http::{HeaderMap, header};
+use ::http::{HeaderMap, HeaderName, header};
+
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// What a content type says, as far as it matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +60,6 @@ pub(super) fn content(content_type: &str) -> Content {
 /// `x-should-retry: false` forbids the same target, whatever the class.
 pub(super) fn forbidden(headers: &HeaderMap) -> bool {
     headers
-        .get("x-should-retry")
+        .get(SHOULD_RETRY)
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"false"))
 }

@@ -5,7 +5,7 @@
 
 use std::str::FromStr;
 
-use ::http::{HeaderMap, Method, Uri};
+use ::http::{HeaderMap, HeaderName, Method, Uri};
 
 /// The shape of an API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -147,18 +147,29 @@ const HOSTS: &[(&str, Provider)] = &[
     ("together.xyz", Provider::Together),
 ];
 
+const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
+
 /// Response headers that only one provider sends.
-const MARKS: &[(&str, Provider)] = &[
+static MARKS: [(HeaderName, Provider); 7] = [
     (
-        "anthropic-ratelimit-requests-remaining",
+        HeaderName::from_static("anthropic-ratelimit-requests-remaining"),
         Provider::Anthropic,
     ),
-    ("apim-request-id", Provider::Azure),
-    ("x-amzn-errortype", Provider::Bedrock),
-    ("x-groq-region", Provider::Groq),
-    ("x-ms-region", Provider::Azure),
-    ("x-ratelimit-over-limit", Provider::Fireworks),
-    ("x-tokenlimit-limit", Provider::Together),
+    (HeaderName::from_static("apim-request-id"), Provider::Azure),
+    (
+        HeaderName::from_static("x-amzn-errortype"),
+        Provider::Bedrock,
+    ),
+    (HeaderName::from_static("x-groq-region"), Provider::Groq),
+    (HeaderName::from_static("x-ms-region"), Provider::Azure),
+    (
+        HeaderName::from_static("x-ratelimit-over-limit"),
+        Provider::Fireworks,
+    ),
+    (
+        HeaderName::from_static("x-tokenlimit-limit"),
+        Provider::Together,
+    ),
 ];
 
 // === impl Api ===
@@ -175,7 +186,7 @@ impl Api {
             Setting::Fixed(dialect) => Some(dialect),
             Setting::Auto | Setting::StatusOnly => path.map(|(dialect, _)| dialect).or_else(|| {
                 headers
-                    .contains_key("anthropic-version")
+                    .contains_key(ANTHROPIC_VERSION)
                     .then_some(Dialect::Anthropic)
             }),
         };
@@ -195,7 +206,7 @@ impl Api {
         self.provider.or_else(|| {
             MARKS
                 .iter()
-                .find(|(mark, _)| response.contains_key(*mark))
+                .find(|(mark, _)| response.contains_key(mark))
                 .map(|(_, provider)| *provider)
         })
     }

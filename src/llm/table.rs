@@ -5,7 +5,7 @@
 
 use std::time::SystemTime;
 
-use ::http::HeaderMap;
+use ::http::{HeaderMap, HeaderName};
 
 use crate::{
     classify::{Elsewhere, Outcome, Scope},
@@ -17,6 +17,8 @@ use crate::{
         wait::{midnight_pacific, midnight_utc, month, resets_at},
     },
 };
+
+const OVERLOADED: HeaderName = HeaderName::from_static("x-envoy-overloaded");
 
 /// What is known of a failed response.
 #[derive(Clone, Debug)]
@@ -124,7 +126,7 @@ fn exact(e: &Evidence<'_>) -> Option<Finding> {
     {
         return Some(Outcome::ModelNotReady.into());
     }
-    if e.headers.contains_key("x-envoy-overloaded") {
+    if e.headers.contains_key(OVERLOADED) {
         return Some(Outcome::Overloaded.into());
     }
     aws(e)

@@ -5,8 +5,10 @@
     reason = "in helpers of tests too, a panic is how a test fails"
 )]
 
+mod account;
 mod admin;
 mod attack;
+mod chain;
 mod clients;
 mod discovery;
 mod faults;
@@ -26,7 +28,9 @@ mod routing;
 mod sdk;
 mod server;
 mod story;
+mod streams;
 mod support;
+mod token_limit;
 mod upstream;
 mod verdict;
 mod watch;

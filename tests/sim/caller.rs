@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Request};
+use http::{HeaderMap, Method, Request, request::Builder};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
@@ -15,6 +15,8 @@ use llmesh::base::{SharedRng, time::Instant};
 use tokio::task::JoinSet;
 
 use crate::{mesh::HOST, net::Net};
+
+const PROMPT: &[u8] = br#"{"model":"gpt-4o","messages":[{"role":"user","content":"Hello"}]}"#;
 
 /// Sends requests to one proxy. Clones share connections.
 #[derive(Clone)]
@@ -50,18 +52,31 @@ impl Caller {
 
     /// Sends one request. Dropping the future closes its connection.
     pub(crate) async fn get(&self, path: &str) -> Seen {
+        self.send(Request::get(path)).await
+    }
+
+    /// Sends a generation call that was sent so many times before.
+    pub(crate) async fn ask(&self, retries: u32) -> Seen {
+        let request = Request::post("/v1/chat/completions")
+            .header("content-type", "application/json")
+            .header("x-stainless-retry-count", retries);
+        self.send(request).await
+    }
+
+    async fn send(&self, request: Builder) -> Seen {
         let begin = Instant::now();
-        let mut seen = self.exchange(path).await.unwrap_or_default();
+        let mut seen = self.exchange(request).await.unwrap_or_default();
         seen.took = begin.elapsed();
         seen
     }
 
-    async fn exchange(&self, path: &str) -> Option<Seen> {
+    async fn exchange(&self, request: Builder) -> Option<Seen> {
         let mut connection = self.connection().await;
-        let request = Request::get(path)
-            .header("host", HOST)
-            .body(Full::default())
-            .unwrap();
+        let body = match request.method_ref() {
+            Some(&Method::POST) => Bytes::from_static(PROMPT),
+            _ => Bytes::new(),
+        };
+        let request = request.header("host", HOST).body(Full::new(body)).unwrap();
         let response = connection.send_request(request).await.ok()?;
         let (head, body) = response.into_parts();
         let body = body.collect().await.ok()?.to_bytes();
@@ -97,6 +112,22 @@ impl Caller {
     /// So many requests a second for so long, at random times, each on its own: none waits for another. All answers, in
     /// the order of sending.
     pub(crate) async fn traffic(&self, rng: &SharedRng, rate: u32, time: Duration) -> Vec<Seen> {
+        let get = |caller: Self| async move { caller.get("/").await };
+        self.traffic_of(rng, rate, time, get).await
+    }
+
+    /// The same of anything that a caller does.
+    pub(crate) async fn traffic_of<F, Fut>(
+        &self,
+        rng: &SharedRng,
+        rate: u32,
+        time: Duration,
+        act: F,
+    ) -> Vec<Seen>
+    where
+        F: Fn(Self) -> Fut,
+        Fut: Future<Output = Seen> + Send + 'static,
+    {
         let rng = SharedRng::seeded(rng.next());
         let begin = Instant::now();
         let mut asked = JoinSet::new();
@@ -105,10 +136,10 @@ impl Caller {
         for n in 0..total {
             let at = every * n + every.mul_f64(rng.unit());
             tokio::time::sleep_until(begin + at).await;
-            let caller = self.clone();
+            let acted = act(self.clone());
             asked.spawn(async move {
                 let at = begin.elapsed();
-                let seen = caller.get("/").await;
+                let seen = acted.await;
                 Seen { at, ..seen }
             });
         }

@@ -14,6 +14,7 @@ mod cancel;
 mod latency;
 mod mesh;
 mod net;
+mod outage;
 mod overload;
 mod partition;
 mod reload;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::{
-    caller::statuses,
+    caller::{Caller, statuses},
     mesh::{mesh, route},
     sim::{Sim, each_seed, proxy},
     upstream::Behaviour,
@@ -43,7 +43,7 @@ async fn amplification(sim: Sim, policy: &str, seconds: u64) -> f64 {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "thousands")]
-fn ratio(calls: u64, requests: usize) -> f64 {
+pub(crate) fn ratio(calls: u64, requests: usize) -> f64 {
     calls as f64 / requests as f64
 }
 
@@ -71,15 +71,22 @@ fn without_a_budget_an_outage_is_made_four_times_worse() {
 }
 
 /// Calls that the last of three hops sees for each request, each hop with four attempts.
-async fn chain(sim: Sim, policy: &str, rate: u32, seconds: u64) -> f64 {
+async fn chain(sim: Sim, policy: &str, rate: u32, seconds: u64, asks: bool) -> f64 {
     let last = sim.upstream(1);
     last.set(Behaviour::Answer(503, (1, 5)));
     let routes = route(FOUR_ATTEMPTS);
     let third = sim.proxy(3, &mesh(&[last.address], policy, &routes)).await;
     let second = sim.proxy(2, &mesh(&[proxy(3)], policy, &routes)).await;
     let (first, caller) = sim.proxy(1, &mesh(&[proxy(2)], policy, &routes)).await;
+    let act = move |caller: Caller| async move {
+        if asks {
+            caller.ask(0).await
+        } else {
+            caller.get("/").await
+        }
+    };
     let seen = caller
-        .traffic(&sim.rng, rate, Duration::from_secs(seconds))
+        .traffic_of(&sim.rng, rate, Duration::from_secs(seconds), act)
         .await;
     assert!(
         seen.iter().all(|s| s.status == 503),
@@ -92,18 +99,33 @@ async fn chain(sim: Sim, policy: &str, rate: u32, seconds: u64) -> f64 {
 
 #[test]
 fn three_hops_do_not_multiply() {
-    let found = each_seed(1, |sim| chain(sim, SHARE_ONLY, 60, 10));
+    let found = each_seed(1, |sim| chain(sim, SHARE_ONLY, 60, 10, false));
     println!("calls on the last of three hops, by the share alone: {found:.3?}");
     assert!(found.iter().all(|n| *n <= 1.75), "{found:?}");
-    let found = each_seed(1, |sim| chain(sim, STANDARD, 200, 5));
+    let found = each_seed(1, |sim| chain(sim, STANDARD, 200, 5, false));
     println!("with the floor too, at 200 requests a second: {found:.3?}");
     // The floor of ten seconds, spent in five: (1.2 + 30/1000) · (1.2 + 30/1230) · (1.2 + 30/1506).
     assert!(found.iter().all(|n| *n <= 1.84), "{found:?}");
 }
 
+/// The answer to an LLM call that was given up says so, and the hop above obeys: only the last hop repeats.
+#[test]
+fn three_hops_of_llm_calls_retry_at_one() {
+    let found = each_seed(1, |sim| chain(sim, SHARE_ONLY, 60, 10, true));
+    println!("LLM calls on the last of three hops, by the share alone: {found:.3?}");
+    assert!(found.iter().all(|n| *n <= 1.21), "{found:?}");
+    let found = each_seed(1, |sim| chain(sim, STANDARD, 200, 5, true));
+    println!("with the floor too, at 200 requests a second: {found:.3?}");
+    // The floor of ten seconds, spent in five: 1.2 + 30/1000.
+    assert!(found.iter().all(|n| (1.2..=1.25).contains(n)), "{found:?}");
+    let found = each_seed(1, |sim| chain(sim, UNBOUNDED, 10, 3, true));
+    println!("without a budget: {found:?}");
+    assert_eq!(found, [4.0]);
+}
+
 #[test]
 fn without_a_budget_three_hops_multiply() {
-    let found = each_seed(1, |sim| chain(sim, UNBOUNDED, 10, 3));
+    let found = each_seed(1, |sim| chain(sim, UNBOUNDED, 10, 3, false));
     println!("without a budget: {found:?}");
     assert_eq!(found, [64.0]);
 }

@@ -4,7 +4,6 @@ use std::{
     future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
-    time::UNIX_EPOCH,
 };
 
 use bytes::Bytes;
@@ -17,8 +16,8 @@ use crate::{
     base::{BoxError, Error},
     body::{BoxErrors, End, Observe, Observed, box_errors},
     classify::{
-        self, Class, Classified, Classifier, Verdict,
-        http::{HttpClassifier, signal},
+        self, Class, Classified,
+        http::{class_of_head, signal},
         transport::{class_of_body_error, class_of_error},
     },
 };
@@ -47,8 +46,8 @@ enum State<F> {
 pub struct Watch {
     permit: Permit,
     classified: Option<Classified>,
-    /// The class by status alone, where there is no classifier below.
-    plain: Class,
+    /// What is known at the head: by status alone, where there is no classifier below.
+    plain: Outcome,
 }
 
 // === impl ResponseFuture ===
@@ -113,12 +112,11 @@ impl Observe<BoxError> for Watch {
             (None, End::Dropped) => return,
             (Some(class), _) => of_class(class),
             (None, End::Failed(error)) => of_class(&class_of_body_error(error)),
-            (None, End::Complete) => of_class(
-                self.classified
-                    .as_ref()
-                    .and_then(Classified::head)
-                    .unwrap_or(&self.plain),
-            ),
+            (None, End::Complete) => self
+                .classified
+                .as_ref()
+                .and_then(Classified::head)
+                .map_or(self.plain, of_class),
         };
         self.permit.finish(outcome);
     }
@@ -130,14 +128,14 @@ where
     R::Error: Into<BoxError>,
 {
     let (head, body) = response.into_parts();
-    // It reads no dates, so no clock.
-    let plain = match HttpClassifier::default().head(&head, UNIX_EPOCH) {
-        Verdict::Done(class) => class,
-        Verdict::Wait => Class::new(classify::Outcome::Success, signal(&head)),
+    let classified = head.extensions.get::<Classified>().cloned();
+    let plain = match classified.as_ref().and_then(Classified::head) {
+        Some(class) => of_class(class),
+        None => of_class(&class_of_head(signal(&head))),
     };
     let watch = Watch {
         permit,
-        classified: head.extensions.get().cloned(),
+        classified,
         plain,
     };
     Response::from_parts(head, Observed::new(box_errors(body), watch))

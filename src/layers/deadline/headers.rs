@@ -25,7 +25,10 @@ pub const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 pub const SERVER_TIMEOUT: HeaderName = HeaderName::from_static("x-server-timeout");
 
 /// How long the SDKs made by Stainless wait for a head, in seconds.
-const PATIENCE: [&str; 2] = ["x-stainless-read-timeout", "x-stainless-timeout"];
+static PATIENCE: [HeaderName; 2] = [
+    HeaderName::from_static("x-stainless-read-timeout"),
+    HeaderName::from_static("x-stainless-timeout"),
+];
 
 const GRPC_DIGITS: usize = 8;
 const GRPC_MAX: u128 = 99_999_999;
@@ -46,7 +49,7 @@ pub fn read(headers: &HeaderMap) -> Option<Duration> {
 /// How long the caller waits for the response head; with the rules of [`read`].
 #[must_use]
 pub fn patience(headers: &HeaderMap) -> Option<Duration> {
-    let all = PATIENCE.iter().flat_map(|name| headers.get_all(*name));
+    let all = PATIENCE.iter().flat_map(|name| headers.get_all(name));
     all.filter_map(read_seconds).min()
 }
 

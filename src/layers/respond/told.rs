@@ -28,7 +28,8 @@ use crate::{
     },
 };
 
-/// How long the event has for its way out before the body fails: a reset overtakes what still waits to be written.
+/// How long the last event, the provider's own or this side's, has for its way out before the body fails: a reset overtakes
+/// what still waits to be written, the head with it.
 const GRACE: Duration = Duration::from_millis(100);
 
 /// A response body, watched for its failure.

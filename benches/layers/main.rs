@@ -8,7 +8,10 @@
 //! thousand times as long: the numbers serve to compare layers and versions, not to predict throughput. Compare within
 //! one run only; each number is the best of several turns, which are taken round robin.
 //!
-//! With `-- --instructions` it counts instructions by valgrind's callgrind, which does not depend on how busy the
+//! Below stand the layers of tower and of tower-resilience, the classifying of error responses alone, and calls by two
+//! threads at once that share a layer's state.
+//!
+//! With `-- --instructions` it counts instructions and allocations by valgrind, which does not depend on how busy the
 //! machine is. 2026-11-22, x86-64, Rust 1.95:
 //!
 //! ```text
@@ -34,7 +37,11 @@
 //! deadline retry breaker concurrency classify         27300    24051
 //! ```
 
+mod errors;
+#[path = "../harness/mod.rs"]
 mod harness;
+mod others;
+mod threads;
 
 use std::{
     convert::Infallible,
@@ -50,9 +57,9 @@ use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use llmesh::{
     balance::{BalanceLayer, EndpointSet},
-    base::{Ceiling, SharedRng, time::Instant},
+    base::{BoxError, Ceiling, SharedRng, time::Instant},
     breaker::{self, BreakerLayer},
-    classify::{ClassifyLayer, HttpClassifier},
+    classify::{ClassifyLayer, HttpClassifier, MakeClassifier},
     deadline::{self, DeadlineLayer, PropagateLayer},
     limit::concurrency::ConcurrencyLayer,
     llm::LlmClassifier,
@@ -154,19 +161,27 @@ fn main() {
             MetricsLayer::new(vec![Arc::new(Silent)]).layer(Leaf),
         ),
         subject(rt, "count", CountLayer::new(Arc::default()).layer(Leaf)),
+        subject(rt, "full stack, no retries", full(retry::Params::off())),
+        subject(rt, "full stack", full(retry_params())),
         subject(
             rt,
-            "deadline retry breaker concurrency classify",
-            ServiceBuilder::new()
-                .layer(deadline(Some(30)))
-                .layer(retries())
-                .layer(breaker())
-                .layer(concurrency())
-                .layer(ClassifyLayer::new(LlmClassifier::default()))
-                .service(Leaf),
+            "full stack, metrics",
+            MetricsLayer::new(vec![Arc::new(Silent)]).layer(full(retry_params())),
+        ),
+        subject(
+            rt,
+            "full stack, classify llm",
+            stack(retry_params(), LlmClassifier::default()),
         ),
     ];
     compare("one call of", Effort::new(20, 20_000), subjects);
+    compare(
+        "one call of others'",
+        Effort::new(20, 20_000),
+        others::subjects(rt),
+    );
+    compare("classifying", Effort::new(20, 20_000), errors::subjects());
+    threads::compare();
 }
 
 fn deadline(seconds: Option<u64>) -> DeadlineLayer {
@@ -178,8 +193,43 @@ fn deadline(seconds: Option<u64>) -> DeadlineLayer {
 }
 
 fn retries() -> RetryLayer {
+    RetryLayer::new(retry_params())
+}
+
+fn retry_params() -> retry::Params {
     let terms = RetryOn::parse("5xx,reset,429").expect("terms");
-    RetryLayer::new(retry::Params::default().with_retry_on(terms))
+    let params = retry::Params::default().with_retry_on(terms);
+    params.with_budget(retry::params::Budget::standard())
+}
+
+/// The layers that a client wants, by status alone.
+fn full<B>(
+    retries: retry::Params,
+) -> impl Service<Request<B>, Response = Response<impl Body<Data = Bytes>>> + Clone + Send
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    stack(retries, HttpClassifier::default())
+}
+
+fn stack<M, B>(
+    retries: retry::Params,
+    make: M,
+) -> impl Service<Request<B>, Response = Response<impl Body<Data = Bytes>>> + Clone + Send
+where
+    M: MakeClassifier + Clone + Send + Sync + 'static,
+    M::Classifier: Send,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    ServiceBuilder::new()
+        .layer(deadline(Some(30)))
+        .layer(RetryLayer::new(retries))
+        .layer(breaker())
+        .layer(ConcurrencyLayer::new(Ceiling::new(1000)))
+        .layer(ClassifyLayer::new(make))
+        .service(Leaf)
 }
 
 fn breaker() -> BreakerLayer {
