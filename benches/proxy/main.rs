@@ -1,7 +1,8 @@
 //! What a proxy hop costs: direct, through llmesh, and through Envoy with the same route, retries and outlier detection.
 //!
 //! `ENVOY=/path/to/envoy cargo bench --features proxy --bench proxy`, or with `-- --smoke` about a second of llmesh
-//! alone, to see that it runs. `-- --llm` and `-- --scale` are other questions: see [`llm`]. `LLMESH` names another llmesh binary to measure, `BEFORE` one of an earlier version to measure beside it.
+//! alone, to see that it runs; `-- --abuse` is the table of what hostile peers cost, `-- --llm` and `-- --scale` are in
+//! [`llm`]. `LLMESH` names another llmesh binary to measure, `BEFORE` one of an earlier version to measure beside it.
 //!
 //! Each proxy is a process of its own with one worker, kept on the second core; the load and the upstreams share one
 //! thread on the first. Loopback only; HTTP/1.1, POSTs of 250 bytes, answers of 1 KB, kept connections; Envoy's access
@@ -20,6 +21,8 @@ use self::{
     target::{Target, cost, pin_self},
 };
 
+mod abuse;
+mod frames;
 mod llm;
 mod load;
 mod table;
@@ -42,14 +45,15 @@ const IDLE: &str = "memory at start, KiB";
 const LOAD: &str = "memory under load, KiB";
 
 fn main() -> ExitCode {
-    let smoke = std::env::args().any(|arg| arg == "--smoke");
+    let asked = |flag: &str| std::env::args().any(|arg| arg == flag);
+    let (smoke, abuse) = (asked("--smoke"), asked("--abuse"));
     if !pin_self() {
         println!("no taskset here: the processes share the cores as the system likes");
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    match runtime.and_then(|runtime| runtime.block_on(run(smoke))) {
+    match runtime.and_then(|runtime| runtime.block_on(run(smoke, abuse))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("the bench failed: {error}");
@@ -58,9 +62,12 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(smoke: bool) -> io::Result<()> {
+async fn run(smoke: bool, abuse: bool) -> io::Result<()> {
     let epoch = Instant::now();
     let upstreams = [upstream::start(epoch).await?, upstream::start(epoch).await?];
+    if abuse {
+        return abuse::run(smoke, upstreams).await;
+    }
     let asked = |mode: &str| smoke || std::env::args().any(|arg| arg == mode);
     if asked("--llm") {
         let (turns, streams) = if smoke { (1, 4) } else { (5, 512) };

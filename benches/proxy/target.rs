@@ -69,15 +69,35 @@ impl Target {
         }
     }
 
+    /// llmesh with no more than so many descriptors.
+    pub(crate) async fn short_of_descriptors(
+        upstreams: [SocketAddr; 2],
+        limit: u32,
+    ) -> io::Result<Self> {
+        let program = env::var_os("LLMESH").unwrap_or_else(|| env!("CARGO_BIN_EXE_llmesh").into());
+        let mut shell = Command::new("sh");
+        let script = format!("ulimit -n {limit}; exec \"$0\" \"$@\"");
+        shell.args(["-c", &script]).arg(program);
+        Self::llmesh_by("short", shell, LLMESH, upstreams).await
+    }
+
     async fn llmesh_at(
         name: &'static str,
         program: &OsStr,
         config: &str,
         upstreams: [SocketAddr; 2],
     ) -> io::Result<Self> {
+        Self::llmesh_by(name, pinned(Path::new(program)), config, upstreams).await
+    }
+
+    async fn llmesh_by(
+        name: &'static str,
+        mut command: Command,
+        config: &str,
+        upstreams: [SocketAddr; 2],
+    ) -> io::Result<Self> {
         let address = free()?;
         let folder = folder(name, config, address, upstreams)?;
-        let mut command = pinned(Path::new(program));
         command.args(["run", "--workers", "1", "--admin", "127.0.0.1:0"]);
         command.args(["--outbound", &address.to_string(), "-f"]);
         command.arg(folder.join("config.yaml"));
@@ -148,8 +168,17 @@ impl Target {
 
     /// Resident memory, in KiB.
     pub(crate) fn resident(&self) -> Option<f64> {
+        self.status("VmRSS:")
+    }
+
+    /// The most memory that was ever resident, in KiB.
+    pub(crate) fn peak(&self) -> Option<f64> {
+        self.status("VmHWM:")
+    }
+
+    fn status(&self, field: &str) -> Option<f64> {
         let status = self.proc("status")?;
-        let line = status.lines().find(|l| l.starts_with("VmRSS:"))?;
+        let line = status.lines().find(|l| l.starts_with(field))?;
         line.split_whitespace().nth(1)?.parse().ok()
     }
 

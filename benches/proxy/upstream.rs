@@ -14,6 +14,9 @@ pub(crate) const EVENTS: usize = 50;
 /// How late the late answer is.
 pub(crate) const LATE: Duration = Duration::from_millis(50);
 
+/// How long the answer takes that does not come.
+const NEVER: Duration = Duration::from_secs(20);
+
 /// Serves on a free loopback port for as long as the runtime lives. Events count nanoseconds from `epoch`.
 pub(crate) async fn start(epoch: Instant) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -40,6 +43,8 @@ async fn serve(mut wire: Wire, epoch: Instant) -> io::Result<()> {
         match request.line.split(' ').nth(1) {
             Some("/events") => events(&mut wire, epoch).await?,
             Some("/v1/chat/completions") => tokens(&mut wire, epoch).await?,
+            Some("/big") => big(&mut wire).await?,
+            Some("/never") => sleep(NEVER).await,
             Some("/late") => {
                 sleep(LATE).await;
                 wire.send(whole.as_bytes()).await?;
@@ -47,6 +52,18 @@ async fn serve(mut wire: Wire, epoch: Instant) -> io::Result<()> {
             _ => wire.send(whole.as_bytes()).await?,
         }
     }
+}
+
+/// 50 MB.
+async fn big(wire: &mut Wire) -> io::Result<()> {
+    const PART: usize = 1 << 20;
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", 50 * PART);
+    wire.send(head.as_bytes()).await?;
+    let part = vec![b'x'; PART];
+    for _ in 0..50 {
+        wire.send(&part).await?;
+    }
+    Ok(())
 }
 
 /// A chat completion of 1 KB.

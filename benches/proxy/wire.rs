@@ -58,12 +58,20 @@ impl Wire {
     /// Reads a whole message and drops its body.
     pub(crate) async fn message(&mut self) -> io::Result<Head> {
         let head = self.head().await?;
-        let length = head.length.ok_or(io::ErrorKind::InvalidData)?;
-        while self.rest().len() < length {
+        let mut left = match head.length {
+            Some(length) => length,
+            None if head.line.starts_with("GET ") => 0,
+            None => return Err(io::ErrorKind::InvalidData.into()),
+        };
+        loop {
+            let part = left.min(self.rest().len());
+            self.taken += part;
+            left -= part;
+            if left == 0 {
+                return Ok(head);
+            }
             self.more().await?;
         }
-        self.taken += length;
-        Ok(head)
     }
 
     /// What lies before the next `mark`.

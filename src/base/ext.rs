@@ -39,7 +39,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName};
 
-use crate::base::time::Instant;
+use crate::base::{cost::Ledger, time::Instant};
 
 pub use crate::base::{
     attempt::GivenUp,
@@ -244,6 +244,8 @@ pub struct Notes {
     pub verbatim: bool,
     /// The target of a fallback chain that is answering.
     pub answered_by: Option<AnsweredBy>,
+    /// What the attempts of an LLM call cost.
+    pub ledger: Option<Ledger>,
 }
 
 impl Record {

@@ -99,6 +99,10 @@ pub struct RunArgs {
     /// Worker threads [default: one a core].
     #[arg(long, value_name = "N")]
     pub workers: Option<NonZeroUsize>,
+    /// Connections from callers at a time; more are closed as soon as they come [default: half of the open files that the
+    /// system allows, so that the other half is left for the services].
+    #[arg(long, value_name = "N")]
+    pub max_connections: Option<NonZeroUsize>,
     /// The workload that this proxy stands for.
     #[command(flatten)]
     pub identity: IdentityArgs,

@@ -85,6 +85,10 @@ fn options(args: RunArgs) -> Options {
     options.outbound = args.outbound;
     options.admin = Some(args.admin);
     options.watch = true;
+    options.server.max_connections = match args.max_connections {
+        Some(most) => Some(most.get()),
+        None => open_files().map(|files| (files / 2).max(1)),
+    };
     options.standard_metrics = Some(source);
     if let Some(format) = args.access_log {
         let encoding = match format {
@@ -100,6 +104,19 @@ fn options(args: RunArgs) -> Options {
     options
 }
 
+/// How many files this process may have open, where the system says so (Linux).
+fn open_files() -> Option<usize> {
+    soft_limit(&std::fs::read_to_string("/proc/self/limits").ok()?)
+}
+
+/// The soft limit in a text such as `/proc/self/limits`; `None` if it is unlimited.
+fn soft_limit(limits: &str) -> Option<usize> {
+    let line = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
 /// Who reports metrics, as far as it was told.
 fn source(identity: &IdentityArgs) -> Source {
     let label = |key: &str| {
@@ -112,5 +129,22 @@ fn source(identity: &IdentityArgs) -> Source {
         namespace: known(&identity.namespace),
         app: label("app"),
         version: label("version"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_of_open_files_is_read() {
+        let limits = |files: &str| {
+            format!(
+                "Limit                     Soft Limit           Hard Limit           Units\nMax processes             95831                95831                processes\nMax open files            {files}                 524288               files\n"
+            )
+        };
+        assert_eq!(soft_limit(&limits("1024")), Some(1024));
+        assert_eq!(soft_limit(&limits("unlimited")), None);
+        assert_eq!(soft_limit(""), None);
     }
 }

@@ -12,6 +12,7 @@ pub mod account;
 pub mod answer;
 pub mod classify;
 pub(crate) mod content;
+pub mod credential;
 pub mod dialect;
 pub mod errors;
 pub mod fault;

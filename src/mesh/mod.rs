@@ -14,6 +14,7 @@ pub mod connect;
 pub mod discovery;
 mod handle;
 mod hop;
+mod keys;
 mod passthrough;
 pub mod path;
 pub mod pool;

@@ -1,7 +1,8 @@
 //! Configuration in, snapshot out: at start and again at each change, all or nothing.
 //!
 //! The whole input is read and compiled before anything is touched. On any error the last good configuration keeps
-//! serving, a counter is raised and each problem is logged with its place. An equal model changes nothing.
+//! serving, a counter is raised and each problem is logged with its place. An equal model changes nothing, unless a key of
+//! a fallback target has changed: keys are read again at each reload, and their files are watched.
 
 use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
@@ -12,6 +13,7 @@ use super::{registry::Registry, snapshot::Snapshot, watch::Watch};
 use crate::{
     base::{Counter, SharedRng, time::sleep},
     config::{self, Diagnostic, ReadError, Severity, Source},
+    fallback,
     limit::tokens,
     model::Model,
 };
@@ -119,6 +121,12 @@ impl Reloader {
         self.registry.limits()
     }
 
+    /// What fallback did.
+    #[must_use]
+    pub fn fallback(&self) -> &fallback::Stats {
+        &self.registry.llm().fallback
+    }
+
     /// Loads for the first time and logs what there is to say.
     ///
     /// # Errors
@@ -155,13 +163,18 @@ impl Reloader {
         self.put_in_force(&*self.input.lock().await).await
     }
 
-    /// Puts each change that `watch` tells of in force. Never ends by itself.
+    /// Puts each change that `watch` tells of in force, and each of a key file. Never ends by itself.
     ///
     /// # Cancel safety
     /// Dropping the future leaves the last good configuration in force.
     pub async fn follow(self: Arc<Self>, mut watch: Watch) {
         loop {
-            watch.changed().await;
+            let current = self.snapshot();
+            let new = watch.also(current.keys.files()).await;
+            // One may have changed since it was read and before it was watched.
+            if !new || !current.keys.are_stale() {
+                watch.changed().await;
+            }
             self.reload().await;
         }
     }
@@ -186,6 +199,8 @@ impl Reloader {
         } else {
             settled(|| input.read()).await
         };
+        let current = self.snapshot();
+        let stale = current.keys.are_stale();
         let loaded = sources.map_err(LoadError::Read);
         let (model, diagnostics) = match loaded.and_then(|sources| input.compile(&sources)) {
             Ok(loaded) => loaded,
@@ -195,10 +210,17 @@ impl Reloader {
                     target: "llmesh::config",
                     "the changed configuration is refused, the last good one stays in force:\n{error}"
                 );
+                if stale {
+                    self.renew(&current);
+                }
                 return false;
             }
         };
-        if model == *self.snapshot().model {
+        if model == *current.model && stale {
+            self.renew(&current);
+            return true;
+        }
+        if model == *current.model {
             self.stats.unchanged.inc();
             tracing::info!(target: "llmesh::config", "files changed, nothing in effect did");
             return false;
@@ -215,6 +237,15 @@ impl Reloader {
         self.current.store(Arc::new(snapshot));
         self.stats.success.inc();
         true
+    }
+
+    /// Puts a configuration in force once more, with the keys as they are now.
+    fn renew(&self, current: &Snapshot) {
+        let (model, clusters) = (Arc::clone(&current.model), current.clusters.clone());
+        let snapshot = Snapshot::build(model, clusters, self.registry.llm(), &self.rng);
+        tracing::info!(target: "llmesh::config", "keys of fallback targets have changed");
+        self.current.store(Arc::new(snapshot));
+        self.stats.success.inc();
     }
 }
 

@@ -13,11 +13,11 @@ use std::{
 use http::{Request, Response};
 use tower::{Service, ServiceExt, util::Oneshot};
 
-use super::registry::Upstream;
+use super::{keys::Keys, registry::Upstream};
 use crate::{
     base::{BoxError, Error, Kind, SharedRng, ext::RouteMeta},
     body::Body,
-    fallback::{Key, Target},
+    fallback::Target,
     layers::route::{
         self, Table,
         params::{Action, Forward},
@@ -32,6 +32,8 @@ pub struct Snapshot {
     pub model: Arc<Model>,
     /// Its clusters.
     pub clusters: BTreeMap<Arc<str>, Arc<Upstream>>,
+    /// The keys of its fallback targets.
+    pub(super) keys: Keys,
     table: Arc<Table>,
     router: route::Route<Destinations>,
 }
@@ -61,8 +63,10 @@ impl Snapshot {
             );
         }
         let table = Arc::new(table.build());
+        let keys = Keys::read(&model);
         let builder = Builder {
             clusters: &clusters,
+            keys: &keys,
             llm,
             rng,
         };
@@ -76,6 +80,7 @@ impl Snapshot {
         Self {
             model,
             clusters,
+            keys,
             table,
             router,
         }
@@ -106,6 +111,7 @@ fn policies(model: &Model) -> impl Iterator<Item = Option<&Arc<LlmPolicy>>> {
 /// What the stacks of routes are built from.
 struct Builder<'a> {
     clusters: &'a BTreeMap<Arc<str>, Arc<Upstream>>,
+    keys: &'a Keys,
     llm: &'a LlmState,
     rng: &'a SharedRng,
 }
@@ -140,7 +146,7 @@ impl Builder<'_> {
         let chain = targets
             .filter_map(|target| self.link(route, name, target))
             .collect();
-        let own = route.target(&cluster.state, cluster.service());
+        let own = route.target(name, &cluster.state, cluster.service(), self.llm);
         route.stack(name, &cluster.state, own, chain, self.llm)
     }
 
@@ -150,8 +156,9 @@ impl Builder<'_> {
             return None;
         }
         let cluster = self.clusters.get(&target.cluster)?;
-        let key = match target.credential.as_ref().map(Key::read) {
-            Some(Ok(key)) => Some(key),
+        let key = target.credential.as_ref();
+        let key = match key.and_then(|credential| self.keys.get(credential)) {
+            Some(Ok(key)) => Some(key.clone()),
             Some(Err(error)) => {
                 let (policy, cluster) = (&route.policy.origin, &target.cluster);
                 tracing::warn!(%policy, %cluster, %error, "a fallback target is left out: its key cannot be read");
@@ -159,7 +166,7 @@ impl Builder<'_> {
             }
             None => None,
         };
-        Some(route.link(target, key, &cluster.state, cluster.service()))
+        Some(route.link(target, key, &cluster.state, cluster.service(), self.llm))
     }
 }
 

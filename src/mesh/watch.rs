@@ -20,6 +20,8 @@ use crate::base::time::sleep;
 #[derive(Debug)]
 pub struct Watch {
     paths: Vec<PathBuf>,
+    /// Files that the configuration names.
+    also: Vec<PathBuf>,
     params: Params,
     events: mpsc::Receiver<()>,
     /// `None` where the system offers none: then only looking on its own is left.
@@ -68,6 +70,7 @@ impl Watch {
         };
         let mut watch = Self {
             paths,
+            also: Vec::new(),
             params,
             events,
             watcher,
@@ -99,8 +102,28 @@ impl Watch {
         }
     }
 
+    /// Watches these files as well, in place of those of the last call. That they are new is no change. Returns whether
+    /// they are others than before.
+    pub async fn also(&mut self, files: Vec<PathBuf>) -> bool {
+        if files == self.also {
+            return false;
+        }
+        for gone in self.also.iter().filter(|path| !files.contains(path)) {
+            self.last.remove(gone);
+        }
+        self.also.clone_from(&files);
+        let now = self.look().await;
+        for path in files {
+            if let Some(hash) = now.get(&path) {
+                self.last.entry(path).or_insert(*hash);
+            }
+        }
+        true
+    }
+
     async fn look(&mut self) -> Content {
-        let paths = self.paths.clone();
+        let mut paths = self.paths.clone();
+        paths.extend_from_slice(&self.also);
         let seen = tokio::task::spawn_blocking(move || read(&paths)).await;
         let Ok((content, folders)) = seen else {
             // The runtime is going away.

@@ -78,6 +78,10 @@ pub struct Params {
 /// How long a connection on which no request came yet is kept after draining has begun: it may be on its way.
 const FIRST_REQUEST_GRACE: Duration = Duration::from_millis(250);
 
+/// How long an HTTP/1 connection at rest is kept after draining has begun: its next request may be on its way, and a caller
+/// must not find it gone. Whatever is answered from then on says `connection: close`. On HTTP/2, GOAWAY loses nothing.
+const REST_GRACE: Duration = Duration::from_secs(1);
+
 /// How many connections are still taken from the listen queue when draining begins.
 const BACKLOG: usize = 1024;
 
@@ -210,6 +214,9 @@ async fn connection<I, S>(
     let mut timer = pin!(sleep_until(Instant::now()));
     let begin_drain = async {
         drain.draining().await;
+        if !pulse.is_http2() {
+            return sleep(REST_GRACE).await;
+        }
         tokio::select! {
             () = seen.wait() => {}
             () = sleep(FIRST_REQUEST_GRACE) => {}

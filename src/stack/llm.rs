@@ -1,9 +1,12 @@
 //! The stack of a route with an LLM policy.
 //!
 //! ```text
-//! SERVED ▸ DEADLINE ▸ CALL ▸ TOKEN LIMITS ▸ FALLBACK ─┬─ RETRY ▸ cluster     the route's own target
-//!                                                     └─ RETRY ▸ cluster …   those of the chain
+//! SERVED ▸ DEADLINE ▸ CALL ▸ TOKEN LIMITS ▸ FALLBACK ─┬─ RETRY ▸ LEARN ▸ cluster     the route's own target
+//!                                                     └─ RETRY ▸ LEARN ▸ cluster …   those of the chain
 //! ```
+//!
+//! LEARN reads of each attempt's answer what is left of its target's limits; FALLBACK asks before it chooses. Under
+//! `status-only` it does not, since there no provider's words are read.
 
 use std::sync::Arc;
 
@@ -14,14 +17,18 @@ use super::{Boxed, Cluster, route::retry, served::ServedLayer};
 use crate::{
     base::{
         SharedRng,
+        cost::Ledger,
         ext::{LastTarget, Record},
     },
     body::{Body, replay::Replay},
     call::{self, CallLayer},
     deadline::{DeadlineLayer, PropagateLayer},
     fallback::{self, FallbackLayer, Health, Key, Reach},
-    limit::tokens::{self, TokenLimitLayer},
-    llm::Setting,
+    limit::{
+        learned::{self, LearnLayer, Learned, Need, Room},
+        tokens::{self, TokenLimitLayer},
+    },
+    llm::{Setting, request::Call},
     model::LlmPolicy,
     retry::RetryBudget,
     route::params::Forward,
@@ -34,6 +41,8 @@ use crate::{
 pub struct LlmState {
     /// The counts of token limits.
     pub limits: tokens::Registry,
+    /// What targets said is left of their limits.
+    pub learned: Arc<Learned>,
     /// What is known of the targets of fallback chains.
     pub health: Health,
     /// What fallback did.
@@ -91,10 +100,13 @@ impl LlmRoute<'_> {
                 if last {
                     extensions.insert(LastTarget);
                 }
-                if (quiet || verbatim)
-                    && let Some(record) = extensions.get::<Record>()
-                {
-                    record.note(|n| (n.quiet, n.verbatim) = (quiet, verbatim));
+                let ledger =
+                    (!verbatim).then(|| extensions.get_or_insert_default::<Ledger>().clone());
+                if let Some(record) = extensions.get::<Record>() {
+                    record.note(|n| {
+                        (n.quiet, n.verbatim) = (quiet, verbatim);
+                        n.ledger = ledger;
+                    });
                 }
                 request
             })
@@ -114,14 +126,31 @@ impl LlmRoute<'_> {
         let (targets, reach): (Vec<_>, Vec<_>) = chain.into_iter().unzip();
         let mut params = self.policy.fallback.clone();
         params.targets = targets;
-        FallbackLayer::new(params, Arc::clone(name), reach, state.health.clone())
+        let layer = FallbackLayer::new(params, Arc::clone(name), reach, state.health.clone())
             .with_dialect(self.policy.stream.dialect)
-            .with_stats(Arc::clone(&state.fallback))
+            .with_stats(Arc::clone(&state.fallback));
+        if self.policy.stream.dialect == Setting::StatusOnly {
+            return layer;
+        }
+        let (learned, guess) = (
+            Arc::clone(&state.learned),
+            self.policy.limits.guessed_output(),
+        );
+        layer.with_room(move |who, call, now| {
+            let key = learned::Key::new(&who.cluster, who.credential, who.model.as_deref());
+            learned.room(key, need(call, guess), now) == Room::Fits
+        })
     }
 
-    /// What one target goes through: its retries, over its cluster's stack.
+    /// What one target goes through: its retries, over the stack of its cluster, which is called `name`.
     #[must_use]
-    pub fn target(&self, cluster: &Cluster, inner: Boxed) -> Boxed {
+    pub fn target(
+        &self,
+        name: &Arc<str>,
+        cluster: &Cluster,
+        inner: Boxed,
+        state: &LlmState,
+    ) -> Boxed {
         let (retries, mut params) = (&self.policy.retries, self.forward.retry.clone());
         if let Some(max_hint) = retries.max_hint {
             params.max_hint = max_hint;
@@ -138,6 +167,10 @@ impl LlmRoute<'_> {
             .layer(retry(params, cluster, budget, self.rng))
             .layer(InjectLayer::new().with_rng(self.rng.clone()))
             .layer(PropagateLayer::new())
+            .layer(LearnLayer::new(
+                Arc::clone(&state.learned),
+                Arc::clone(name),
+            ))
             .map_request(|request: Request<Replay<Body>>| request.map(Body::new))
             .service(inner);
         BoxCloneSyncService::new(stack)
@@ -151,8 +184,9 @@ impl LlmRoute<'_> {
         key: Option<Key>,
         cluster: &Cluster,
         inner: Boxed,
+        state: &LlmState,
     ) -> LlmTarget {
-        let reach = Reach::new(self.target(cluster, inner))
+        let reach = Reach::new(self.target(&target.cluster, cluster, inner, state))
             .with_key(key)
             .with_budget(self.budget(cluster));
         (target.clone(), reach)
@@ -164,5 +198,18 @@ impl LlmRoute<'_> {
             Some(budget) => Some(cluster.policy_budget(&self.policy.origin, budget)),
             None => cluster.retry_budget(),
         }
+    }
+}
+
+/// What a request takes of a target's limits.
+fn need(call: Option<&Call>, guess: u64) -> Need {
+    // What is no generation call takes a request.
+    let Some(call) = call else {
+        return Need::default();
+    };
+    Need {
+        input: call.estimate_input(),
+        output: call.max_output.unwrap_or(guess),
+        guessed: call.max_output.is_none(),
     }
 }

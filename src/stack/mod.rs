@@ -9,6 +9,9 @@
 //! endpoint   COUNT ▸ CLASSIFY ▸ STREAM ▸ pool      one class an attempt, read by all above; streams made honest
 //! ```
 //!
+//! Where an LLM policy applies, the route is as [`LlmRoute`] draws it: within the deadline the call is read, tokens are limited,
+//! and a chain of targets is asked, each with its own RETRY.
+//!
 //! Order matters:
 //!
 //! - TRACE stands outermost, so that the access log has the request id that it made.

@@ -29,6 +29,7 @@ use llmesh::{
     fallback::{self, FallbackLayer, Health, Reach},
     limit::{
         concurrency::ConcurrencyLayer,
+        learned::LearnLayer,
         tokens::{self, TokenLimitLayer},
     },
     llm::LlmClassifier,
@@ -74,6 +75,10 @@ contract!(
     respond_layer,
     Subject::new(|probe| RespondLayer::new().layer(probe)).answers()
 );
+contract!(learn_layer, {
+    Subject::new(|probe| LearnLayer::new(Arc::default(), "own").layer(probe))
+});
+
 contract!(respond_over_concurrency, {
     let ceiling = Ceiling::new(8);
     let layer = ConcurrencyLayer::new(ceiling.clone());

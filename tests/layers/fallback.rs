@@ -762,17 +762,21 @@ async fn a_full_target_is_passed_over_while_another_has_room() {
     let reach = [Reach::new(house.target())];
     let full = Arc::new(Mutex::new(vec!["main"]));
     let is_full = Arc::clone(&full);
-    let layer =
-        FallbackLayer::new(params, OWN, reach, house.health.clone()).with_room(move |who, _| {
+    let layer = FallbackLayer::new(params, OWN, reach, house.health.clone())
+        .with_stats(Arc::clone(&house.stats))
+        .with_room(move |who, call, _| {
+            assert_eq!(call.unwrap().model.as_deref(), Some("main"));
             let full = is_full.lock().unwrap();
             !full.iter().any(|model| who.model.as_deref() == Some(model))
         });
     let chain = Boxed::new(layer.layer(house.target()));
     assert_eq!(call(&chain, request(false)).await.by, Some(1));
+    assert_eq!(house.stats.steered.get(), 1);
     full.lock().unwrap().push("backup");
     assert_eq!(call(&chain, request(false)).await.by, Some(0));
+    // Nobody has room: what was heard last may be wrong, a failure is none.
     house.upstream.always("main", Status(503, None, "{}"));
-    assert_eq!(call(&chain, request(false)).await.status, 503);
+    assert_eq!(call(&chain, request(false)).await.by, Some(1));
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,6 +7,7 @@
 
 mod admin;
 mod attack;
+mod chain;
 mod clients;
 mod discovery;
 mod faults;

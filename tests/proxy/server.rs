@@ -200,6 +200,24 @@ async fn a_request_on_its_way_when_draining_begins_is_served() {
 }
 
 #[tokio::test]
+async fn a_connection_at_rest_when_draining_begins_is_served_once_more() {
+    let (address, signal, task) =
+        start(Params::default(), |_| async { Response::new("ok".into()) }).await;
+    let mut client = Raw::connect(address).await;
+    let ask = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+    client.write(ask).await;
+    client.head().await;
+    assert_eq!(client.piece().await, "ok");
+    signal.drain();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    client.write(ask).await;
+    let answer = client.rest().await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert!(answer.contains("connection: close\r\n"), "{answer}");
+    soon(task).await.unwrap();
+}
+
+#[tokio::test]
 async fn stopping_ends_streams_now() {
     let (handler, mut streams) = streaming();
     let (address, signal, task) = start(Params::default(), handler).await;

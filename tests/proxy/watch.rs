@@ -120,6 +120,28 @@ async fn a_config_map_is_swapped_by_its_link() {
 }
 
 #[tokio::test]
+async fn files_that_are_named_later_count_from_then_on() {
+    let (folder, keys) = (Folder::new(), Folder::new());
+    folder.write("a.yaml", "1");
+    let (one, two) = (keys.write("one", "1"), keys.write("two", "1"));
+    let mut watch = Watch::new(vec![folder.0.clone()], events()).await;
+    assert!(watch.also(vec![one.clone()]).await);
+    assert!(!watch.also(vec![one.clone()]).await);
+    keys.write("two", "2");
+    nothing(&mut watch).await;
+    keys.write("one", "2");
+    soon(watch.changed()).await;
+    // A change of the others is not lost by it.
+    folder.write("a.yaml", "2");
+    assert!(watch.also(vec![two]).await);
+    soon(watch.changed()).await;
+    keys.write("one", "3");
+    nothing(&mut watch).await;
+    fs::remove_file(keys.0.join("two")).unwrap();
+    soon(watch.changed()).await;
+}
+
+#[tokio::test]
 async fn without_events_it_looks_by_itself() {
     let folder = Folder::new();
     let sub = folder.0.join("sub");

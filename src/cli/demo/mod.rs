@@ -2,7 +2,7 @@
 //!
 //! Real sockets throughout: callers → the proxy → six mock services (one of them dead) on loopback. The mesh is an
 //! ordinary set of Istio resources ([`mesh.yaml`](https://istio.io/latest/docs/reference/config/networking/)). Each
-//! expectation that fails is named, and the exit code is 1. `--scenario faults` is the [fault drill](faults).
+//! expectation that fails is named, and the exit code is 1. `--scenario faults` is the fault drill.
 
 mod ask;
 mod client;

@@ -2,9 +2,10 @@ use http::StatusCode;
 
 use super::*;
 use crate::{
+    base::Fingerprint,
     base::Kind,
     classify::{Signal, transport::class_of_error},
-    layers::fallback::{KeyHash, params::Target},
+    layers::fallback::params::Target,
 };
 
 fn of(outcome: Outcome, status: u16) -> Class {
@@ -25,15 +26,15 @@ fn kind(kind: Kind) -> Class {
 
 /// 0 is the route's own; 1 is another model on the same account and key; 2 has another key; 3 is larger.
 fn places() -> Vec<Place> {
-    let own = KeyHash::of(b"own");
-    let who = |cluster: &str, key: KeyHash| Who::new(cluster).with_key(Some(key), None);
+    let own = Fingerprint::of(b"own");
+    let who = |cluster: &str, key: Fingerprint| Who::new(cluster).with_key(Some(key), None);
     vec![
         Place::new(who("outbound|443||a", own), false),
         Place::new(
             who("outbound|443||a", own).with_model(Some("small".into())),
             false,
         ),
-        Place::new(who("outbound|443||b", KeyHash::of(b"backup")), false),
+        Place::new(who("outbound|443||b", Fingerprint::of(b"backup")), false),
         Place::new(
             who("outbound|443||a", own).with_model(Some("long".into())),
             true,

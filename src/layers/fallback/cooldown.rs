@@ -22,10 +22,10 @@ use std::{
 
 use super::{
     health::Params,
-    who::{Account, KeyHash, Who},
+    who::{Account, Who},
 };
 use crate::{
-    base::time::Instant,
+    base::{Fingerprint, time::Instant},
     classify::{Class, Outcome, Scope},
 };
 
@@ -51,7 +51,7 @@ pub struct Out {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum What {
     Pair(Who),
-    Credential(KeyHash),
+    Credential(Fingerprint),
     Account(Account),
 }
 

@@ -2,9 +2,9 @@ use http::StatusCode;
 
 use super::*;
 use crate::{
+    base::Fingerprint,
     base::{Kind, time},
     classify::{Hint, Scope, Signal, transport::class_of_error},
-    layers::fallback::KeyHash,
 };
 
 fn secs(n: u64) -> Duration {
@@ -30,7 +30,7 @@ fn of(outcome: Outcome, hint: Option<u64>) -> Class {
 fn model(name: &str) -> Who {
     Who::new("outbound|443||llm")
         .with_model(Some(name.into()))
-        .with_key(Some(KeyHash::of(b"k1")), None)
+        .with_key(Some(Fingerprint::of(b"k1")), None)
 }
 
 fn visit(health: &Health, who: &Who, class: &Class) -> bool {
@@ -58,7 +58,7 @@ async fn pass_by(n: u64) {
 async fn a_429_cools_key_and_model_for_the_hint_and_opens_no_breaker() {
     let health = Health::default();
     let (a, b) = (model("a"), model("b"));
-    let other_key = model("a").with_key(Some(KeyHash::of(b"k2")), None);
+    let other_key = model("a").with_key(Some(Fingerprint::of(b"k2")), None);
     for _ in 0..10 {
         visit(&health, &a, &of(Outcome::RateLimited, Some(7)));
     }
@@ -91,10 +91,10 @@ async fn without_a_hint_the_cooldown_doubles_in_a_row() {
 #[tokio::test(start_paused = true)]
 async fn each_scope_takes_out_what_it_is_about() {
     let same_key = model("b");
-    let other_model = model("b").with_key(Some(KeyHash::of(b"k2")), None);
+    let other_model = model("b").with_key(Some(Fingerprint::of(b"k2")), None);
     let named = Arc::from("acme");
     let in_account =
-        |name: &str, key: &[u8]| model(name).with_key(Some(KeyHash::of(key)), Some(&named));
+        |name: &str, key: &[u8]| model(name).with_key(Some(Fingerprint::of(key)), Some(&named));
     let wall = time::wall_now();
     let mut window = of(Outcome::QuotaWindow, None);
     window.reset_at = Some(wall + secs(7200));

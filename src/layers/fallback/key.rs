@@ -4,8 +4,11 @@ use std::{env, fmt, fs};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header, request::Parts};
 
-use super::{params::Credential, who::KeyHash};
-use crate::llm::{Dialect, Provider};
+use super::params::Credential;
+use crate::{
+    base::Fingerprint,
+    llm::{Dialect, Provider},
+};
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const API_KEY: HeaderName = HeaderName::from_static("api-key");
@@ -31,7 +34,7 @@ pub struct Key {
     plain: HeaderValue,
     /// With one.
     bearer: HeaderValue,
-    hash: KeyHash,
+    hash: Fingerprint,
 }
 
 /// A key that cannot be used. The key is not in it.
@@ -77,7 +80,7 @@ impl Key {
         Ok(Self {
             plain: value(key)?,
             bearer: value(&format!("Bearer {key}"))?,
-            hash: KeyHash::of(key.as_bytes()),
+            hash: Fingerprint::of(key.as_bytes()),
         })
     }
 
@@ -100,9 +103,9 @@ impl Key {
         }
     }
 
-    /// Its hash.
+    /// Its fingerprint.
     #[must_use]
-    pub fn hash(&self) -> KeyHash {
+    pub fn hash(&self) -> Fingerprint {
         self.hash
     }
 
@@ -166,24 +169,6 @@ impl Style {
     }
 }
 
-/// The hash of the key that a caller sent.
-pub(super) fn callers(headers: &HeaderMap, uri: &Uri) -> Option<KeyHash> {
-    let in_header = CALLERS[..4].iter().find_map(|name| headers.get(name));
-    if let Some(value) = in_header {
-        let value = value.as_bytes();
-        let bare = match value.get(..7) {
-            Some(scheme) if scheme.eq_ignore_ascii_case(b"bearer ") => &value[7..],
-            _ => value,
-        };
-        return Some(KeyHash::of(bare.trim_ascii()));
-    }
-    let query = uri.query()?;
-    query
-        .split('&')
-        .find_map(|pair| pair.strip_prefix("key="))
-        .map(|key| KeyHash::of(key.as_bytes()))
-}
-
 /// Takes all that a caller sent to show who it is.
 pub(super) fn strip(head: &mut Parts) {
     for name in &CALLERS {
@@ -219,6 +204,7 @@ mod tests {
     use http::Request;
 
     use super::*;
+    use crate::llm::credential::sent;
 
     fn head(headers: &[(&str, &str)], uri: &str) -> Parts {
         let mut request = Request::builder().uri(uri);
@@ -232,7 +218,7 @@ mod tests {
     fn a_key_is_printed_nowhere() {
         let key = Key::new(" sk-secret\n").unwrap();
         assert!(!format!("{key:?} {:?}", key.hash()).contains("secret"));
-        assert_eq!(key.hash(), KeyHash::of(b"sk-secret"));
+        assert_eq!(key.hash(), Fingerprint::of(b"sk-secret"));
         let error = Key::new("sk\nsecret").unwrap_err();
         assert!(!format!("{error} {error:?}").contains("secret"));
         assert!(Key::new(" \n").is_err());
@@ -258,14 +244,14 @@ mod tests {
         ] {
             let mut head = head(&headers, uri);
             assert_eq!(
-                callers(&head.headers, &head.uri),
-                Some(KeyHash::of(b"k1")),
+                sent(&head.headers, &head.uri),
+                Some(Fingerprint::of(b"k1")),
                 "{headers:?} {uri}"
             );
             strip(&mut head);
             assert!(head.headers.is_empty(), "{headers:?}");
             assert_eq!(head.uri.path_and_query().unwrap(), "/v1/x?a=b");
-            assert_eq!(callers(&head.headers, &head.uri), None);
+            assert_eq!(sent(&head.headers, &head.uri), None);
         }
         let mut only = head(&[], "/v1/x?key=k1");
         strip(&mut only);

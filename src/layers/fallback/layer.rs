@@ -10,7 +10,11 @@ use super::{
     target::{Reach, Target},
     who::Who,
 };
-use crate::{base::time::Instant, body::replay::DEFAULT_CAP, llm::Setting};
+use crate::{
+    base::time::Instant,
+    body::replay::DEFAULT_CAP,
+    llm::{Setting, request::Call},
+};
 
 /// Applies [`Fallback`]: what it is applied to is the route's own target.
 #[derive(Clone)]
@@ -66,11 +70,12 @@ impl<S> FallbackLayer<S> {
         self
     }
 
-    /// Asks before a target is chosen whether it has room: for limits that were learned from its answers. One without is
-    /// passed over, as long as another one has.
+    /// Asks before a target is chosen whether it has room for a request, of which is known what it asks for if it is a
+    /// generation call: for limits that were learned from its answers. One without is passed over, as long as another one
+    /// has.
     pub fn with_room(
         mut self,
-        room: impl Fn(&Who, Instant) -> bool + Send + Sync + 'static,
+        room: impl Fn(&Who, Option<&Call>, Instant) -> bool + Send + Sync + 'static,
     ) -> Self {
         self.0.room = Some(Room::new(room));
         self

@@ -10,6 +10,8 @@
 //!   alone, is passed over at no cost. If all are ill, the one that will be soonest is asked all the same, and nobody
 //!   after it: it may be better than is known. Only if each provider said that it will not serve before the deadline, the
 //!   request is refused here, with the wait.
+//!   A target that is well but says that too little is left of its limits ([`with_room`](FallbackLayer::with_room)) comes after
+//!   all that are well and have room.
 //! - *What is sent* is the request with the target's model, authority and key ([`Target`]). The caller's key never leaves the
 //!   host it was sent to. Bytes that need not change do not.
 //! - *What it costs*: each fallback is paid from the retry budget of the cluster it goes to, at a lower price than a retry
@@ -90,5 +92,5 @@ pub use self::{
     service::{Fallback, ResponseFuture},
     stats::Stats,
     target::Reach,
-    who::{Account, KeyHash, Who},
+    who::{Account, Who},
 };

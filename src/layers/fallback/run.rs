@@ -70,6 +70,7 @@ impl<S> Run<S> {
     /// The target to begin with: the first one that is well. If none is, the one that will be soonest, since it may be
     /// better than is known; unless its provider said that it will not serve before the deadline.
     fn begin(&self, now: Instant) -> Result<(usize, Pass), Error> {
+        let stats = &self.shared.stats;
         let health = &self.shared.health;
         // A body that cannot be sent twice goes where it was sent to.
         let choice = if self.body.can_replay() {
@@ -80,12 +81,17 @@ impl<S> Run<S> {
         let mut soonest: Option<(usize, &Place, Out)> = None;
         let mut full = None;
         for (at, place) in self.places.iter().enumerate().take(choice) {
-            if !self.shared.has_room(&place.who, now) && health.out(&place.who, now).is_none() {
+            if !self.has_room(place, now) && health.out(&place.who, now).is_none() {
                 full = full.or(Some((at, place)));
                 continue;
             }
             match health.admit(&place.who, now) {
-                Ok(pass) => return Ok((at, pass)),
+                Ok(pass) => {
+                    if full.is_some() {
+                        stats.steered.inc();
+                    }
+                    return Ok((at, pass));
+                }
                 Err(out) if soonest.is_none_or(|(_, _, best)| out.until < best.until) => {
                     soonest = Some((at, place, out));
                 }
@@ -100,7 +106,7 @@ impl<S> Run<S> {
         };
         let wait = out.until.saturating_duration_since(now);
         if out.known && self.deadline.is_some_and(|d| d.left(now) < wait) {
-            self.shared.stats.refused.inc();
+            stats.refused.inc();
             return Err(Error::new(Kind::RateLimited)
                 .with_detail("every target asks to be left alone")
                 .with_retry_after(wait));
@@ -145,8 +151,17 @@ impl<S> Run<S> {
         }
     }
 
-    /// Decides after a target; takes the next one's pass and price.
+    fn has_room(&self, place: &Place, now: Instant) -> bool {
+        self.shared.has_room(&place.who, &self.head, now)
+    }
+
+    /// Decides after a target; takes the next one's pass and price. Those without room come last.
     pub(super) fn next(&self, now: Instant) -> Option<(usize, Pass)> {
+        self.next_with(true, now)
+            .or_else(|| self.next_with(false, now))
+    }
+
+    fn next_with(&self, room: bool, now: Instant) -> Option<(usize, Pass)> {
         let progress = Progress {
             asked: &self.asked,
             left: self.deadline.map(|d| d.left(now)),
@@ -154,7 +169,7 @@ impl<S> Run<S> {
         };
         let mut pass = None;
         let admit = |to| {
-            pass = self.admit(to, now);
+            pass = self.admit(to, room, now);
             pass.is_some()
         };
         match chain::next(&self.shared.params, &self.places, &progress, admit) {
@@ -163,9 +178,9 @@ impl<S> Run<S> {
         }
     }
 
-    fn admit(&self, to: usize, now: Instant) -> Option<Pass> {
+    fn admit(&self, to: usize, room: bool, now: Instant) -> Option<Pass> {
         let place = self.places.get(to)?;
-        if !self.shared.has_room(&place.who, now) {
+        if self.has_room(place, now) != room {
             return None;
         }
         let pass = self.shared.health.admit(&place.who, now).ok()?;

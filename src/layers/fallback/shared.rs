@@ -4,10 +4,10 @@ use std::{fmt, sync::Arc};
 
 use http::request::Parts;
 
-use super::{Params, Stats, chain::Place, health::Health, key, target::Target, who::Who};
+use super::{Params, Stats, chain::Place, health::Health, target::Target, who::Who};
 use crate::{
     base::time::Instant,
-    llm::{Setting, request::Call},
+    llm::{Setting, credential, request::Call},
 };
 
 /// What the services of a layer share.
@@ -30,12 +30,14 @@ pub(super) struct Shared<S> {
 #[derive(Clone)]
 pub(super) struct Room(Arc<Ask>);
 
-type Ask = dyn Fn(&Who, Instant) -> bool + Send + Sync;
+type Ask = dyn Fn(&Who, Option<&Call>, Instant) -> bool + Send + Sync;
 
 // === impl Room ===
 
 impl Room {
-    pub(super) fn new(room: impl Fn(&Who, Instant) -> bool + Send + Sync + 'static) -> Self {
+    pub(super) fn new(
+        room: impl Fn(&Who, Option<&Call>, Instant) -> bool + Send + Sync + 'static,
+    ) -> Self {
         Self(Arc::new(room))
     }
 }
@@ -54,7 +56,7 @@ impl<S> Shared<S> {
         let model = head.extensions.get::<Call>().and_then(|c| c.model.clone());
         let own = Who::new(Arc::clone(&self.cluster))
             .with_model(model)
-            .with_key(key::callers(&head.headers, &head.uri), None);
+            .with_key(credential::sent(&head.headers, &head.uri), None);
         let others = self
             .targets
             .iter()
@@ -65,7 +67,11 @@ impl<S> Shared<S> {
             .collect()
     }
 
-    pub(super) fn has_room(&self, who: &Who, now: Instant) -> bool {
-        self.room.as_ref().is_none_or(|room| (room.0)(who, now))
+    /// Whether a target has room for a request, as far as is known.
+    pub(super) fn has_room(&self, who: &Who, head: &Parts, now: Instant) -> bool {
+        let call = head.extensions.get::<Call>();
+        self.room
+            .as_ref()
+            .is_none_or(|room| (room.0)(who, call, now))
     }
 }

@@ -9,8 +9,10 @@ pub struct Stats {
     pub fallbacks: Counter,
     /// Requests that another target than the first one asked served.
     pub rescued: Counter,
-    /// Requests that did not begin at the route's own target, because it is ill or cools down.
+    /// Requests that did not begin at the route's own target, because it is ill, cools down or has no room.
     pub passed_over: Counter,
+    /// Of those, the ones that passed a target over that is well: what it said is left of its limits is too little.
+    pub steered: Counter,
     /// Requests that no target served although more than one was asked.
     pub exhausted: Counter,
     /// Fallbacks not made because the budget was empty.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use xxhash_rust::xxh3::xxh3_64;
+use crate::base::Fingerprint;
 
 /// A target as one request sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -12,15 +12,11 @@ pub struct Who {
     pub cluster: Arc<str>,
     /// The model that is asked for, where it is known. One address may serve many.
     pub model: Option<Arc<str>>,
-    /// The key that is sent, if one is.
-    pub credential: Option<KeyHash>,
+    /// The key that is sent, if one is; the key itself is kept nowhere.
+    pub credential: Option<Fingerprint>,
     /// Who pays.
     pub account: Account,
 }
-
-/// A hash of a key. The key itself is kept nowhere.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct KeyHash(u64);
 
 /// Who pays for a request. Targets of one account share its quota.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -28,7 +24,7 @@ pub enum Account {
     /// As the operator named it.
     Named(Arc<str>),
     /// The account behind a key.
-    Key(KeyHash),
+    Key(Fingerprint),
     /// Whoever pays for a host that is asked without a key.
     Host(Arc<str>),
 }
@@ -57,27 +53,17 @@ impl Who {
 
     /// Sets the key, and the account: the named one, else the key's, else the host's.
     #[must_use]
-    pub fn with_key(mut self, credential: Option<KeyHash>, named: Option<&Arc<str>>) -> Self {
+    pub fn with_key(mut self, credential: Option<Fingerprint>, named: Option<&Arc<str>>) -> Self {
         self.account = Account::of(named, credential, &self.cluster);
         self.credential = credential;
         self
     }
 }
 
-// === impl KeyHash ===
-
-impl KeyHash {
-    /// The hash of a key, without the scheme that stands before it in a header.
-    #[must_use]
-    pub fn of(key: &[u8]) -> Self {
-        Self(xxh3_64(key))
-    }
-}
-
 // === impl Account ===
 
 impl Account {
-    fn of(named: Option<&Arc<str>>, key: Option<KeyHash>, cluster: &str) -> Self {
+    fn of(named: Option<&Arc<str>>, key: Option<Fingerprint>, cluster: &str) -> Self {
         match (named, key) {
             (Some(name), _) => Self::Named(Arc::clone(name)),
             (None, Some(key)) => Self::Key(key),

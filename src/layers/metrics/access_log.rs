@@ -1,12 +1,16 @@
 //! Istio's access log line, as JSON or text.
 //!
 //! Keys and order are those of Istio's default JSON encoding; numbers stay numbers, what is missing is `null` (text:
-//! `-`). Query strings are part of the path as in Envoy, except the values of parameters that carry credentials.
+//! `-`). The JSON line of an LLM call that cost something ends with `llm_model` (the last that answered),
+//! `llm_input_tokens` and `llm_output_tokens` (the sums over all attempts) and `llm_estimated` (whether any is estimated). Query strings are part of the path as in Envoy, except the values of parameters that carry credentials.
 
 use std::{borrow::Cow, fmt::Write, sync::Arc};
 
 use super::{Report, Summary};
-use crate::base::time::format_rfc3339;
+use crate::base::{
+    cost::{Ledger, Usage},
+    time::format_rfc3339,
+};
 
 /// How a line is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,6 +33,7 @@ enum Value<'a> {
     Missing,
     Text(Cow<'a, str>),
     Number(u64),
+    Truth(bool),
 }
 
 // === impl AccessLog ===
@@ -46,7 +51,11 @@ impl AccessLog {
     #[must_use]
     pub fn line(&self, summary: &Summary) -> String {
         match self.encoding {
-            Encoding::Json => json(&fields(summary)),
+            Encoding::Json => {
+                let mut fields = fields(summary);
+                fields.extend(usage(summary));
+                json(&fields)
+            }
             Encoding::Text => text(&fields(summary)),
         }
     }
@@ -135,6 +144,31 @@ fn fields(s: &Summary) -> Vec<(&'static str, Value<'_>)> {
     ]
 }
 
+/// What an LLM call cost; nothing for other requests.
+fn usage(s: &Summary) -> Vec<(&'static str, Value<'_>)> {
+    let all = s.notes.ledger.as_ref().map(Ledger::all).unwrap_or_default();
+    let Some(last) = all.last() else {
+        return Vec::new();
+    };
+    let sum = |of: fn(&Usage) -> u64| {
+        let counts = all.iter().map(|spent| of(&spent.usage));
+        Value::Number(counts.fold(0, u64::saturating_add))
+    };
+    let model = last.model.as_ref();
+    vec![
+        (
+            "llm_model",
+            model.map_or(Value::Missing, |m| Value::Text(m.to_string().into())),
+        ),
+        ("llm_input_tokens", sum(|usage| usage.input)),
+        ("llm_output_tokens", sum(|usage| usage.output)),
+        (
+            "llm_estimated",
+            Value::Truth(all.iter().any(|spent| spent.estimated)),
+        ),
+    ]
+}
+
 fn json(fields: &[(&'static str, Value<'_>)]) -> String {
     let mut out = String::with_capacity(512);
     for (i, (key, value)) in fields.iter().enumerate() {
@@ -144,6 +178,7 @@ fn json(fields: &[(&'static str, Value<'_>)]) -> String {
         match value {
             Value::Missing => out.push_str("null"),
             Value::Number(n) => drop(write!(out, "{n}")),
+            Value::Truth(truth) => drop(write!(out, "{truth}")),
             Value::Text(text) => quote(&mut out, text),
         }
     }
@@ -158,6 +193,7 @@ fn text(fields: &[(&'static str, Value<'_>)]) -> String {
             .map(|c| if c.is_control() || c == '"' { '?' } else { c })
             .collect(),
         Some((_, Value::Number(n))) => n.to_string(),
+        Some((_, Value::Truth(truth))) => truth.to_string(),
         _ => "-".to_owned(),
     };
     format!(
@@ -233,7 +269,10 @@ mod tests {
 
     use super::*;
     use crate::{
-        base::ext::{Flag, Notes, RouteMeta},
+        base::{
+            cost::Spent,
+            ext::{Flag, Notes, RouteMeta},
+        },
         layers::metrics::Head,
     };
 
@@ -290,6 +329,27 @@ mod tests {
         assert_eq!(value["authority"], "llm-service");
         assert_eq!(value["x_forwarded_for"], serde_json::Value::Null);
         assert!(!line.contains("sk-secret"));
+    }
+
+    #[test]
+    fn the_line_of_an_llm_call_says_what_its_attempts_cost() {
+        let mut summary = summary();
+        let ledger = Ledger::default();
+        summary.notes.ledger = Some(ledger.clone());
+        let line = |summary: &Summary| AccessLog::new(Encoding::Json, |_| {}).line(summary);
+        assert!(!line(&summary).contains("llm_"));
+        let mut cut = Spent::new(1, Usage::new(10, 3));
+        cut.estimated = true;
+        ledger.push(cut);
+        let mut whole = Spent::new(2, Usage::new(11, 20));
+        whole.model = Some("m-2\"".into());
+        ledger.push(whole);
+        let value: serde_json::Value = serde_json::from_str(&line(&summary)).unwrap();
+        assert_eq!(value.as_object().unwrap().len(), 28);
+        assert_eq!(value["llm_model"], "m-2\"");
+        assert_eq!(value["llm_input_tokens"], 21);
+        assert_eq!(value["llm_output_tokens"], 23);
+        assert_eq!(value["llm_estimated"], true);
     }
 
     #[test]

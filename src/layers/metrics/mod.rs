@@ -14,6 +14,8 @@ mod layer;
 mod service;
 #[cfg(feature = "metrics")]
 pub mod standard;
+#[cfg(feature = "metrics")]
+mod tokens;
 
 use std::{
     net::SocketAddr,

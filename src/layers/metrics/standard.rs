@@ -1,4 +1,5 @@
-//! Istio's standard metrics: `istio_requests_total` and `istio_request_duration_milliseconds`.
+//! Istio's standard metrics: `istio_requests_total` and `istio_request_duration_milliseconds`; and
+//! `llmesh_llm_tokens_total{direction, model}`, what each attempt of LLM calls cost.
 //!
 //! One count per request, not per attempt; the code is the one given to the caller. Handles are made once per label set
 //! and kept, so a request costs a map look-up and two atomic adds. Label values come from configuration, statuses and
@@ -12,7 +13,7 @@ use std::{
 
 use metrics::{Counter, Histogram, counter, histogram};
 
-use super::{Report, Summary};
+use super::{Report, Summary, tokens::Tokens};
 use crate::base::ext::{Flag, Notes};
 
 /// The histogram's bounds in milliseconds: Envoy's defaults, which Istio keeps.
@@ -55,6 +56,7 @@ pub struct Source {
 pub struct Standard {
     source: Source,
     handles: Mutex<HashMap<Key, Arc<Handles>>>,
+    tokens: Tokens,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -80,6 +82,7 @@ impl Standard {
         Self {
             source,
             handles: Mutex::default(),
+            tokens: Tokens::default(),
         }
     }
 
@@ -147,6 +150,9 @@ impl Report for Standard {
         handles
             .duration
             .record(summary.duration.as_secs_f64() * 1000.0);
+        if let Some(ledger) = &summary.notes.ledger {
+            ledger.all().iter().for_each(|spent| self.tokens.add(spent));
+        }
     }
 }
 

@@ -71,7 +71,7 @@ enum Caller {}
 /// Without LLM dialects there are no rules for them.
 #[cfg(not(feature = "llm"))]
 #[derive(Clone, Copy, Debug, Default)]
-struct Rules;
+struct Rules {}
 
 #[pin_project(project = StateProj)]
 #[derive(Debug)]

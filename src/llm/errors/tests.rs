@@ -290,7 +290,8 @@ fn an_event_is_read_as_an_error_after_any_cut() {
             let event = error(Dialect::OpenAi, Framing::Sse, passed).unwrap();
             let mut reader = Reader::new(Dialect::OpenAi, None, Framing::Sse);
             let fault = reader.feed(passed.as_bytes()).fault;
-            let fault = fault.or(reader.feed(event.as_bytes()).fault);
+            let later = reader.feed(event.as_bytes()).fault;
+            let fault = fault.or(later);
             let failed = fault.is_some() || matches!(reader.end(), End::Fault(_));
             assert!(failed, "{passed:?} {event:?}");
             if passed.ends_with(&line_end.repeat(2)) {

@@ -6,8 +6,8 @@
 //! byte, for any cut of its chunks, and knows these things for each dialect. It never changes a byte, has no clock, and keeps
 //! no more than a bounded part of one event.
 //!
-//! Each dialect is one small file that says what its events mean ([`Said`](event::Said)); framings are others. Events that
-//! are like one that was read before are compared with it in place of being parsed ([`template`]).
+//! Each dialect is one small file that says what its events mean (`Said`); framings are others. Events that
+//! are like one that was read before are compared with it in place of being parsed (`template`).
 //!
 //! What is decided here, where the APIs are silent:
 //! - A stream is finished once each choice that was begun has its finish reason. A second finish marker, and content after

@@ -33,6 +33,10 @@ use crate::base::{BoxError, Error, Kind, error::ResetReason, ext::TryClock, time
 /// How many dead connections one request may be handed before it gives up.
 const REPLACEMENTS: usize = 8;
 
+/// How much of an answer is read before its reader takes it: hyper's own 400 KiB are too much for slow readers. Also the
+/// longest response head.
+const READ_AHEAD: usize = 64 << 10;
+
 /// A connection that can take a request. Dropping it closes the connection once it is free.
 pub(super) struct Conn {
     id: u64,
@@ -209,6 +213,7 @@ fn fail(endpoint: &Endpoint, failure: &DialFailure) {
 /// Runs a connection: passes requests' bytes, takes it back when it is free, closes it when its time is over.
 async fn run(endpoint: &Arc<Endpoint>, socket: Socket) {
     let handshake = http1::Builder::new()
+        .max_buf_size(READ_AHEAD)
         .handshake::<_, Uploading>(TokioIo::new(socket))
         .await;
     let limits = endpoint.limits();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::stats::{Scope, Stat};
 use crate::{
     base::time::Instant,
+    fallback,
     limit::tokens,
     proxy::{registry::Upstream, reload::Reloader, state::ServerState},
     stack::Counters,
@@ -25,7 +26,24 @@ pub(super) fn all(reloader: &Reloader, state: &ServerState) -> Vec<Stat> {
         page.endpoints(cluster);
     }
     limits(&reloader.limits().stats(), &mut out);
+    fallback(reloader.fallback(), &mut out);
     out
+}
+
+fn fallback(stats: &fallback::Stats, out: &mut Vec<Stat>) {
+    for (name, counter) in [
+        ("fallbacks", &stats.fallbacks),
+        ("rescued", &stats.rescued),
+        ("exhausted", &stats.exhausted),
+        ("passed_over", &stats.passed_over),
+        ("steered", &stats.steered),
+        ("refused", &stats.refused),
+        ("budget_exhausted", &stats.budget_exhausted),
+        ("resumed", &stats.resumed),
+        ("not_resumed", &stats.not_resumed),
+    ] {
+        out.push(Stat::counter(Scope::Fallback, name, counter.get()));
+    }
 }
 
 fn limits(all: &[(Arc<str>, Arc<tokens::Stats>)], out: &mut Vec<Stat>) {

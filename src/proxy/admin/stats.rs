@@ -28,6 +28,8 @@ pub enum Scope {
     Server,
     /// A limit on requests and tokens, by its name.
     Limit(String),
+    /// Fallback of LLM requests.
+    Fallback,
 }
 
 /// Whether a number only grows.
@@ -70,6 +72,7 @@ impl Stat {
             Scope::Http => format!("http.outbound.{}", self.name),
             Scope::Server => format!("server.{}", self.name),
             Scope::Limit(limit) => format!("llm_limit.{limit}.{}", self.name),
+            Scope::Fallback => format!("llm_fallback.{}", self.name),
         }
     }
 
@@ -112,6 +115,7 @@ pub fn prometheus(stats: &[Stat]) -> String {
             ),
             Scope::Server => ("envoy_server", Vec::new()),
             Scope::Limit(limit) => ("llmesh_llm_limit", vec![("limit", limit.clone())]),
+            Scope::Fallback => ("llmesh_llm_fallback", Vec::new()),
         };
         let name = match code(&stat.name) {
             Some((base, label)) => {
@@ -184,6 +188,7 @@ mod tests {
             Stat::gauge(cluster(), "outlier_detection.ejections_active", 1),
             Stat::gauge(Scope::Server, "uptime", 9),
             Stat::counter(Scope::Limit("ns/p/key".to_owned()), "tokens_total", 7),
+            Stat::counter(Scope::Fallback, "rescued", 3),
         ]
     }
 
@@ -194,6 +199,7 @@ mod tests {
             "cluster.outbound|8080|v1|a.b.outlier_detection.ejections_active: 1\n\
              cluster.outbound|8080|v1|a.b.upstream_rq_503: 2\n\
              cluster.outbound|8080|v1|a.b.upstream_rq_5xx: 2\n\
+             llm_fallback.rescued: 3\n\
              llm_limit.ns/p/key.tokens_total: 7\n\
              server.uptime: 9\n"
         );
@@ -208,6 +214,7 @@ mod tests {
         assert!(page.contains("envoy_cluster_outlier_detection_ejections_active{"));
         assert!(page.contains("envoy_server_uptime 9\n"));
         assert!(page.contains("llmesh_llm_limit_tokens_total{limit=\"ns/p/key\"} 7\n"));
-        assert_eq!(page.matches("# TYPE").count(), 5);
+        assert!(page.contains("llmesh_llm_fallback_rescued 3\n"));
+        assert_eq!(page.matches("# TYPE").count(), 6);
     }
 }

@@ -23,6 +23,9 @@ use crate::base::time::Instant;
 /// How HTTP/2 begins.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// Bytes that an HTTP/2 connection reads in a turn.
+const PORTION: usize = 4096;
+
 /// No look is further away.
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -48,9 +51,15 @@ pub(super) struct Request {
 }
 
 /// A socket whose bytes are noted.
+///
+/// On HTTP/2 it is read in small portions, with a turn for everybody else in between: the codec decodes all heads that it
+/// can read before the first of them is served or refused, and a head of one-byte fields grows a hundredfold.
 pub(super) struct Socket<I> {
     io: I,
     pulse: Pulse,
+    http2: bool,
+    /// A portion was read in this turn.
+    had: bool,
 }
 
 struct State {
@@ -80,6 +89,11 @@ impl Pulse {
             preface: Some(0),
             closing: false,
         })))
+    }
+
+    /// Whether the peer has begun as HTTP/2 does.
+    pub(super) fn is_http2(&self) -> bool {
+        self.state().preface == Some(PREFACE.len())
     }
 
     /// A request's head is over.
@@ -127,11 +141,12 @@ impl Pulse {
         reached.ok_or(next)
     }
 
-    /// Bytes came.
-    fn read(&self, bytes: &[u8]) {
+    /// Bytes came. Whether they are HTTP/2.
+    fn read(&self, bytes: &[u8]) -> bool {
         let mut state = self.state();
+        let http2 = |state: &State| state.preface == Some(PREFACE.len());
         if bytes.is_empty() || state.active > 0 {
-            return;
+            return http2(&state);
         }
         if let Some(had) = state.preface {
             let rest = PREFACE.get(had..).unwrap_or_default();
@@ -139,11 +154,12 @@ impl Pulse {
             state.preface = same.then(|| PREFACE.len().min(had.saturating_add(bytes.len())));
         }
         // From then on what comes is frames, most of them no head.
-        if state.preface == Some(PREFACE.len()) {
+        if http2(&state) {
             state.head = None;
         } else if state.head.is_none() {
             state.head = Some(Instant::now());
         }
+        http2(&state)
     }
 
     fn wrote<T>(&self, written: &Poll<io::Result<T>>) {
@@ -186,7 +202,34 @@ impl Drop for Request {
 
 impl<I> Socket<I> {
     pub(super) fn new(io: I, pulse: Pulse) -> Self {
-        Self { io, pulse }
+        Self {
+            io,
+            pulse,
+            http2: false,
+            had: false,
+        }
+    }
+}
+
+impl<I: AsyncRead + Unpin> Socket<I> {
+    /// Reads a portion, or yields if one was just read.
+    fn poll_portion(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.had {
+            self.had = false;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let size = buf.remaining().min(PORTION);
+        let mut portion = ReadBuf::new(buf.initialize_unfilled_to(size));
+        ready!(Pin::new(&mut self.io).poll_read(cx, &mut portion))?;
+        let came = portion.filled().len();
+        buf.advance(came);
+        self.had = came > 0;
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -196,10 +239,15 @@ impl<I: AsyncRead + Unpin> AsyncRead for Socket<I> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let this = self.as_mut().get_mut();
         let before = buf.filled().len();
-        ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
-        self.pulse
-            .read(buf.filled().get(before..).unwrap_or_default());
+        if this.http2 {
+            ready!(this.poll_portion(cx, buf))?;
+        } else {
+            ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
+        }
+        let came = buf.filled().get(before..).unwrap_or_default();
+        this.http2 = this.pulse.read(came);
         Poll::Ready(Ok(()))
     }
 }

@@ -26,9 +26,14 @@ impl Bucket {
 
     /// When there is room for a request, if there is none now.
     pub(super) fn short_until(&self, need: Need, now: Instant) -> Option<Instant> {
-        let need = to_f64(self.unit.of(need));
+        let least = to_f64(self.unit.least(need));
         let full_at = self.at.checked_add(self.reset)?;
-        if now >= full_at || need <= self.remaining || self.limit.is_some_and(|all| need > all) {
+        if self.limit.is_some_and(|all| least > all) {
+            return None;
+        }
+        // A guess is cut down to the whole bucket.
+        let need = to_f64(self.unit.of(need)).min(self.limit.unwrap_or(f64::INFINITY));
+        if now >= full_at || need <= self.remaining {
             return None;
         }
         let until = match self.limit {

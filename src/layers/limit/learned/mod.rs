@@ -14,10 +14,14 @@
 //! A request larger than the whole bucket is not sent away: no wait cures it, and the provider says so in an answer of its
 //! own. `-1` is unknown, and so is a 0 with neither a limit nor a reset (Azure).
 //!
+//! [`LearnLayer`] reads the answers; who chooses targets asks for room.
+//!
 //! It is a hint, not a limit: the answers to requests under way are not known yet, and other processes spend from
 //! the same bucket.
 
 mod bucket;
+#[cfg(feature = "llm")]
+mod layer;
 mod read;
 
 use std::{
@@ -27,6 +31,9 @@ use std::{
 };
 
 use http::HeaderMap;
+
+#[cfg(feature = "llm")]
+pub use self::layer::{Learn, LearnLayer, ResponseFuture};
 
 use self::bucket::Bucket;
 use super::keyed::Keyed;
@@ -59,6 +66,8 @@ pub struct Need {
     pub input: u64,
     /// Of its answer, at most.
     pub output: u64,
+    /// Whether `output` is a guess, which alone never makes a request larger than a whole bucket.
+    pub guessed: bool,
 }
 
 /// Whether a request fits.
@@ -103,6 +112,12 @@ impl Unit {
             Self::Input => need.input,
             Self::Output => need.output,
         }
+    }
+
+    /// What of a need is certain.
+    fn least(self, need: Need) -> u64 {
+        let output = if need.guessed { 0 } else { need.output };
+        self.of(Need { output, ..need })
     }
 }
 

@@ -8,6 +8,7 @@ use crate::base::time::parse_rfc3339;
 const REQUEST: Need = Need {
     input: 400,
     output: 600,
+    guessed: false,
 };
 
 fn wall() -> SystemTime {
@@ -175,6 +176,29 @@ fn what_is_unknown_or_over_blocks_nobody() {
 }
 
 #[test]
+fn a_guess_alone_makes_no_request_too_large() {
+    let (learned, now) = (Learned::default(), Instant::now());
+    let key = Key::new("c", None, Some("m"));
+    let empty = headers(&[
+        ("x-ratelimit-limit-tokens", "900"),
+        ("x-ratelimit-remaining-tokens", "0"),
+        ("x-ratelimit-reset-tokens", "30s"),
+    ]);
+    learned.observe(key, &empty, now, wall());
+    let guessed = Need {
+        guessed: true,
+        ..REQUEST
+    };
+    let until = now + Duration::from_secs(30);
+    assert_eq!(learned.room(key, guessed, now), Room::Short { until });
+    let long = Need {
+        input: 901,
+        ..guessed
+    };
+    assert_eq!(learned.room(key, long, now), Room::Fits);
+}
+
+#[test]
 fn keys_are_apart_and_the_last_word_counts() {
     let (learned, now) = (Learned::default(), Instant::now());
     let credential = |key: &str| Some(Fingerprint::of(key.as_bytes()));
@@ -251,6 +275,7 @@ fn no_header_makes_it_panic() {
                 let huge = Need {
                     input: u64::MAX,
                     output: u64::MAX,
+                    guessed: false,
                 };
                 for need in [Need::default(), REQUEST, huge] {
                     if let Room::Short { until } = learned.room(key, need, now) {

@@ -21,9 +21,6 @@ use crate::{
     llm::{Setting, dialect::Api, request::Call},
 };
 
-/// Output tokens reserved where neither the request nor the parameters say.
-const DEFAULT_OUTPUT: u64 = 1024;
-
 /// The limits of a route with their counts.
 pub(super) struct Limits {
     all: Vec<(Limit, Arc<State>)>,
@@ -64,7 +61,7 @@ impl Limits {
         let state = |limit: &Limit| (limit.clone(), registry.state(&limit.name));
         Self {
             all: params.limits.iter().map(state).collect(),
-            default_output: params.default_output.map_or(DEFAULT_OUTPUT, Into::into),
+            default_output: params.guessed_output(),
             estimate,
         }
     }

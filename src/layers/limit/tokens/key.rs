@@ -1,20 +1,12 @@
 //! From a request to the keys whose allowances it takes from.
 
-use http::{HeaderMap, HeaderName, Request, header::AUTHORIZATION};
+use http::{HeaderMap, HeaderName, Request};
 
 use super::params::By;
 use crate::{
     base::{Fingerprint, ext::RouteMeta},
-    llm::request::Call,
+    llm::{credential, request::Call},
 };
-
-/// Where callers put their keys.
-static CREDENTIALS: [HeaderName; 4] = [
-    AUTHORIZATION,
-    HeaderName::from_static("x-api-key"),
-    HeaderName::from_static("api-key"),
-    HeaderName::from_static("x-goog-api-key"),
-];
 
 /// The keys of a request. None: it lacks what the limit is for.
 pub(super) fn of<B>(by: &By, request: &Request<B>) -> Vec<Fingerprint> {
@@ -64,46 +56,12 @@ fn header(headers: &HeaderMap, name: &HeaderName, only: Option<&str>) -> Option<
     }
 }
 
-/// Each different one, in whatever header it stands, and Google's `key` in the query.
+/// Each different one.
 fn credentials<B>(request: &Request<B>) -> Vec<Fingerprint> {
-    let in_headers = CREDENTIALS.iter().flat_map(|name| {
-        let values = request.headers().get_all(name).iter();
-        values.map(|value| bare(value.as_bytes()))
-    });
-    let in_query = request.uri().query().into_iter().flat_map(|query| {
-        let fields = query.split('&');
-        fields.filter_map(|field| field.strip_prefix("key=").map(str::as_bytes))
-    });
-    let mut keys: Vec<_> = in_headers
-        .chain(in_query)
-        .filter(|key| !key.is_empty())
-        .map(Fingerprint::of)
-        .collect();
+    let mut keys: Vec<_> = credential::all(request.headers(), request.uri()).collect();
     keys.sort_unstable();
     keys.dedup();
     keys
-}
-
-/// The key without its scheme. Of an AWS signature, which differs each time, the access key's id.
-fn bare(value: &[u8]) -> &[u8] {
-    const AWS: &[u8] = b"AWS4-HMAC-SHA256 ";
-    let value = value.trim_ascii();
-    if let Some(fields) = value.strip_prefix(AWS) {
-        let mut fields = fields.split(|b| *b == b',').map(<[u8]>::trim_ascii);
-        let scope = fields.find_map(|field| field.strip_prefix(b"Credential="));
-        return scope
-            .and_then(|scope| scope.split(|b| *b == b'/').next())
-            .unwrap_or(value);
-    }
-    match value.split_at_checked(6) {
-        Some((scheme, key))
-            if scheme.eq_ignore_ascii_case(b"bearer")
-                && key.first().is_none_or(u8::is_ascii_whitespace) =>
-        {
-            key.trim_ascii_start()
-        }
-        _ => value,
-    }
 }
 
 #[cfg(test)]

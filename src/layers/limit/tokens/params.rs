@@ -4,6 +4,9 @@ use std::{num::NonZeroU64, sync::Arc, time::Duration};
 
 use http::HeaderName;
 
+/// Output tokens reserved where neither the request nor the parameters say.
+const DEFAULT_OUTPUT: u64 = 1024;
+
 /// All limits of a route, in order. A request must pass every one that applies to it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -95,6 +98,12 @@ impl Params {
             limits: limits.into_iter().collect(),
             default_output: None,
         }
+    }
+
+    /// The output tokens of a request that names no maximum.
+    #[must_use]
+    pub fn guessed_output(&self) -> u64 {
+        self.default_output.map_or(DEFAULT_OUTPUT, Into::into)
     }
 
     /// Sets how many output tokens are reserved for a request that names no maximum.

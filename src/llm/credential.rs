@@ -1,0 +1,57 @@
+//! The keys that a request carries, wherever its API puts them.
+
+use http::{HeaderMap, HeaderName, Uri, header::AUTHORIZATION};
+
+use crate::base::Fingerprint;
+
+/// Where callers put their keys.
+pub const HEADERS: [HeaderName; 4] = [
+    AUTHORIZATION,
+    HeaderName::from_static("x-api-key"),
+    HeaderName::from_static("api-key"),
+    HeaderName::from_static("x-goog-api-key"),
+];
+
+/// The key that a request is sent with: the first one that stands in a header, else Google's `key` in the query.
+#[must_use]
+pub fn sent(headers: &HeaderMap, uri: &Uri) -> Option<Fingerprint> {
+    all(headers, uri).next()
+}
+
+/// Each one, in whatever header it stands, and Google's `key` in the query. The same may come twice.
+pub fn all<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> impl Iterator<Item = Fingerprint> + 'a {
+    let in_headers = HEADERS.into_iter().flat_map(move |name| {
+        let values = headers.get_all(name).iter();
+        values.map(|value| bare(value.as_bytes()))
+    });
+    let in_query = uri.query().into_iter().flat_map(|query| {
+        let fields = query.split('&');
+        fields.filter_map(|field| field.strip_prefix("key=").map(str::as_bytes))
+    });
+    in_headers
+        .chain(in_query)
+        .filter(|key| !key.is_empty())
+        .map(Fingerprint::of)
+}
+
+/// The key without its scheme. Of an AWS signature, which differs each time, the access key's id.
+fn bare(value: &[u8]) -> &[u8] {
+    const AWS: &[u8] = b"AWS4-HMAC-SHA256 ";
+    let value = value.trim_ascii();
+    if let Some(fields) = value.strip_prefix(AWS) {
+        let mut fields = fields.split(|b| *b == b',').map(<[u8]>::trim_ascii);
+        let scope = fields.find_map(|field| field.strip_prefix(b"Credential="));
+        return scope
+            .and_then(|scope| scope.split(|b| *b == b'/').next())
+            .unwrap_or(value);
+    }
+    match value.split_at_checked(6) {
+        Some((scheme, key))
+            if scheme.eq_ignore_ascii_case(b"bearer")
+                && key.first().is_none_or(u8::is_ascii_whitespace) =>
+        {
+            key.trim_ascii_start()
+        }
+        _ => value,
+    }
+}
