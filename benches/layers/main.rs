@@ -15,26 +15,47 @@
 //! machine is. 2026-11-22, x86-64, Rust 1.95:
 //!
 //! ```text
-//! one call of                                  instructions less 1st
-//! the bare leaf                                        3249        0
-//! concurrency                                          3554      305
-//! respond                                              3807      558
-//! deadline, no limit                                   4813     1564
-//! deadline                                             6767     3518
-//! deadline propagate                                   3634      385
-//! retry, off                                           5082     1833
-//! retry                                                9674     6425
-//! breaker                                              4407     1158
-//! outlier                                              5308     2059
-//! balance, 10 endpoints                                7348     4099
-//! route, 1 route                                       5911     2662
-//! trace                                                6231     2982
-//! trace, inject                                       12754     9505
-//! classify, http                                       6135     2886
-//! classify, llm                                       10819     7570
-//! metrics                                              6532     3283
-//! count                                                3256        7
-//! deadline retry breaker concurrency classify         27300    24051
+//! one call of                                  instructions less 1st allocations less 1st
+//! the bare leaf                                        3052        0           6        0
+//! concurrency                                          3185      133           6        0
+//! respond                                              5445     2393          11        5
+//! deadline, no limit                                   4970     1918           6        0
+//! deadline                                             6877     3825          13        7
+//! deadline propagate                                   3287      235           6        0
+//! retry, off                                           4764     1712          11        5
+//! retry                                                9707     6655          21       15
+//! breaker                                              3602      550           6        0
+//! outlier                                              4620     1568           6        0
+//! balance, 10 endpoints                                6495     3443          12        6
+//! route, 1 route                                       5500     2448           9        3
+//! trace                                                5988     2936          14        8
+//! trace, inject                                       10240     7188          19       13
+//! classify, http                                       5403     2351          10        4
+//! classify, llm                                        7994     4942          11        5
+//! metrics                                              6271     3219          11        5
+//! count                                                3035        0           6        0
+//! full stack, no retries                              12852     9800          20       14
+//! full stack                                          20895    17843          34       28
+//! full stack, metrics                                 24007    20955          38       32
+//! full stack, classify llm                            25009    21957          35       29
+//! one call of others'                          instructions less 1st allocations less 1st
+//! the bare leaf again                                  3052        0           6        0
+//! tower: timeout                                       3320      268           6        0
+//! tower: retry with budget                             4379     1327           9        3
+//! tower: concurrency limit                             3231      179           6        0
+//! tower: load shed                                     3042        0           6        0
+//! tower: all four                                      4987     1935           9        3
+//! tower-resilience: time limiter                       4101     1049           8        2
+//! tower-resilience: retry                              4690     1638          11        5
+//! tower-resilience: breaker                            4704     1652           9        3
+//! tower-resilience: bulkhead                           4423     1371           9        3
+//! tower-resilience: all four                           8940     5888          19       13
+//! classifying                                  instructions less 1st allocations less 1st
+//! 429 by status                                         594        0           0        0
+//! 429 of OpenAI, pacing                               20379    19785          17       17
+//! 429 of OpenAI, quota                                12359    11765          13       13
+//! 529 of Anthropic                                    15732    15138          15       15
+//! 429 of Gemini                                       28692    28098          30       30
 //! ```
 
 mod errors;

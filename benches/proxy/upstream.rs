@@ -42,9 +42,9 @@ async fn serve(mut wire: Wire, epoch: Instant) -> io::Result<()> {
         let request = wire.message().await?;
         match request.line.split(' ').nth(1) {
             Some("/events") => events(&mut wire, epoch).await?,
+            Some("/v1/chat/completions") => tokens(&mut wire, epoch).await?,
             Some("/big") => big(&mut wire).await?,
             Some("/never") => sleep(NEVER).await,
-            Some("/v1/chat/completions") => tokens(&mut wire, epoch).await?,
             Some("/late") => {
                 sleep(LATE).await;
                 wire.send(whole.as_bytes()).await?;
