@@ -24,7 +24,7 @@
 //! | [`LastTarget`] | fallback; the route stack where there is none | stream | another target may follow |
 //! | [`UsageInjected`] | the layer that asked for usage on the caller's behalf | stream | the caller asked, or nobody |
 //! | [`Buffered`] | whoever reads the request body | token limits (estimates) | the body was not read |
-//! | [`Ledger`](crate::base::cost::Ledger) | token limits create, stream and classify fill | token limits, logs | nobody counts costs |
+//! | [`Ledger`] | token limits create, stream and classify fill | token limits, logs | nobody counts costs |
 
 mod chain;
 mod flag;
