@@ -16,22 +16,12 @@ use tokio::{
 };
 
 use super::{
+    flood::{Outcome, Sockets, bombs, h2, reset_pair, write_within},
     frames,
     load::{drive, open},
     table::quantile,
     target::Target,
 };
-
-/// What an attack left behind.
-struct Outcome {
-    connections: usize,
-    /// Bytes the attackers wrote.
-    sent: usize,
-    /// How it ended, in words.
-    end: String,
-}
-
-type Sockets = Vec<TcpStream>;
 
 /// Runs all attacks and prints the table.
 pub(crate) async fn run(smoke: bool, upstreams: [SocketAddr; 2]) -> io::Result<()> {
@@ -69,28 +59,28 @@ pub(crate) async fn run(smoke: bool, upstreams: [SocketAddr; 2]) -> io::Result<(
     })
     .await?;
     run.row("HTTP/2: 2,000 streams opened and reset", async |to| {
-        rapid_reset(to, n(2000)).await
+        h2(to, &[], reset_pair, n(2000)).await
     })
     .await?;
     let flood = n(20_000);
     run.row("HTTP/2: 20,000 PING, no answer read", async |to| {
-        h2(to, &[], frames::ping, flood).await
+        h2(to, &[], |_| frames::ping(), flood).await
     })
     .await?;
     run.row("HTTP/2: 20,000 SETTINGS, no answer read", async |to| {
-        h2(to, &[], frames::settings, flood).await
+        h2(to, &[], |_| frames::settings(), flood).await
     })
     .await?;
     run.row("HTTP/2: 20,000 DATA of no bytes", async |to| {
         let open = frames::headers(1, "/late", false);
-        h2(to, &open, || frames::empty_data(1), flood).await
+        h2(to, &open, |_| frames::empty_data(1), flood).await
     })
     .await?;
     run.row("HTTP/2: 2,000 CONTINUATION of 16 KB", async |to| {
         h2(
             to,
             &frames::begun(1),
-            || frames::continuation(1, 16_000),
+            |_| frames::continuation(1, 16_000),
             n(2000),
         )
         .await
@@ -257,7 +247,7 @@ async fn big_heads(to: SocketAddr, n: usize) -> io::Result<(Sockets, Outcome)> {
         refused += usize::from(over);
         sockets.push(socket);
     }
-    let end = format!("{refused} of {n} refused (431)");
+    let end = format!("{refused} of {n} answered 431 or closed");
     Ok((
         sockets,
         Outcome {
@@ -266,18 +256,6 @@ async fn big_heads(to: SocketAddr, n: usize) -> io::Result<(Sockets, Outcome)> {
             end,
         },
     ))
-}
-
-/// Writes what is taken within a moment; how much that was.
-async fn write_within(socket: &mut TcpStream, bytes: &[u8]) -> usize {
-    let mut done = 0;
-    while done < bytes.len() {
-        match timeout(Duration::from_millis(50), socket.write(&bytes[done..])).await {
-            Ok(Ok(n)) if n > 0 => done += n,
-            _ => break,
-        }
-    }
-    done
 }
 
 /// Answers that nobody reads.
@@ -290,7 +268,7 @@ async fn slow_readers(to: SocketAddr, n: usize) -> io::Result<(Sockets, Outcome)
         sockets.push(socket);
     }
     sleep(Duration::from_secs(2)).await;
-    let end = "the upstream is held back".to_owned();
+    let end = "nothing read for 2 s".to_owned();
     Ok((
         sockets,
         Outcome {
@@ -313,7 +291,7 @@ async fn slow_uploads(to: SocketAddr, n: usize) -> io::Result<(Sockets, Outcome)
         sockets.push(socket);
     }
     sleep(Duration::from_secs(1)).await;
-    let end = "408 after 60 s of silence".to_owned();
+    let end = format!("{} of {n} closed after 1 s", ended(&mut sockets).await);
     Ok((
         sockets,
         Outcome {
@@ -345,112 +323,6 @@ async fn upload(to: SocketAddr, mebibytes: usize) -> io::Result<(Sockets, Outcom
             end,
         },
     ))
-}
-
-/// HEADERS and RST_STREAM in pairs, as fast as they are taken.
-async fn rapid_reset(to: SocketAddr, pairs: usize) -> io::Result<(Sockets, Outcome)> {
-    let mut socket = TcpStream::connect(to).await?;
-    let mut sent = write_within(&mut socket, &frames::hello()).await;
-    let mut streams = 0;
-    for i in 0..pairs {
-        let id = u32::try_from(2 * i + 1).unwrap_or(u32::MAX >> 1);
-        let mut pair = frames::headers(id, "/late", true);
-        pair.extend(frames::reset(id));
-        let wrote = write_within(&mut socket, &pair).await;
-        sent += wrote;
-        if wrote < pair.len() {
-            break;
-        }
-        streams += 1;
-    }
-    let over = went_away(&mut socket).await;
-    let end = format!("{over} ({streams} pairs written)");
-    Ok((
-        vec![socket],
-        Outcome {
-            connections: 1,
-            sent,
-            end,
-        },
-    ))
-}
-
-/// The same frame again and again.
-async fn h2(
-    to: SocketAddr,
-    first: &[u8],
-    frame: impl Fn() -> Vec<u8>,
-    times: usize,
-) -> io::Result<(Sockets, Outcome)> {
-    let mut socket = TcpStream::connect(to).await?;
-    let mut sent = write_within(&mut socket, &frames::hello()).await;
-    sent += write_within(&mut socket, first).await;
-    let mut frames_sent = 0;
-    for _ in 0..times {
-        let bytes = frame();
-        let wrote = write_within(&mut socket, &bytes).await;
-        sent += wrote;
-        if wrote < bytes.len() {
-            break;
-        }
-        frames_sent += 1;
-    }
-    let over = went_away(&mut socket).await;
-    let end = format!("{over} ({frames_sent} frames written)");
-    Ok((
-        vec![socket],
-        Outcome {
-            connections: 1,
-            sent,
-            end,
-        },
-    ))
-}
-
-/// Requests of very many very small fields, to an upstream that is slow to answer.
-async fn bombs(
-    to: SocketAddr,
-    connections: usize,
-    streams: usize,
-    fields: usize,
-) -> io::Result<(Sockets, Outcome)> {
-    let (mut sockets, mut sent) = (Vec::new(), 0);
-    for _ in 0..connections {
-        let mut socket = TcpStream::connect(to).await?;
-        sent += write_within(&mut socket, &frames::hello()).await;
-        for i in 0..streams {
-            let id = u32::try_from(2 * i + 1).unwrap_or(u32::MAX >> 1);
-            let head = frames::bomb(id, "/never", fields);
-            let wrote = write_within(&mut socket, &head).await;
-            sent += wrote;
-            if wrote < head.len() {
-                break;
-            }
-        }
-        sockets.push(socket);
-    }
-    sleep(Duration::from_millis(500)).await;
-    let end = if fields > 100 {
-        "refused (431)"
-    } else {
-        "waiting for the upstream"
-    };
-    let end = end.to_owned();
-    Ok((
-        sockets,
-        Outcome {
-            connections,
-            sent,
-            end,
-        },
-    ))
-}
-
-/// Whether the other side has ended an HTTP/2 connection.
-async fn went_away(socket: &mut TcpStream) -> &'static str {
-    let mut all = Vec::new();
-    let read = timeout(Duration::from_millis(500), socket.read_to_end(&mut all)).await;
-    if read.is_ok() { "ended" } else { "kept" }
 }
 
 /// More connections than the process has descriptors for.

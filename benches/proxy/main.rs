@@ -22,6 +22,7 @@ use self::{
 };
 
 mod abuse;
+mod flood;
 mod frames;
 mod llm;
 mod load;
