@@ -70,7 +70,7 @@ fn answer(answer: Answer) -> Result<Response<Full<Bytes>>, BoxError> {
 async fn main() -> Result<(), BoxError> {
     let policy = Params::default()
         .with_retries(3)
-        .with_retry_on(RetryOn::parse("5xx,connect-failure,429")?)
+        .with_retry_on(RetryOn::envoy("5xx,connect-failure,429")?)
         .with_budget(Budget::standard());
     let stats = Arc::new(Stats::default());
     let layer = RetryLayer::new(policy).with_stats(Arc::clone(&stats));

@@ -218,7 +218,7 @@ fn retries() -> RetryLayer {
 }
 
 fn retry_params() -> retry::Params {
-    let terms = RetryOn::parse("5xx,reset,429").expect("terms");
+    let terms = RetryOn::envoy("5xx,reset,429").expect("terms");
     let params = retry::Params::default().with_retry_on(terms);
     params.with_budget(retry::params::Budget::standard())
 }

@@ -1,6 +1,6 @@
 //! The layers round one client, for those who have no configuration files.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -113,17 +113,14 @@ pub fn client(params: ClientParams) -> ClientLayer {
 // === impl ClientParams ===
 
 impl Default for ClientParams {
-    /// No timeout; retries of what never reached the target and of what the provider says is worth one
-    /// ([`RetryOn::llm`](retry::RetryOn::llm)), with the [standard budget](retry::params::Budget::standard); the
-    /// breaker's defaults; no ceiling; 1 % of new traces sampled; the dialect seen from the request; streams held back until
+    /// The defaults of each: no timeout; retries of what is worth one
+    /// ([`RetryOn::standard`](retry::RetryOn::standard)), with the [standard budget](retry::params::Budget::standard); the
+    /// breaker's; no ceiling; 1 % of new traces sampled; the dialect seen from the request; streams held back until
     /// their first content, with no clocks.
     fn default() -> Self {
-        let mut retry = retry::Params::default().with_budget(retry::params::Budget::standard());
-        retry.retry_on.reset_before_request = true;
-        retry.retry_on.llm = true;
         Self {
             deadline: deadline::Params::default(),
-            retry,
+            retry: retry::Params::default(),
             breaker: breaker::Params::default(),
             max_in_flight: None,
             trace: trace::Params::default(),
@@ -138,6 +135,20 @@ impl ClientParams {
     #[must_use]
     pub fn with_deadline(mut self, deadline: deadline::Params) -> Self {
         self.deadline = deadline;
+        self
+    }
+
+    /// Sets the number of retries, and nothing else of them.
+    #[must_use]
+    pub fn with_retries(mut self, retries: u32) -> Self {
+        self.retry.retries = retries;
+        self
+    }
+
+    /// Sets the limit over all attempts and the response body.
+    #[must_use]
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.deadline.timeout = Some(timeout);
         self
     }
 

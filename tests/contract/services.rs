@@ -232,7 +232,7 @@ contract!(
     classify_layer_that_holds_answers_back,
     Subject::new(|probe| {
         let attempt = ClassifyLayer::new(LlmClassifier::default()).layer(probe);
-        let mut terms = RetryOn::parse("5xx,reset").unwrap();
+        let mut terms = RetryOn::envoy("5xx,reset").unwrap();
         terms.llm = true;
         RetryLayer::new(retries().with_retry_on(terms)).layer(attempt)
     })
@@ -428,7 +428,7 @@ fn an_hour() -> deadline::Params {
 }
 
 fn retries() -> retry::Params {
-    let terms = RetryOn::parse("5xx,reset").unwrap();
+    let terms = RetryOn::envoy("5xx,reset").unwrap();
     retry::Params::default().with_retry_on(terms)
 }
 

@@ -506,7 +506,7 @@ async fn holding_back_ends_with_patience() {
         };
         Ok::<_, Infallible>(response)
     });
-    let terms = RetryOn::parse("503").unwrap();
+    let terms = RetryOn::envoy("503").unwrap();
     let service = RetryLayer::new(retry::Params::default().with_retry_on(terms))
         .layer(ClassifyLayer::new(LlmClassifier::new(Setting::Auto)).layer(inner));
     let begin = Instant::now();

@@ -74,7 +74,7 @@ fn params() -> ClientParams {
     ClientParams::default().with_retry(
         retry::Params::default()
             .with_retries(3)
-            .with_retry_on(RetryOn::parse("5xx,retriable-4xx").unwrap())
+            .with_retry_on(RetryOn::envoy("5xx,retriable-4xx").unwrap())
             .with_backoff(backoff),
     )
 }

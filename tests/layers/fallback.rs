@@ -198,7 +198,7 @@ impl House {
     }
 
     fn target(&self) -> Boxed {
-        let mut on = RetryOn::parse("gateway-error,reset,connect-failure").unwrap();
+        let mut on = RetryOn::envoy("gateway-error,reset,connect-failure").unwrap();
         on.llm = true;
         let params = retry::Params::default()
             .with_retries(self.retries)

@@ -33,6 +33,7 @@ use llmesh::{
     classify::{Class, Classified, Hint, Outcome, Signal},
     deadline::{self, DeadlineLayer, PropagateLayer},
     retry::{Params, Retry, RetryBudget, RetryLayer, RetryOn, Stats, params},
+    stack,
 };
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn, util::BoxCloneService};
 
@@ -138,7 +139,7 @@ async fn perform(answer: Answer) -> Result<Response<Full<Bytes>>, BoxError> {
 fn on(list: &str, retries: u32) -> Params {
     Params::default()
         .with_retries(retries)
-        .with_retry_on(RetryOn::parse(list).unwrap())
+        .with_retry_on(RetryOn::envoy(list).unwrap())
 }
 
 fn layer(params: Params) -> (RetryLayer, Arc<Stats>) {
@@ -215,6 +216,49 @@ async fn repeats_until_it_succeeds() {
         ),
         (2, 1, 2)
     );
+}
+
+/// With nothing but the layer: what somebody who calls LLMs expects of a retry.
+#[tokio::test(start_paused = true)]
+async fn the_defaults_alone_retry_what_is_worth_it_and_nothing_else() {
+    let three = || Params::default().with_retries(3);
+    for status in [408, 409, 429, 500, 502, 503, 504, 529] {
+        let (result, sent) = run(three(), [Status(status), Status(status), Status(status)]).await;
+        assert_eq!((result, sent), (Ok(200), 4), "{status}");
+    }
+    for status in [400, 401, 402, 403, 404, 405, 410, 413, 415, 422, 431, 451] {
+        let (result, sent) = run(three(), [Status(status)]).await;
+        assert_eq!((result, sent), (Ok(status), 1), "{status}");
+    }
+    let reset = Kind::Reset {
+        reason: ResetReason::Terminated,
+        sent: true,
+    };
+    for kind in [REFUSED, reset, Kind::AttemptTimeout] {
+        let (result, sent) = run(three(), [Fail(kind)]).await;
+        assert_eq!((result, sent), (Ok(200), 2), "{kind:?}");
+    }
+    for kind in [Kind::CircuitOpen, Kind::Overflow, Kind::RateLimited] {
+        let (result, sent) = run(three(), [Fail(kind)]).await;
+        assert_eq!((result, sent), (Err(Some(kind)), 1), "{kind:?}");
+    }
+    let timed = three().with_per_try_timeout(ms(50));
+    assert_eq!(run(timed, [Hang]).await, (Ok(200), 2));
+    // A classifier's verdict goes before the status.
+    let empty = Answer::Class(429, Outcome::QuotaExhausted, None);
+    assert_eq!(run(three(), [empty]).await, (Ok(429), 1));
+}
+
+/// Setting one thing leaves the others as they were.
+#[test]
+fn one_setting_switches_no_other_off() {
+    let params = Params::default().with_retries(5);
+    assert_eq!(params.retry_on, RetryOn::standard());
+    assert_eq!(params.budget, Some(params::Budget::standard()));
+    let client = stack::ClientParams::default().with_retries(5);
+    assert_eq!(client.retry, params);
+    let nested = stack::ClientParams::default().with_retry(params.clone());
+    assert_eq!(nested.retry, params);
 }
 
 #[tokio::test(start_paused = true)]

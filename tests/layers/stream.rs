@@ -290,7 +290,7 @@ async fn retries_see_the_meaning_of_the_error() {
         let upstream = Upstream::of([bad(), bad(), good]);
         let params = retry::Params::default()
             .with_retries(2)
-            .with_retry_on(RetryOn::parse(terms).unwrap());
+            .with_retry_on(RetryOn::envoy(terms).unwrap());
         let inner = upstream.service(&Bodies::default());
         let service = RetryLayer::new(params).layer(layered(Params::default(), inner));
         let response = service.oneshot(request()).await.unwrap();
@@ -660,7 +660,7 @@ async fn a_silent_target_is_not_asked_twice() {
     ] {
         let retry = retry::Params::default()
             .with_retries(1)
-            .with_retry_on(RetryOn::parse("5xx,reset").unwrap());
+            .with_retry_on(RetryOn::envoy("5xx,reset").unwrap());
         let inner = layered(params.clone(), upstream.service(&Bodies::default()));
         let error = RetryLayer::new(retry)
             .layer(inner)
@@ -749,7 +749,7 @@ async fn retry_times_each_attempt_from_its_own_send() {
     let upstream = Upstream::of([slow(OVERLOADED), slow(OVERLOADED), good]);
     let retry = retry::Params::default()
         .with_retries(2)
-        .with_retry_on(RetryOn::parse("5xx").unwrap());
+        .with_retry_on(RetryOn::envoy("5xx").unwrap());
     let inner = layered(Params::default(), upstream.service(&Bodies::default()));
     let response = RetryLayer::new(retry)
         .layer(inner)

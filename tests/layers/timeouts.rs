@@ -55,7 +55,7 @@ where
 #[tokio::test(start_paused = true)]
 async fn five_per_try_timeouts_eject() {
     let set = silent();
-    let retry_on = RetryOn::parse("gateway-error").unwrap();
+    let retry_on = RetryOn::envoy("gateway-error").unwrap();
     let params = retry::Params::default()
         .with_retries(1)
         .with_retry_on(retry_on);

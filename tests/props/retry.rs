@@ -131,17 +131,17 @@ proptest! {
         if http::StatusCode::from_u16(status).unwrap().canonical_reason().is_some() {
             list = format!("{list},{status}");
         }
-        let on = RetryOn::parse(&list).unwrap();
+        let on = RetryOn::envoy(&list).unwrap();
         if !on.is_empty() {
-            prop_assert_eq!(RetryOn::parse(&on.to_string()), Ok(on));
+            prop_assert_eq!(RetryOn::envoy(&on.to_string()), Ok(on));
         }
     }
 
     #[test]
     fn any_text_is_read_or_refused(text in ".{0,40}") {
-        if let Ok(on) = RetryOn::parse(&text) {
+        if let Ok(on) = RetryOn::envoy(&text) {
             prop_assert!(!text.contains(' '));
-            prop_assert!(on.is_empty() || RetryOn::parse(&on.to_string()).is_ok());
+            prop_assert!(on.is_empty() || RetryOn::envoy(&on.to_string()).is_ok());
         }
     }
 }

@@ -28,7 +28,7 @@ pub(super) fn read(field: &Field<'_>, default: &Params) -> Option<Params> {
     {
         Some((field, text)) => terms(field, text),
         // The codes of older defaults belong to a missing `retries` only.
-        None => Params::default().retry_on,
+        None => Params::istio().retry_on,
     };
     let remote = object.get("retryRemoteLocalities");
     if let Some(remote) = &remote
@@ -66,7 +66,7 @@ pub(super) fn read(field: &Field<'_>, default: &Params) -> Option<Params> {
 
 fn terms(field: &Field<'_>, text: &str) -> RetryOn {
     let mut on = RetryOn::default();
-    match RetryOn::parse(text) {
+    match RetryOn::envoy(text) {
         Ok(parsed) => on = parsed,
         Err(error) => {
             let hint = match &error {
@@ -91,7 +91,7 @@ fn terms(field: &Field<'_>, text: &str) -> RetryOn {
 
 /// The policy of a rule without `retries`: Istio 1.24 and later, or with 503 as before.
 pub(in crate::config) fn default_policy(with_503: bool) -> Params {
-    let mut params = Params::default();
+    let mut params = Params::istio();
     if with_503 {
         params.retry_on.statuses = BTreeSet::from([503]);
     }

@@ -1,6 +1,6 @@
 //! Retries that do no harm: sends a request again where that helps, and nowhere else.
 //!
-//! - *What* is retried are Envoy's retry-on terms ([`RetryOn`]), read from Istio's list by [`RetryOn::parse`].
+//! - *What* is retried are Envoy's retry-on terms ([`RetryOn`]), read from Istio's list by [`RetryOn::envoy`].
 //! - A provider's verdict wins over them: an empty account, a prompt over the context window or a refused key is not
 //!   asked twice, whatever is listed.
 //! - *When*: after the provider's own hint if there is one, else after Envoy's jittered back-off; never so late that
@@ -33,7 +33,7 @@
 //! # async fn main() -> Result<(), BoxError> {
 //! let policy = Params::default()
 //!     .with_retries(3)
-//!     .with_retry_on(RetryOn::parse("5xx,reset,connect-failure,429")?);
+//!     .with_retry_on(RetryOn::envoy("5xx,reset,connect-failure,429")?);
 //! let client = ServiceBuilder::new()
 //!     .layer(RetryLayer::new(policy))
 //!     .service(service_fn(|_request| async {

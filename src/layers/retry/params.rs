@@ -22,6 +22,7 @@ pub struct Params {
     /// [`max_hint`](Self::max_hint) counts.
     pub fallback_hint: Duration,
     /// The share of requests that may be retries. `None` is no budget.
+    /// Services of one layer share it.
     pub budget: Option<Budget>,
     /// Bytes of a request body kept for replay. A longer body passes, but its request is not retried.
     pub replay_cap: usize,
@@ -31,7 +32,8 @@ pub struct Params {
     pub attempt_header: bool,
 }
 
-/// Envoy's retry-on terms.
+/// Envoy's retry-on terms, and one of llmesh's own. The default is none of them; [`RetryOn::standard`] is what a caller
+/// of LLMs wants.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 #[expect(
@@ -107,21 +109,17 @@ pub enum Budget {
 }
 
 impl Default for Params {
-    /// Current Istio's default: 2 retries on `connect-failure,refused-stream,unavailable,cancelled`.
+    /// For callers of LLMs: 2 retries of what is worth one ([`RetryOn::standard`]), paid from the
+    /// [standard budget](Budget::standard).
     fn default() -> Self {
         Self {
             retries: 2,
-            retry_on: RetryOn {
-                connect_failure: true,
-                refused_stream: true,
-                grpc_statuses: BTreeSet::from([1, 14]),
-                ..RetryOn::default()
-            },
+            retry_on: RetryOn::standard(),
             per_try_timeout: None,
             backoff: Backoff::default(),
             max_hint: Duration::from_secs(120),
             fallback_hint: Duration::from_secs(5),
-            budget: None,
+            budget: Some(Budget::standard()),
             replay_cap: 1024 * 1024,
             avoid_tried: true,
             attempt_header: true,
@@ -219,6 +217,22 @@ impl Backoff {
 }
 
 impl Params {
+    /// What current Istio does for a route without `retries`: 2 retries on
+    /// `connect-failure,refused-stream,unavailable,cancelled`, and no budget of the route's own.
+    #[must_use]
+    pub fn istio() -> Self {
+        Self {
+            retry_on: RetryOn {
+                connect_failure: true,
+                refused_stream: true,
+                grpc_statuses: BTreeSet::from([1, 14]),
+                ..RetryOn::default()
+            },
+            budget: None,
+            ..Self::default()
+        }
+    }
+
     /// No retries.
     #[must_use]
     pub fn off() -> Self {
@@ -260,6 +274,13 @@ impl Params {
     #[must_use]
     pub fn with_budget(mut self, budget: Budget) -> Self {
         self.budget = Some(budget);
+        self
+    }
+
+    /// Takes the budget away: retries are bounded by their number alone.
+    #[must_use]
+    pub fn without_budget(mut self) -> Self {
+        self.budget = None;
         self
     }
 

@@ -3,13 +3,13 @@
 //! Words are those that Istio's validation accepts for `retries.retryOn`
 //! (<https://istio.io/latest/docs/reference/config/networking/virtual-service/#HTTPRetry>), and it does not trim them.
 
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use http::StatusCode;
 
 use super::params::RetryOn;
 
-/// The words that [`RetryOn::parse`] accepts; beside them, any HTTP status code with a registered name.
+/// The words that [`RetryOn::envoy`] accepts; beside them, any HTTP status code with a registered name.
 pub const TOKENS: [&str; 16] = [
     "5xx",
     "gateway-error",
@@ -63,12 +63,28 @@ pub enum ParseError {
 // === impl RetryOn ===
 
 impl RetryOn {
-    /// Reads Istio's `retryOn`. `retriable-status-codes`, `retriable-headers` and `http3-post-connect-failure` are
+    /// What is worth a retry to a caller of LLMs, over any client: no response at all (connection failures, resets,
+    /// per-try timeouts), 408, 409, 429 and 5xx (529 too).
+    ///
+    /// What a classifier below says goes before the status: a 429 of an empty account is not sent again, an error inside
+    /// a 200 is. With no classifier, status and headers decide; no other 4xx is ever sent again.
+    #[must_use]
+    pub fn standard() -> Self {
+        Self {
+            reset: true,
+            llm: true,
+            // A status alone is not called pacing; the provider's verdict, where one is read, overrules it.
+            statuses: BTreeSet::from([429]),
+            ..Self::default()
+        }
+    }
+
+    /// Reads Envoy's terms as Istio's `retryOn` lists them, and nothing beside them. `retriable-status-codes`, `retriable-headers` and `http3-post-connect-failure` are
     /// accepted and turn nothing on by themselves.
     ///
     /// # Errors
     /// If a term is empty, has blanks around it or is unknown. The error names the first such term.
-    pub fn parse(list: &str) -> Result<Self, ParseError> {
+    pub fn envoy(list: &str) -> Result<Self, ParseError> {
         let mut on = Self::default();
         for term in list.split(',') {
             on.add(term)?;
@@ -124,7 +140,7 @@ impl FromStr for RetryOn {
     type Err = ParseError;
 
     fn from_str(list: &str) -> Result<Self, ParseError> {
-        Self::parse(list)
+        Self::envoy(list)
     }
 }
 
@@ -181,7 +197,7 @@ mod tests {
     fn reads_words_and_numbers_and_writes_them_back() {
         let list = "5xx,gateway-error,reset,reset-before-request,connect-failure,refused-stream,retriable-4xx,\
                     envoy-ratelimited,cancelled,deadline-exceeded,resource-exhausted,internal,unavailable,429,503";
-        let on = RetryOn::parse(list).unwrap();
+        let on = RetryOn::envoy(list).unwrap();
         assert_eq!(on.to_string(), list);
         assert_eq!(on.to_string().parse(), Ok(on));
     }
@@ -189,14 +205,14 @@ mod tests {
     #[test]
     fn accepts_every_token_of_its_list() {
         for token in TOKENS {
-            assert!(RetryOn::parse(token).is_ok(), "{token}");
+            assert!(RetryOn::envoy(token).is_ok(), "{token}");
         }
         for idle in [
             "retriable-status-codes",
             "retriable-headers",
             "http3-post-connect-failure",
         ] {
-            assert!(RetryOn::parse(idle).unwrap().is_empty(), "{idle}");
+            assert!(RetryOn::envoy(idle).unwrap().is_empty(), "{idle}");
         }
     }
 
@@ -218,13 +234,13 @@ mod tests {
                 "an empty term: write terms with one comma between them",
             ),
         ] {
-            assert_eq!(RetryOn::parse(list).unwrap_err().to_string(), message);
+            assert_eq!(RetryOn::envoy(list).unwrap_err().to_string(), message);
         }
     }
 
     #[test]
     fn shows_what_istio_has_no_word_for() {
-        let mut on = RetryOn::parse("unavailable").unwrap();
+        let mut on = RetryOn::envoy("unavailable").unwrap();
         on.grpc_statuses.insert(2);
         on.llm = true;
         assert_eq!(on.to_string(), "grpc-status-2,unavailable,llm");

@@ -291,13 +291,13 @@ impl Route {
 // === impl Forward ===
 
 impl Forward {
-    /// All traffic to these destinations, no deadline, default retries.
+    /// All traffic to these destinations, no deadline, Istio's default retries.
     #[must_use]
     pub fn new(destinations: Vec<Destination>) -> Self {
         Self {
             destinations,
             deadline: deadline::Params::default(),
-            retry: retry::Params::default(),
+            retry: retry::Params::istio(),
             rewrite: None,
             headers: HeaderOps::default(),
         }

@@ -12,16 +12,16 @@ pub fn retry_on(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else {
         return;
     };
-    match RetryOn::parse(text) {
+    match RetryOn::envoy(text) {
         Ok(on) if on.is_empty() => assert!(on.to_string().is_empty()),
         Ok(on) => {
             let shown = on.to_string();
-            assert_eq!(RetryOn::parse(&shown).as_ref(), Ok(&on), "{shown}");
+            assert_eq!(RetryOn::envoy(&shown).as_ref(), Ok(&on), "{shown}");
             // The order does not matter, nor does saying it twice.
             let mut terms: Vec<_> = text.split(',').collect();
             terms.reverse();
             terms.extend(text.split(','));
-            assert_eq!(RetryOn::parse(&terms.join(",")), Ok(on), "{text:?}");
+            assert_eq!(RetryOn::envoy(&terms.join(",")), Ok(on), "{text:?}");
         }
         Err(why) => {
             let shown = why.to_string();

@@ -222,7 +222,7 @@ fn with_bucket(attempts: u32, bucket: Budget, backoff: Backoff) -> Vector {
     Vector {
         params: Params::default()
             .with_retries(attempts - 1)
-            .with_retry_on(RetryOn::parse("5xx,429").unwrap())
+            .with_retry_on(RetryOn::envoy("5xx,429").unwrap())
             .with_backoff(backoff.with_jitter(false))
             .with_budget(bucket),
         budget: RetryBudget::new(bucket),

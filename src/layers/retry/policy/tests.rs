@@ -44,7 +44,7 @@ fn reset(reason: ResetReason, sent: bool) -> Class {
 }
 
 fn on(list: &str) -> Params {
-    let mut on = RetryOn::parse(&list.replace("llm", "retriable-headers")).unwrap();
+    let mut on = RetryOn::envoy(&list.replace("llm", "retriable-headers")).unwrap();
     on.llm = list.contains("llm");
     Params::default().with_retry_on(on)
 }
