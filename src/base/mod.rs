@@ -12,6 +12,7 @@ pub mod error;
 pub mod ext;
 pub mod fingerprint;
 pub mod num;
+pub(crate) mod order;
 pub mod quota;
 #[cfg(feature = "mesh")]
 pub(crate) mod relay;

@@ -8,7 +8,10 @@ use http_body::Body;
 use tower::Service;
 
 use crate::{
-    base::{BoxError, ext},
+    base::{
+        BoxError, ext,
+        order::{self, Step},
+    },
     classify::{
         MakeClassifier,
         body::ResponseBody,
@@ -27,6 +30,9 @@ use crate::{
 ///
 /// # Errors
 /// Those of the inner service, unchanged. Their class is [`class_of_error`](super::transport::class_of_error).
+///
+/// # Panics
+/// In debug builds, if a [`StreamLayer`](crate::stream::StreamLayer) stands above.
 ///
 /// # Cancel safety
 /// Dropping the response before its end is [`Cancelled`](super::Outcome::Cancelled), unless it had failed before.
@@ -76,7 +82,13 @@ where
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
-    fn call(&mut self, request: Request<A>) -> Self::Future {
+    fn call(&mut self, mut request: Request<A>) -> Self::Future {
+        order::not_below(
+            request.extensions(),
+            Step::Stream,
+            "StreamLayer stands above ClassifyLayer, so the class of a stream would be that of its 200; put StreamLayer below",
+        );
+        order::pass(request.extensions_mut(), Step::Classify);
         let classifier = self.make.classifier(
             request.method(),
             request.uri(),

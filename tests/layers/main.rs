@@ -11,6 +11,8 @@ mod deadline;
 mod fallback;
 mod learned;
 mod llm_stream;
+#[cfg(debug_assertions)]
+mod order;
 mod outlier;
 mod respond;
 mod retry;

@@ -13,7 +13,11 @@ use super::{
     handle::Handle,
 };
 use crate::{
-    base::{BoxError, Error, Kind, ext::GivenUp},
+    base::{
+        BoxError, Error, Kind,
+        ext::GivenUp,
+        order::{self, Step},
+    },
     body::{BoxErrors, Observed},
 };
 
@@ -73,6 +77,11 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
+        order::not_below(
+            request.extensions(),
+            Step::Classify,
+            "ClassifyLayer stands above BreakerLayer, which would judge by the status alone; put ClassifyLayer below",
+        );
         match self.handle.try_acquire() {
             Ok(permit) => {
                 let given_up = request.extensions().get::<GivenUp>().cloned();

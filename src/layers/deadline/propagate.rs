@@ -6,7 +6,11 @@ use http::Request;
 use tower::{Layer, Service};
 
 use super::headers;
-use crate::base::{ext, time::Instant};
+use crate::base::{
+    ext,
+    order::{self, Step},
+    time::Instant,
+};
 
 /// Applies [`Propagate`]. Put it innermost, below retries, so that each attempt tells its own remainder.
 #[derive(Clone, Copy, Debug, Default)]
@@ -55,6 +59,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> S::Future {
+        order::pass(request.extensions_mut(), Step::Propagate);
         let deadline = request.extensions().get::<ext::Deadline>().copied();
         let left = deadline.map(|d| d.left(Instant::now()));
         headers::write(request.headers_mut(), left);

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Extensions, Request, Response};
 use http_body::Body as HttpBody;
 use tower::Service;
 
@@ -23,6 +23,9 @@ use crate::base::{
 };
 
 /// Bounds the time of a request and its response body. See the [module](super).
+///
+/// # Panics
+/// In debug builds, if it stands below a `RetryLayer` and no deadline above: then it would bound each attempt.
 #[derive(Clone, Debug)]
 pub struct Deadline<S> {
     inner: S,
@@ -66,6 +69,21 @@ impl<S> Deadline<S> {
     }
 }
 
+impl<S> Deadline<S> {
+    /// What bounds a whole call must not stand below its repetition; what bounds one of several targets may.
+    fn check_order(&self, request: &Extensions, known: Option<ext::Deadline>) {
+        let attempt = request.get::<ext::Attempt>();
+        let each = attempt.is_some_and(|attempt| attempt.may_retry)
+            && request.get::<ext::Chain>().is_none()
+            && known.is_none();
+        debug_assert!(
+            !each || self.params.timeout.is_none(),
+            "wrong order of layers: DeadlineLayer stands below RetryLayer, so that each attempt would get the whole time \
+             again; put DeadlineLayer above, or use the retry layer's per_try_timeout"
+        );
+    }
+}
+
 impl<S, B, R> Service<Request<B>> for Deadline<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
@@ -84,6 +102,7 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let now = Instant::now();
         let known = request.extensions().get::<ext::Deadline>().copied();
+        self.check_order(request.extensions(), known);
         let deadline = match effective(&self.params, request.headers(), known, now) {
             Ok(deadline) => deadline,
             Err(Expired) => {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Extensions, Request, Response};
 use http_body::Body;
 use tower::Service;
 
@@ -16,11 +16,18 @@ use super::{
     attempt::{Call, Shared, stamp},
 };
 use crate::{
-    base::BoxError,
+    base::{
+        BoxError,
+        order::{self, Step},
+    },
     body::replay::{Lag, Replay},
 };
 
 /// Sends requests again as its [`Params`] say. See the [module](super).
+///
+/// # Panics
+/// In debug builds, if a layer that belongs to the single attempt stands above: `ClassifyLayer`, `InjectLayer`,
+/// `PropagateLayer`.
 #[derive(Clone, Debug)]
 pub struct Retry<S> {
     inner: S,
@@ -76,6 +83,7 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
+        check_order(request.extensions());
         let params = &self.shared.params;
         let (mut head, body) = request.into_parts();
         if params.retries == 0 || params.retry_on.is_empty() {
@@ -90,4 +98,23 @@ where
         let call = Call::new(ready, Arc::clone(&self.shared), head, body);
         ResponseFuture::attempts(Box::pin(call.run()))
     }
+}
+
+/// What belongs to an attempt must not stand above its repetition.
+fn check_order(request: &Extensions) {
+    order::not_below(
+        request,
+        Step::Classify,
+        "ClassifyLayer stands above RetryLayer, which would judge by the status alone; put ClassifyLayer below",
+    );
+    order::not_below(
+        request,
+        Step::Inject,
+        "InjectLayer stands above RetryLayer, so all attempts would be one span; put InjectLayer below",
+    );
+    order::not_below(
+        request,
+        Step::Propagate,
+        "PropagateLayer stands above RetryLayer, so a late attempt would promise time that is gone; put it below",
+    );
 }

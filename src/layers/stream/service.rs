@@ -11,7 +11,10 @@ use http_body::Body;
 use tower::Service;
 
 use super::{Params, ResponseBody, ResponseFuture, call::Call};
-use crate::base::BoxError;
+use crate::base::{
+    BoxError,
+    order::{self, Step},
+};
 
 /// Makes LLM streams honest. See the [module](super).
 ///
@@ -70,6 +73,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<A>) -> Self::Future {
+        order::pass(request.extensions_mut(), Step::Stream);
         let call = Call::of(&mut request, &self.params);
         ResponseFuture::new(self.inner.call(request), call)
     }

@@ -10,7 +10,10 @@ use super::{
     context::{Context, inject},
     params::Params,
 };
-use crate::base::SharedRng;
+use crate::base::{
+    SharedRng,
+    order::{self, Step},
+};
 
 /// Leaves a [`Context`] in the request's extensions and makes sure of an `x-request-id`.
 ///
@@ -75,6 +78,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> S::Future {
+        order::begin(request.extensions_mut());
         let context = begin(request.headers_mut(), &self.params, &self.rng);
         request.extensions_mut().insert(context);
         self.inner.call(request)
@@ -122,6 +126,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> S::Future {
+        order::pass(request.extensions_mut(), Step::Inject);
         if let Some(context) = request.extensions().get::<Context>() {
             let attempt = context.child(&self.rng);
             inject(&attempt, request.headers_mut());
