@@ -7,6 +7,9 @@ use crate::{
     llm::{dialect::Provider, fault::Fault},
 };
 
+/// Longest model name that is kept.
+pub(crate) const MODEL_CAP: usize = 256;
+
 /// What stands in an answer.
 #[derive(Debug)]
 pub(crate) enum Reading<'a> {
@@ -54,6 +57,14 @@ pub(crate) fn read<'a>(answer: &'a Value, provider: Option<Provider>) -> Reading
             .or_else(|| cohere(answer))
             .unwrap_or(Outcome::Success),
     )
+}
+
+/// The model that answered, where the answer says so in a name of at most 256 bytes.
+pub(crate) fn model(answer: &Value) -> Option<&str> {
+    ["model", "modelVersion"]
+        .iter()
+        .find_map(|key| answer.get(key)?.as_str())
+        .filter(|model| model.len() <= MODEL_CAP)
 }
 
 fn openai<'a>(choices: &'a [Value], answer: &Value, provider: Option<Provider>) -> Reading<'a> {

@@ -67,6 +67,8 @@ pub struct Attempt {
     /// Bytes of the body that came.
     seen: usize,
     usage: Option<Usage>,
+    /// The model that answered, as the answer says.
+    model: Option<Box<str>>,
     /// Where the cost goes, until it is there.
     account: Option<Account>,
 }
@@ -123,6 +125,7 @@ impl LlmClassifier {
             buffer: Vec::new(),
             seen: 0,
             usage: None,
+            model: None,
             account: None,
         }
     }
@@ -242,6 +245,7 @@ impl Attempt {
             return Class::new(outcome, head.signal);
         };
         self.usage = Usage::of(&body);
+        self.model = answer::model(&body).map(Box::from);
         match answer::read(&body, self.provider(head)) {
             Reading::Is(outcome) => {
                 let finding = table::Finding::from(outcome);
@@ -275,7 +279,12 @@ impl Attempt {
         if let Some(account) = self.account.take() {
             let text = if self.seen < ANSWER_CAP { self.seen } else { 0 };
             let output = text as u64 / BYTES_PER_TOKEN;
-            account.close(None, self.usage, output, self.usage.is_some());
+            account.close(
+                self.model.as_deref(),
+                self.usage,
+                output,
+                self.usage.is_some(),
+            );
         }
     }
 

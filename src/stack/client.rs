@@ -9,9 +9,10 @@ use tower::{Layer, Service, ServiceBuilder, util::BoxCloneSyncService};
 
 use super::Boxed;
 use crate::{
-    base::{BoxError, Ceiling, SharedRng},
+    base::{BoxError, Ceiling, SharedRng, cost::Ledger, ext::Record},
     body::{Body, replay::Replay},
     breaker::{self, BreakerLayer},
+    call::{self, CallLayer},
     classify::ClassifyLayer,
     context,
     deadline::{self, DeadlineLayer, PropagateLayer},
@@ -58,7 +59,7 @@ pub struct ClientLayer {
 /// Everything that a client of one target should have, in the order in which it works:
 ///
 /// ```text
-/// CONTEXT ▸ TRACE ▸ DEADLINE ▸ RETRY ▸ per attempt: TRACE inject ▸ DEADLINE propagate ▸ CONCURRENCY ▸ BREAKER ▸ CLASSIFY ▸ STREAM ▸ yours
+/// CONTEXT ▸ TRACE ▸ DEADLINE ▸ CALL ▸ RETRY ▸ per attempt: TRACE inject ▸ DEADLINE propagate ▸ CONCURRENCY ▸ BREAKER ▸ CLASSIFY ▸ STREAM ▸ yours
 /// ```
 ///
 /// | what if … | then |
@@ -71,7 +72,11 @@ pub struct ClientLayer {
 /// | CONCURRENCY stood outside RETRY | waits between attempts would hold permits, and one slow target would refuse requests that are not even being sent |
 /// | CONCURRENCY stood inside BREAKER | the circuit would admit, probes included, what the ceiling then refuses |
 /// | CLASSIFY stood outside BREAKER or RETRY | they would judge by status alone: an empty account is a 429 like any other, an error inside a 200 a success |
+/// | CALL stood inside RETRY | each attempt would read the request again |
 /// | STREAM stood outside CLASSIFY | the class of a stream would be that of its 200, whatever it came to |
+///
+/// Below a [`MetricsLayer`](crate::metrics::MetricsLayer) the [`Summary`](crate::metrics::Summary) of an LLM call says what
+/// each attempt cost in tokens, and at which model.
 ///
 /// Errors are [`base::Error`](crate::base::Error)s in a [`BoxError`], or the service's own. `yours` is any
 /// `Service<http::Request<Body>>` that clones, such as `client::hyper::HyperClient` or `client::reqwest::ReqwestClient`.
@@ -240,6 +245,10 @@ where
             .layer(context::ClientLayer::new())
             .layer(TraceLayer::new(self.params.trace.clone()).with_rng(self.rng.clone()))
             .layer(DeadlineLayer::new(self.params.deadline.clone()))
+            .map_request(keep_account)
+            .layer(CallLayer::new(
+                call::Params::default().with_dialect(self.params.dialect),
+            ))
             .layer(self.retry.clone())
             .layer(InjectLayer::new().with_rng(self.rng.clone()))
             .layer(PropagateLayer::new())
@@ -253,4 +262,13 @@ where
             .service(inner);
         BoxCloneSyncService::new(stack)
     }
+}
+
+/// Where a summary will be told, it says what the call cost.
+fn keep_account(mut request: Request<Body>) -> Request<Body> {
+    if let Some(record) = request.extensions().get::<Record>().cloned() {
+        let ledger = request.extensions_mut().get_or_insert_default::<Ledger>();
+        record.note(|n| n.ledger = Some(ledger.clone()));
+    }
+    request
 }

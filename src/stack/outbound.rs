@@ -38,7 +38,6 @@ where
         .layer(TraceLayer::new(trace).with_rng(rng.clone()))
         .layer(MetricsLayer::new(reports))
         .layer(RespondLayer::default())
-        .map_request(|request: Request<_>| request.map(Body::new))
         .service(dispatch);
     BoxCloneSyncService::new(stack)
 }
@@ -64,7 +63,6 @@ where
         .layer(context::ClientLayer::new())
         .layer(TraceLayer::new(trace).with_rng(rng.clone()))
         .layer(MetricsLayer::new(reports))
-        .map_request(|request: Request<_>| request.map(Body::new))
         .service(dispatch);
     BoxCloneSyncService::new(stack)
 }

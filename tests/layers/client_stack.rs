@@ -15,11 +15,12 @@ use llmesh::{
     breaker::{self, State},
     context::{self, Context},
     deadline,
+    metrics::{MetricsLayer, Report, Summary},
     retry::{self, RetryOn, params::Backoff},
     stack::{self, Boxed, ClientLayer, ClientParams},
     trace,
 };
-use tower::{Layer, ServiceExt, service_fn};
+use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 
 const QUOTA: &str = r#"{"error":{"message":"You exceeded your current quota","type":"insufficient_quota","code":"insufficient_quota"}}"#;
 
@@ -232,4 +233,79 @@ async fn the_inbound_context_is_taken_up_before_the_trace_begins() {
     context::scope(Context::new(trace), call).await.unwrap();
     let sent = target.asked.lock().unwrap()[0]["traceparent"].clone();
     assert!(sent.to_str().unwrap().contains(&id));
+}
+
+/// Keeps what was reported.
+#[derive(Default)]
+struct Kept(Mutex<Vec<Summary>>);
+
+impl Report for Kept {
+    fn report(&self, summary: &Summary) {
+        self.0.lock().unwrap().push(summary.clone());
+    }
+}
+
+const WHOLE: &str = r#"{"id":"c","object":"chat.completion","model":"m-2026","choices":[{"index":0,"message":{"role":"assistant","content":"hello"},"finish_reason":"stop"}],"usage":{"prompt_tokens":12,"completion_tokens":7,"total_tokens":19}}"#;
+const STREAM: &str = "data: {\"object\":\"chat.completion.chunk\",\"model\":\"m-2026\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"hello\"},\"finish_reason\":null}]}\n\ndata: {\"object\":\"chat.completion.chunk\",\"model\":\"m-2026\",\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n";
+const USAGE: &str = "data: {\"object\":\"chat.completion.chunk\",\"model\":\"m-2026\",\"choices\":[],\"usage\":{\"prompt_tokens\":12,\"completion_tokens\":7,\"total_tokens\":19}}\n\n";
+
+/// The metrics layer stands over the client stack as it is, and knows tokens and model with no configuration.
+#[tokio::test(start_paused = true)]
+async fn tokens_and_model_are_reported_above_the_client_stack() {
+    let ask = |stream: bool| {
+        format!(
+            r#"{{"model":"m","stream":{stream},"messages":[{{"role":"user","content":"0123456789"}}]}}"#
+        )
+    };
+    let with_usage = format!("{STREAM}{USAGE}data: [DONE]\n\n");
+    let without = format!("{STREAM}data: [DONE]\n\n");
+    for (label, kind, answer, tokens, estimated) in [
+        (
+            "whole",
+            "application/json",
+            WHOLE.to_owned(),
+            Some((12, 7)),
+            false,
+        ),
+        (
+            "stream",
+            "text/event-stream",
+            with_usage,
+            Some((12, 7)),
+            false,
+        ),
+        ("no usage", "text/event-stream", without, None, true),
+    ] {
+        let kept = Arc::new(Kept::default());
+        let upstream = service_fn(move |request: Request<Body>| {
+            let answer = answer.clone();
+            async move {
+                request.into_body().collect().await?;
+                let answer = Response::builder()
+                    .header("content-type", kind)
+                    .body(Body::from(answer));
+                Ok::<_, BoxError>(answer.unwrap())
+            }
+        });
+        let client = ServiceBuilder::new()
+            .layer(MetricsLayer::new(vec![kept.clone()]))
+            .layer(stack::client(ClientParams::default()))
+            .service(upstream);
+        let request = Request::post("http://llm/v1/chat/completions")
+            .body(Full::new(Bytes::from(ask(kind != "application/json"))))
+            .unwrap();
+        let response = client.oneshot(request).await.unwrap();
+        assert_eq!(response.status(), 200, "{label}");
+        response.into_body().collect().await.unwrap();
+        let summaries = kept.0.lock().unwrap();
+        let spent = summaries[0].spent();
+        assert_eq!((summaries.len(), spent.len()), (1, 1), "{label}");
+        assert_eq!(spent[0].estimated, estimated, "{label}");
+        assert_eq!(spent[0].model.as_deref(), Some("m-2026"), "{label}");
+        let usage = spent[0].usage;
+        match tokens {
+            Some(counted) => assert_eq!((usage.input, usage.output), counted, "{label}"),
+            None => assert!(usage.input > 0 && usage.output > 0, "{label}: {usage:?}"),
+        }
+    }
 }

@@ -7,10 +7,7 @@
 use std::{borrow::Cow, fmt::Write, sync::Arc};
 
 use super::{Report, Summary};
-use crate::base::{
-    cost::{Ledger, Usage},
-    time::format_rfc3339,
-};
+use crate::base::{cost::Usage, time::format_rfc3339};
 
 /// How a line is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -146,7 +143,7 @@ fn fields(s: &Summary) -> Vec<(&'static str, Value<'_>)> {
 
 /// What an LLM call cost; nothing for other requests.
 fn usage(s: &Summary) -> Vec<(&'static str, Value<'_>)> {
-    let all = s.notes.ledger.as_ref().map(Ledger::all).unwrap_or_default();
+    let all = s.spent();
     let Some(last) = all.last() else {
         return Vec::new();
     };
@@ -268,6 +265,7 @@ mod tests {
     use std::time::{Duration, SystemTime};
 
     use super::*;
+    use crate::base::cost::Ledger;
     use crate::{
         base::{
             cost::Spent,

@@ -24,7 +24,10 @@ use std::{
 
 use http::{HeaderMap, Method, Uri, Version};
 
-use crate::base::ext::Notes;
+use crate::base::{
+    cost::{Ledger, Spent},
+    ext::Notes,
+};
 
 pub use self::{
     layer::MetricsLayer,
@@ -55,6 +58,18 @@ pub struct Summary {
     pub bytes_sent: u64,
     /// What the layers noted.
     pub notes: Notes,
+}
+
+// === impl Summary ===
+
+impl Summary {
+    /// What each attempt of an LLM call cost, in tokens, and which model answered it. Empty where nobody kept the account:
+    /// of calls that are none of an LLM, and above layers that do not read them.
+    #[must_use]
+    pub fn spent(&self) -> Vec<Spent> {
+        let ledger = self.notes.ledger.as_ref();
+        ledger.map(Ledger::all).unwrap_or_default()
+    }
 }
 
 /// The request's head, kept for the access log.

@@ -20,6 +20,7 @@ use tower::Service;
 use super::{Head, Report, Summary};
 use crate::{
     base::{
+        BoxError,
         ext::{Arrival, Flag, Notes, Record, caller_retries},
         time::{Instant, wall_now},
     },
@@ -57,7 +58,7 @@ pub struct Pending {
 
 /// Counts request body bytes.
 #[derive(Debug)]
-pub struct CountBytes(Arc<AtomicU64>);
+struct CountBytes(Arc<AtomicU64>);
 
 // === impl Metrics ===
 
@@ -113,8 +114,9 @@ impl<S> Metrics<S> {
 
 impl<S, B, R> Service<Request<B>> for Metrics<S>
 where
-    S: Service<Request<Observed<B, CountBytes>>, Response = Response<R>>,
-    B: Body<Data = Bytes>,
+    S: Service<Request<crate::body::Body>, Response = Response<R>>,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
     R: Body<Data = Bytes>,
 {
     type Response = Response<SummaryBody<R>>;
@@ -128,7 +130,8 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let received = Arc::default();
         let pending = self.start(&mut request, Arc::clone(&received));
-        let request = request.map(|body| Observed::new(body, CountBytes(received)));
+        let request =
+            request.map(|body| crate::body::Body::new(Observed::new(body, CountBytes(received))));
         ResponseFuture {
             inner: self.inner.call(request),
             pending: Some(pending),
@@ -249,7 +252,7 @@ mod tests {
     use tower::{Layer, ServiceExt, service_fn};
 
     use super::*;
-    use crate::{base::BoxError, layers::metrics::MetricsLayer};
+    use crate::layers::metrics::MetricsLayer;
 
     #[derive(Default)]
     struct Kept(Mutex<Vec<Summary>>);

@@ -150,8 +150,8 @@ impl Report for Standard {
         handles
             .duration
             .record(summary.duration.as_secs_f64() * 1000.0);
-        if let Some(ledger) = &summary.notes.ledger {
-            ledger.all().iter().for_each(|spent| self.tokens.add(spent));
+        for spent in summary.spent() {
+            self.tokens.add(&spent);
         }
     }
 }

@@ -8,11 +8,8 @@ use super::{
 };
 use crate::{
     classify::Outcome,
-    llm::{Dialect, Usage},
+    llm::{Dialect, Usage, answer::MODEL_CAP},
 };
-
-/// Longest model name that is kept.
-const MODEL_CAP: usize = 256;
 
 /// What the events of one stream came to.
 #[derive(Debug)]
