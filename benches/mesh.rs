@@ -37,7 +37,7 @@ fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
             .replace("$B", &upstreams[1].port().to_string());
         let mesh = Mesh::builder().inline(Source::new("mesh.yaml", &config));
         let mesh = mesh.start().await?.client();
-        let bare = HyperClient::<_, Body>::http();
+        let bare = HyperClient::http();
         let url = format!("http://{}/now", upstreams[0]);
         let (mut direct, mut through) = (Vec::new(), Vec::new());
         // The first turn warms up.

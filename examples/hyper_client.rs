@@ -14,7 +14,7 @@ use llmesh::{
     stack::{self, ClientParams},
     testing::upstream::{Answer, ErrorKind, Fault, Script, Upstream},
 };
-use tower::{Layer, Service, ServiceBuilder, ServiceExt};
+use tower::{Layer, ServiceBuilder, ServiceExt};
 
 fn chat(upstream: &Upstream) -> Result<Request<Body>, http::Error> {
     Request::post(format!("http://{}/v1/chat/completions", upstream.addr()))
@@ -27,15 +27,15 @@ async fn main() -> Result<(), BoxError> {
     let timeout = deadline::Params::default().with_timeout(Duration::from_millis(200));
 
     // One layer.
-    let mut client = ServiceBuilder::new()
+    let client = ServiceBuilder::new()
         .layer(DeadlineLayer::new(timeout.clone()))
         .service(HyperClient::http());
-    let response = client.ready().await?.call(chat(&upstream)?).await?;
+    let response = client.clone().oneshot(chat(&upstream)?).await?;
     println!("in time: {}", response.status());
     response.into_body().collect().await?;
 
     upstream.set_script(Script::always(Answer::fault(Fault::Hang)));
-    let outcome = client.ready().await?.call(chat(&upstream)?).await;
+    let outcome = client.oneshot(chat(&upstream)?).await;
     let error = outcome.err().ok_or("it should have timed out")?;
     println!("hung: {error}");
     let kind = error::find(&*error).map(llmesh::base::Error::kind);

@@ -15,18 +15,17 @@ async fn program(files: &Path) -> Result<(), BoxError> {
     let mesh = Mesh::from_path(files).await?;
     let client = mesh.reqwest(reqwest::Client::new());
 
-    let http = client.get_ref();
-    let chat = http
+    let chat = client
         .post("http://llm-service/api/llm/chat")
         .body(r#"{"model": "m", "messages": [{"role": "user", "content": "hi"}]}"#);
-    let response = client.send(chat).await?.error_for_status()?;
+    let response = chat.send().await?.error_for_status()?;
     println!("chat: {} bytes", response.bytes().await?.len());
 
-    let stream = http
+    let stream = client
         .post("http://llm-service/api/llm/stream")
         .header("accept", "text/event-stream")
         .body(r#"{"model": "m", "stream": true}"#);
-    let mut response = client.send(stream).await?.error_for_status()?;
+    let mut response = stream.send().await?.error_for_status()?;
     while let Some(chunk) = response.chunk().await? {
         println!("stream: {} bytes", chunk.len());
     }

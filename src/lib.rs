@@ -58,7 +58,7 @@
 //!
 //! ```text
 //! let mesh = Mesh::from_path("mesh/").await?;
-//! let client = mesh.reqwest(reqwest::Client::new()); // or mesh.client()
+//! let client = mesh.reqwest(reqwest::Client::new()); // client.post(..).send(); or mesh.client()
 //! let app = router.layer(mesh.server_layer());
 //! ```
 //!
@@ -81,6 +81,11 @@
 //! | `test-util` | a scripted LLM upstream, scripted bodies, a probe for the tower contract |
 //!
 //! A feature adds to what there is; it never changes what another does.
+
+/// The README's code, compiled and run as it stands.
+#[cfg(all(doctest, feature = "mesh", feature = "reqwest", feature = "test-util"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 pub mod base;
 pub mod body;

@@ -55,17 +55,17 @@ use crate::{
     classify::transport::kind_of,
 };
 
-/// A pooling HTTP client. Clones share the pool.
+/// A pooling HTTP client for requests of any body, so that any layer goes over it. Clones share the pool.
 ///
-/// URIs must be absolute.
+/// URIs must be absolute. Since it takes any body, `ServiceExt::ready` cannot infer its request type; use `oneshot`.
 ///
 /// # Errors
 /// hyper-util's, under an [`Error`] of kind [`Kind::Connect`] where no connection was made.
 ///
 /// # Cancel safety
 /// Dropping a future gives its HTTP/1 connection up, or resets its stream.
-pub struct HyperClient<C, B> {
-    client: Client<C, B>,
+pub struct HyperClient<C> {
+    client: Client<C, Body>,
 }
 
 /// Future of [`HyperClient`].
@@ -75,7 +75,7 @@ pub struct ResponseFuture(#[pin] legacy::ResponseFuture);
 
 // === impl HyperClient ===
 
-impl HyperClient<HttpConnector, Body> {
+impl HyperClient<HttpConnector> {
     /// Over plain TCP, with `TCP_NODELAY`.
     #[must_use]
     pub fn http() -> Self {
@@ -85,11 +85,7 @@ impl HyperClient<HttpConnector, Body> {
     }
 }
 
-impl<C, B> HyperClient<C, B>
-where
-    C: Connect + Clone,
-    B: HttpBody<Data = Bytes> + Send,
-{
+impl<C: Connect + Clone> HyperClient<C> {
     /// Over connections of another kind, such as hyper-rustls' `HttpsConnector`.
     #[must_use]
     pub fn new(connector: C) -> Self {
@@ -102,15 +98,15 @@ where
     }
 }
 
-impl<C, B> HyperClient<C, B> {
+impl<C> HyperClient<C> {
     /// Wraps a client with settings of its own. See the [module](self) on what they should be.
     #[must_use]
-    pub const fn from_client(client: Client<C, B>) -> Self {
+    pub const fn from_client(client: Client<C, Body>) -> Self {
         Self { client }
     }
 }
 
-impl<C: Clone, B> Clone for HyperClient<C, B> {
+impl<C: Clone> Clone for HyperClient<C> {
     fn clone(&self) -> Self {
         Self {
             client: self.client.clone(),
@@ -118,17 +114,16 @@ impl<C: Clone, B> Clone for HyperClient<C, B> {
     }
 }
 
-impl<C, B> fmt::Debug for HyperClient<C, B> {
+impl<C> fmt::Debug for HyperClient<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HyperClient").finish_non_exhaustive()
     }
 }
 
-impl<C, B> Service<Request<B>> for HyperClient<C, B>
+impl<C, B> Service<Request<B>> for HyperClient<C>
 where
     C: Connect + Clone + Send + Sync + 'static,
-    B: HttpBody + Send + Unpin + 'static,
-    B::Data: Send,
+    B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
     type Response = Response<Incoming>;
@@ -136,11 +131,11 @@ where
     type Future = ResponseFuture;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.client.poll_ready(cx).map_err(named)
+        Service::<Request<Body>>::poll_ready(&mut self.client, cx).map_err(named)
     }
 
     fn call(&mut self, request: Request<B>) -> ResponseFuture {
-        ResponseFuture(self.client.call(request))
+        ResponseFuture(self.client.call(request.map(Body::new)))
     }
 }
 

@@ -279,12 +279,8 @@ impl Attempt {
         if let Some(account) = self.account.take() {
             let text = if self.seen < ANSWER_CAP { self.seen } else { 0 };
             let output = text as u64 / BYTES_PER_TOKEN;
-            account.close(
-                self.model.as_deref(),
-                self.usage,
-                output,
-                self.usage.is_some(),
-            );
+            let (model, usage) = (self.model.as_deref(), self.usage);
+            account.close(model, usage, output, usage.is_some());
         }
     }
 

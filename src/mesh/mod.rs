@@ -27,7 +27,7 @@ pub mod snapshot;
 pub mod watch;
 
 #[cfg(feature = "reqwest")]
-pub use self::reqwest::MeshReqwest;
+pub use self::reqwest::{MeshRequest, MeshReqwest};
 pub use self::{
     client::{MeshClient, Responding},
     handle::{Builder, Mesh, UnknownHosts},

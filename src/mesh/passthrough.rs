@@ -44,7 +44,7 @@ struct Stream(BoxIo);
 
 /// The service.
 pub(super) fn service(connect: Arc<dyn Connect>, resolve: Arc<dyn Resolve>) -> Boxed {
-    let client = HyperClient::<_, Body>::new(Dialer { connect, resolve });
+    let client = HyperClient::new(Dialer { connect, resolve });
     let stack = ServiceBuilder::new()
         .map_response(|response: Response<_>| response.map(Body::new))
         .service(client);

@@ -33,7 +33,8 @@ pub struct Input {
 }
 
 /// Why there is no configuration.
-#[derive(Debug)]
+///
+/// `Debug` prints what `Display` does, a line or two for each problem: it is what `fn main() -> Result<(), LoadError>` shows.
 pub enum LoadError {
     /// A path could not be read.
     Read(config::ReadError),
@@ -301,6 +302,15 @@ impl fmt::Display for LoadError {
                 Ok(())
             }
         }
+    }
+}
+
+impl fmt::Debug for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if matches!(self, Self::Invalid(_)) {
+            f.write_str("the configuration has errors\n")?;
+        }
+        fmt::Display::fmt(self, f)
     }
 }
 

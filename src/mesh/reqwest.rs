@@ -2,7 +2,12 @@
 
 use http::uri::Scheme;
 
-use reqwest::{Request, RequestBuilder, Response};
+use std::{fmt::Display, time::Duration};
+
+use reqwest::{
+    IntoUrl, Method, Request, RequestBuilder, Response,
+    header::{HeaderMap, HeaderName, HeaderValue},
+};
 use tower::{ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
 
 use super::{
@@ -25,8 +30,7 @@ use crate::{
 /// # async fn run() -> Result<(), llmesh::base::BoxError> {
 /// let mesh = llmesh::mesh::Mesh::from_path("mesh/").await?;
 /// let client = mesh.reqwest(reqwest::Client::new());
-/// let request = client.get_ref().post("http://llm-service/api/llm/chat").body("{}");
-/// let answer = client.send(request).await?.text().await?;
+/// let answer = client.post("http://llm-service/api/llm/chat").body("{}").send().await?.text().await?;
 /// # drop(answer);
 /// # Ok(())
 /// # }
@@ -35,6 +39,14 @@ use crate::{
 pub struct MeshReqwest {
     client: reqwest::Client,
     mesh: MeshClient,
+}
+
+/// A request under construction whose [`send`](Self::send) goes the way of its [`MeshReqwest`].
+#[derive(Debug)]
+#[must_use = "nothing is sent before send()"]
+pub struct MeshRequest {
+    client: MeshReqwest,
+    builder: RequestBuilder,
 }
 
 // === impl Mesh ===
@@ -76,6 +88,44 @@ impl MeshClient {
 // === impl MeshReqwest ===
 
 impl MeshReqwest {
+    /// Begins a `GET`.
+    pub fn get(&self, url: impl IntoUrl) -> MeshRequest {
+        self.request(Method::GET, url)
+    }
+
+    /// Begins a `POST`.
+    pub fn post(&self, url: impl IntoUrl) -> MeshRequest {
+        self.request(Method::POST, url)
+    }
+
+    /// Begins a `PUT`.
+    pub fn put(&self, url: impl IntoUrl) -> MeshRequest {
+        self.request(Method::PUT, url)
+    }
+
+    /// Begins a `PATCH`.
+    pub fn patch(&self, url: impl IntoUrl) -> MeshRequest {
+        self.request(Method::PATCH, url)
+    }
+
+    /// Begins a `DELETE`.
+    pub fn delete(&self, url: impl IntoUrl) -> MeshRequest {
+        self.request(Method::DELETE, url)
+    }
+
+    /// Begins a `HEAD`.
+    pub fn head(&self, url: impl IntoUrl) -> MeshRequest {
+        self.request(Method::HEAD, url)
+    }
+
+    /// Begins a request of this method.
+    pub fn request(&self, method: Method, url: impl IntoUrl) -> MeshRequest {
+        MeshRequest {
+            client: self.clone(),
+            builder: self.client.request(method, url),
+        }
+    }
+
     /// The reqwest client, to build requests with. What it sends itself does not go through the mesh.
     #[must_use]
     pub const fn get_ref(&self) -> &reqwest::Client {
@@ -106,7 +156,7 @@ impl MeshReqwest {
         }
     }
 
-    /// Builds and sends a request.
+    /// Sends what was built with reqwest's own builder, whose `send` would not go through the mesh.
     ///
     /// # Errors
     /// As [`execute`](Self::execute), and reqwest's if it cannot be built.
@@ -115,5 +165,62 @@ impl MeshReqwest {
     /// As [`MeshClient`]'s.
     pub async fn send(&self, request: RequestBuilder) -> Result<Response, BoxError> {
         self.execute(request.build()?).await
+    }
+}
+
+// === impl MeshRequest ===
+
+impl MeshRequest {
+    /// Adds a header.
+    pub fn header<K, V>(self, name: K, value: V) -> Self
+    where
+        HeaderName: TryFrom<K>,
+        <HeaderName as TryFrom<K>>::Error: Into<http::Error>,
+        HeaderValue: TryFrom<V>,
+        <HeaderValue as TryFrom<V>>::Error: Into<http::Error>,
+    {
+        self.with(|builder| builder.header(name, value))
+    }
+
+    /// Sets these headers, in place of those of the same names.
+    pub fn headers(self, headers: HeaderMap) -> Self {
+        self.with(|builder| builder.headers(headers))
+    }
+
+    /// Sets `Authorization: Bearer`.
+    pub fn bearer_auth(self, token: impl Display) -> Self {
+        self.with(|builder| builder.bearer_auth(token))
+    }
+
+    /// Sets the body.
+    pub fn body(self, body: impl Into<reqwest::Body>) -> Self {
+        self.with(|builder| builder.body(body))
+    }
+
+    /// Sets the body, as JSON, and its content type.
+    pub fn json(self, body: &(impl serde::Serialize + ?Sized)) -> Self {
+        self.with(|builder| builder.json(body))
+    }
+
+    /// Sets the limit over all attempts and the response body.
+    pub fn timeout(self, timeout: Duration) -> Self {
+        self.with(|builder| builder.timeout(timeout))
+    }
+
+    /// Goes on with reqwest's own builder, for all that it can (queries, forms, multipart bodies).
+    pub fn with(mut self, edit: impl FnOnce(RequestBuilder) -> RequestBuilder) -> Self {
+        self.builder = edit(self.builder);
+        self
+    }
+
+    /// Sends it.
+    ///
+    /// # Errors
+    /// As [`MeshReqwest::execute`], and reqwest's if the request cannot be built.
+    ///
+    /// # Cancel safety
+    /// As [`MeshClient`]'s.
+    pub async fn send(self) -> Result<Response, BoxError> {
+        self.client.send(self.builder).await
     }
 }

@@ -36,8 +36,7 @@ pub struct Proxy {
     tasks: JoinSet<()>,
 }
 
-/// Why a proxy did not start.
-#[derive(Debug)]
+/// Why a proxy did not start. `Debug` prints what `Display` does, many lines if the configuration has many errors.
 pub enum StartError {
     /// The configuration is not good.
     Config(LoadError),
@@ -260,4 +259,21 @@ impl fmt::Display for StartError {
     }
 }
 
-impl std::error::Error for StartError {}
+impl fmt::Debug for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(error) => fmt::Debug::fmt(error, f),
+            Self::Bind { .. } => fmt::Display::fmt(self, f),
+        }
+    }
+}
+
+impl std::error::Error for StartError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            // Its text is this error's own.
+            Self::Config(error) => std::error::Error::source(error),
+            Self::Bind { source, .. } => Some(source),
+        }
+    }
+}

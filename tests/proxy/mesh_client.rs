@@ -382,6 +382,27 @@ async fn requests_built_with_reqwest_stay_as_they_are() {
         .unwrap();
     assert!((2000..=3000).contains(&left), "{left} ms of 3 s");
 
+    // The easy way goes through the mesh too.
+    let before = upstream.requests();
+    upstream.set_script(Script::sequence([
+        Answer::error(ErrorKind::Overloaded),
+        Answer::ok(),
+    ]));
+    let chat = client
+        .post(URL)
+        .header("x-user", "u-2")
+        .bearer_auth("token");
+    let response = soon(chat.json("question").send()).await.unwrap();
+    assert_eq!(
+        (response.status(), upstream.requests() - before),
+        (StatusCode::OK, 2)
+    );
+    let last = upstream.seen().pop().unwrap();
+    assert_eq!(last.headers["x-user"], "u-2");
+    assert_eq!(last.headers["authorization"], "Bearer token");
+    assert_eq!(last.headers["content-type"], "application/json");
+    assert_eq!(&last.body[..], b"\"question\"");
+
     upstream.set_script(Script::always(Answer::fault(Fault::Hang)));
     let hung = plain().get(URL).timeout(Duration::from_millis(50));
     let error = soon(client.send(hung)).await.unwrap_err();
@@ -623,4 +644,35 @@ async fn the_body_of_a_response_can_be_read_whole() {
     let response = soon(client.oneshot(request)).await.unwrap();
     let all = response.into_body().collect().await.unwrap();
     assert!(!all.to_bytes().is_empty());
+}
+
+/// What `fn main() -> Result<(), LoadError>` prints when the files have errors.
+#[tokio::test]
+async fn an_error_of_main_is_printed_as_check_prints_it() {
+    let text = "apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: a, namespace: ai}
+spec:
+  hosts: [a.example]
+  http:
+  - timeot: 3s
+    retries: {attempts: -1}
+    route: [{destination: {host: a.example}}]
+";
+    let error = builder(text).start().await.unwrap_err();
+    let printed = format!("{error:?}");
+    let lines: Vec<_> = printed.lines().collect();
+    assert_eq!(lines[0], "the configuration has errors");
+    for (line, place) in [("timeot", "mesh.yaml:7:"), ("attempts", "mesh.yaml:8:")] {
+        let found = lines.iter().find(|l| l.contains(line)).unwrap();
+        assert!(
+            found.starts_with(place) && found.contains("error["),
+            "{printed}"
+        );
+    }
+    let error = Mesh::from_path("no/such/folder").await.unwrap_err();
+    assert!(
+        format!("{error:?}").starts_with("cannot read no/such/folder: "),
+        "{error:?}"
+    );
 }
