@@ -5,16 +5,19 @@
 //! [`StreamLayer`](crate::stream::StreamLayer), below, knows more. What a whole answer cost goes into the request's
 //! [`Ledger`](crate::base::cost::Ledger), once.
 
-use std::time::SystemTime;
+mod make;
 
-use ::http::{Extensions, HeaderMap, Method, Uri, response};
+use std::{mem, time::SystemTime};
+
+use ::http::{HeaderMap, response};
 use bytes::Bytes;
 use serde_json::Value;
 
+pub use self::make::LlmClassifier;
 use crate::{
     base::BoxError,
     classify::{
-        Class, Classifier, HttpClassifier, MakeClassifier, Outcome, Signal, Verdict,
+        Class, Classifier, HttpClassifier, Outcome, Signal, Verdict,
         http::{grpc_status, signal},
         transport,
     },
@@ -22,8 +25,9 @@ use crate::{
         Usage,
         account::Account,
         answer::{self, Reading},
+        coding::Coding,
         content::{Content, content, content_type, forbidden, is_opaque},
-        dialect::{Api, Dialect, Provider, Setting},
+        dialect::{Api, Dialect, Provider},
         fault::Fault,
         table::{self, Evidence},
         wait,
@@ -38,21 +42,6 @@ const ANSWER_CAP: usize = 1024 * 1024;
 /// About how many bytes of an answer, in JSON, come on a token.
 const BYTES_PER_TOKEN: u64 = 4;
 
-/// Makes a classifier for each attempt at an LLM service, or at any service under [`Setting::Auto`].
-///
-/// # Examples
-/// ```
-/// use llmesh::classify::ClassifyLayer;
-/// use llmesh::llm::{LlmClassifier, Setting};
-///
-/// let layer = ClassifyLayer::new(LlmClassifier::new(Setting::Auto));
-/// # let _ = layer;
-/// ```
-#[derive(Clone, Copy, Debug, Default)]
-pub struct LlmClassifier {
-    setting: Setting,
-}
-
 /// The classifier of one attempt.
 #[derive(Debug)]
 pub struct Attempt {
@@ -63,8 +52,10 @@ pub struct Attempt {
     mode: Mode,
     /// Whether the body is one whole answer, and no stream.
     whole: bool,
+    /// How what is read of the body is coded.
+    coding: Coding,
     buffer: Vec<u8>,
-    /// Bytes of the body that came.
+    /// Bytes of the body that came, decoded where it is read.
     seen: usize,
     usage: Option<Usage>,
     /// The model that answered, as the answer says.
@@ -80,7 +71,7 @@ struct Head {
     headers: HeaderMap,
     /// Whether the response says that its body is JSON.
     json: bool,
-    /// Whether its body is the answer of a model, and compressed.
+    /// Whether its body is the answer of a model, in a coding that cannot be undone.
     opaque: bool,
     now: SystemTime,
 }
@@ -97,58 +88,6 @@ enum Mode {
     Answer,
     /// Decided.
     Decided(Class),
-}
-
-// === impl LlmClassifier ===
-
-impl LlmClassifier {
-    /// A maker with this setting.
-    #[must_use]
-    pub const fn new(setting: Setting) -> Self {
-        Self { setting }
-    }
-
-    /// The classifier of one attempt, outside of any service.
-    #[must_use]
-    pub fn attempt(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Attempt {
-        let api = Api::of(self.setting, method, uri, headers);
-        let mode = match self.setting {
-            Setting::StatusOnly => Mode::Http(HttpClassifier::default()),
-            Setting::Auto | Setting::Fixed(_) => Mode::Pass,
-        };
-        Attempt {
-            api,
-            dialect_set: matches!(self.setting, Setting::Fixed(_)),
-            head: None,
-            mode,
-            whole: false,
-            buffer: Vec::new(),
-            seen: 0,
-            usage: None,
-            model: None,
-            account: None,
-        }
-    }
-}
-
-impl MakeClassifier for LlmClassifier {
-    type Classifier = Attempt;
-
-    /// A [`Setting`] in the extensions is the route's, and goes before the one given here.
-    fn classifier(
-        &self,
-        method: &Method,
-        uri: &Uri,
-        headers: &HeaderMap,
-        extensions: &Extensions,
-    ) -> Attempt {
-        let setting = extensions.get().copied().unwrap_or(self.setting);
-        let mut attempt = Self::new(setting).attempt(method, uri, headers);
-        if attempt.api.generates {
-            attempt.account = Account::of(extensions);
-        }
-        attempt
-    }
 }
 
 // === impl Attempt ===
@@ -235,8 +174,9 @@ impl Attempt {
             return Class::new(Outcome::Success, Signal::Error(crate::base::Kind::Internal));
         };
         let Ok(body) = serde_json::from_slice::<Value>(&self.buffer) else {
-            // Said to be JSON and is not: no completion. Without a content type nothing was promised.
-            let broken = head.json && self.api.generates;
+            // Said to be JSON and is not: no completion. Without a content type nothing was promised, and a coding may have
+            // been cut off.
+            let broken = head.json && self.api.generates && !self.coding.is_coded();
             let outcome = if broken {
                 Outcome::ServerError
             } else {
@@ -284,6 +224,36 @@ impl Attempt {
         }
     }
 
+    /// Takes bytes of the body, decoded.
+    fn look(&mut self, piece: &[u8]) -> Verdict {
+        self.seen = self.seen.saturating_add(piece.len());
+        let cap = match &self.mode {
+            Mode::Decided(class) => return Verdict::Done(class.clone()),
+            Mode::Http(_) | Mode::Pass => return Verdict::Wait,
+            Mode::Fault => FAULT_CAP,
+            Mode::Answer => ANSWER_CAP,
+        };
+        if self.buffer.len() + piece.len() < cap {
+            self.buffer.extend_from_slice(piece);
+            return Verdict::Wait;
+        }
+        if matches!(self.mode, Mode::Answer) {
+            self.mode = Mode::Pass;
+            self.buffer = Vec::new();
+        }
+        Verdict::Done(self.decide())
+    }
+
+    /// The body is not coded as its label says: nothing follows from it.
+    fn unreadable(&mut self) -> Verdict {
+        self.buffer = Vec::new();
+        if let (Mode::Answer, Some(head)) = (&self.mode, &mut self.head) {
+            head.opaque = true;
+            self.mode = Mode::Pass;
+        }
+        Verdict::Done(self.decide())
+    }
+
     /// Decides with what is in the buffer.
     fn decide(&mut self) -> Class {
         let class = match (&self.mode, &self.head) {
@@ -329,6 +299,9 @@ impl Classifier for Attempt {
         if matches!(self.mode, Mode::Answer) {
             head.headers.clone_from(&parts.headers);
         }
+        if matches!(self.mode, Mode::Fault | Mode::Answer) {
+            self.coding = Coding::of(&parts.headers);
+        }
         self.whole = matches!(self.mode, Mode::Answer) || head.opaque;
         let verdict = match &self.mode {
             Mode::Decided(class) => Verdict::Done(class.clone()),
@@ -340,24 +313,20 @@ impl Classifier for Attempt {
     }
 
     fn frame(&mut self, chunk: &Bytes) -> Verdict {
-        self.seen = self.seen.saturating_add(chunk.len());
-        let cap = match &mut self.mode {
-            Mode::Http(http) => return http.frame(chunk),
-            Mode::Decided(class) => return Verdict::Done(class.clone()),
-            Mode::Pass => return Verdict::Wait,
-            Mode::Fault => FAULT_CAP,
-            Mode::Answer => ANSWER_CAP,
-        };
-        let room = cap - self.buffer.len().min(cap);
-        if chunk.len() < room {
-            self.buffer.extend_from_slice(chunk);
-            return Verdict::Wait;
+        if let Mode::Http(http) = &mut self.mode {
+            return http.frame(chunk);
         }
-        if matches!(self.mode, Mode::Answer) {
-            self.mode = Mode::Pass;
-            self.buffer = Vec::new();
+        let (mut coding, mut verdict) = (mem::take(&mut self.coding), Verdict::Wait);
+        coding.show(chunk, |piece| {
+            if matches!(verdict, Verdict::Wait) {
+                verdict = self.look(piece);
+            }
+        });
+        self.coding = coding;
+        match verdict {
+            Verdict::Wait if self.coding.is_unreadable() => self.unreadable(),
+            verdict => verdict,
         }
-        Verdict::Done(self.decide())
     }
 
     fn end(&mut self, trailers: Option<&HeaderMap>) -> Class {

@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use ::http::{HeaderMap, HeaderName, header};
 
+use crate::llm::coding::Coding;
+
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// What a content type says, as far as it matters here.
@@ -16,11 +18,9 @@ pub(super) enum Content {
     Other,
 }
 
-/// Whether the body is compressed, so that nothing of it can be read.
+/// Whether the body is in a coding that cannot be undone, so that nothing of it can be read.
 pub(crate) fn is_opaque(headers: &HeaderMap) -> bool {
-    headers
-        .get(header::CONTENT_ENCODING)
-        .is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+    Coding::of(headers).is_unreadable()
 }
 
 pub(super) fn content_type(headers: &HeaderMap) -> Cow<'_, str> {

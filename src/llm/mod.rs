@@ -11,6 +11,7 @@
 pub mod account;
 pub mod answer;
 pub mod classify;
+pub(crate) mod coding;
 pub(crate) mod content;
 pub mod credential;
 pub mod dialect;

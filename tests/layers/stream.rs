@@ -3,7 +3,7 @@
 
 use std::{
     convert::Infallible,
-    io,
+    io::{self, Write as _},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -577,7 +577,7 @@ async fn what_is_no_stream_of_an_llm_passes_untouched() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_compressed_stream_is_judged_by_its_status_and_says_so() {
+async fn a_stream_that_is_not_coded_as_its_label_says_passes_and_says_so() {
     let answer = Response::builder()
         .header("content-type", "text/event-stream")
         .header("content-encoding", "gzip")
@@ -593,6 +593,79 @@ async fn a_compressed_stream_is_judged_by_its_status_and_says_so() {
         (got.ledger[0].usage.output, got.ledger[0].estimated),
         (4, true)
     );
+}
+
+/// A stream whose events were gzipped, each sent off on its own.
+fn gzipped(events: &[&str]) -> (Response<Script>, Vec<u8>) {
+    let level = flate2::Compression::default();
+    let mut to = flate2::write::GzEncoder::new(Vec::new(), level);
+    let (mut frames, mut sent) = (Vec::new(), 0);
+    for event in events {
+        to.write_all(event.as_bytes()).unwrap();
+        to.flush().unwrap();
+        frames.push(Bytes::copy_from_slice(&to.get_ref()[sent..]));
+        sent = to.get_ref().len();
+    }
+    let whole = to.finish().unwrap();
+    frames.push(Bytes::copy_from_slice(&whole[sent..]));
+    let answer = Response::builder()
+        .header("content-type", "text/event-stream")
+        .header("content-encoding", "gzip")
+        .body(Script::chunks(frames));
+    (answer.unwrap(), whole)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_compressed_stream_passes_as_it_came_and_is_judged_by_what_stands_in_it() {
+    let (answer, bytes) = gzipped(&[PING, ROLE, TOKEN, TOKEN, FINISH, USAGE, DONE]);
+    let layer = StreamLayer::new(Params::default());
+    let service = layer.layer(Upstream::of([answer]).service(&Bodies::default()));
+    let ledger = Ledger::default();
+    let mut asked = request();
+    asked.extensions_mut().insert(ledger.clone());
+    let response = service.oneshot(asked).await.unwrap();
+    assert_eq!(response.headers()["content-encoding"], "gzip");
+    let classified = response.extensions().get::<Classified>().unwrap().clone();
+    let body = response.into_body().collect().await.unwrap();
+    assert_eq!(body.to_bytes(), bytes);
+    assert_eq!(classified.end().unwrap().outcome, Outcome::Success);
+    let spent = ledger.all();
+    assert_eq!(
+        (spent[0].usage, spent[0].estimated),
+        (Usage::new(7, 9), false)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_compressed_error_before_content_is_the_error_that_it_is() {
+    let (answer, _) = gzipped(&[PING, ROLE, LIMITED]);
+    let layer = StreamLayer::new(Params::default());
+    let service = layer.layer(Upstream::of([answer]).service(&Bodies::default()));
+    let response = service.oneshot(request()).await.unwrap();
+    assert_eq!(response.status(), 429);
+    assert!(!response.headers().contains_key("content-encoding"));
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    assert!(body.starts_with(b"{"), "{body:?}");
+    // Nothing at all of an answer.
+    let (answer, _) = gzipped(&[PING, ROLE]);
+    let service = layer.layer(Upstream::of([answer]).service(&Bodies::default()));
+    let error = service.oneshot(request()).await.unwrap_err();
+    assert_eq!(error::find(&*error).unwrap().kind(), Kind::StreamTruncated);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_compressed_stream_that_is_not_whole_does_not_look_so() {
+    for (events, kind) in [
+        (&[ROLE, TOKEN][..], Kind::StreamTruncated),
+        (&[ROLE, TOKEN, OVERLOADED], Kind::StreamError),
+    ] {
+        let (answer, _) = gzipped(events);
+        let layer = StreamLayer::new(Params::default());
+        let service = layer.layer(Upstream::of([answer]).service(&Bodies::default()));
+        let response = service.oneshot(request()).await.unwrap();
+        let error = response.into_body().collect().await.unwrap_err();
+        assert_eq!(error::find(&*error).unwrap().kind(), kind);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -30,7 +30,7 @@ use crate::{
     llm::{
         Dialect, Setting,
         account::Account,
-        content::is_opaque,
+        coding::Coding,
         dialect::Api,
         request,
         stream::{Framing, Reader},
@@ -136,7 +136,7 @@ impl Call {
 
     /// How the answer is cut into events; `None` if it passes untouched.
     fn framing(&self, head: &response::Parts) -> Option<Framing> {
-        if !matches!(head.status.as_u16(), 200..=203) || is_opaque(&head.headers) {
+        if !matches!(head.status.as_u16(), 200..=203) {
             return None;
         }
         let content_type: Option<&HeaderValue> = head.headers.get(CONTENT_TYPE);
@@ -157,18 +157,21 @@ impl Call {
         B::Error: Into<BoxError>,
     {
         let body = box_errors(body);
-        let Some(framing) = self.framing(&head) else {
+        let coding = Coding::of(&head.headers);
+        let framing = self.framing(&head).filter(|_| !coding.is_unreadable());
+        let Some(framing) = framing else {
             return Err((head, body));
         };
-        let strip = (self.injected && framing == Framing::Sse && self.dialect == Dialect::OpenAi)
-            .then(Strip::default);
+        // Who codes although it was asked for `identity` leaves the usage in: coded bytes are not changed.
+        let strips = self.injected && framing == Framing::Sse && self.dialect == Dialect::OpenAi;
+        let strip = (strips && !coding.is_coded()).then(Strip::default);
         if strip.is_some() {
             head.headers.remove(CONTENT_LENGTH);
         }
         let mut call = self;
         let reader = Reader::new(call.dialect, call.api.provider(&head.headers), framing)
             .with_reasoning_commits(call.params.reasoning_commits);
-        let watch = Watch::new(reader, call.api, &head, call.account.take());
+        let watch = Watch::new(reader, coding, call.api, &head, call.account.take());
         Ok(Hold::new(call, head, body, watch, strip))
     }
 

@@ -30,8 +30,12 @@
 //! provider said nothing of it. An attempt without a head, and one that was refused by an error event before any content and
 //! with no word of usage, cost nothing as far as anybody knows, and leave nothing.
 //!
-//! What is no generation call, an answer that is no stream, an error status and a compressed stream pass untouched; the
-//! class of the last says that only its status was looked at.
+//! **A compressed stream** is judged by what stands in it, as soon as that can be decoded, and passes as the upstream sent it,
+//! frame by frame; the beginning that is held back is the compressed one. One that turns out not to be what its label says is
+//! passed on, and nothing is said of its end.
+//!
+//! What is no generation call, an answer that is no stream, an error status and a stream in a coding that is not known pass
+//! untouched; the class of the last says that only its status was looked at.
 //!
 //! Cancel safety: dropping the response future or the body drops the inner one and closes the account.
 //!

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{
     HeaderValue, StatusCode,
-    header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING},
+    header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING},
     response,
 };
 use serde_json::{Value, json};
@@ -49,8 +49,9 @@ pub(super) fn of(dialect: Dialect, event: &Value, mut class: Class) -> Refusal {
 /// Makes a stream's head one of a refusal.
 pub(super) fn dress(head: &mut response::Parts, status: StatusCode) {
     head.status = status;
-    head.headers.remove(CONTENT_LENGTH);
-    head.headers.remove(TRANSFER_ENCODING);
+    for of_body in [CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING] {
+        head.headers.remove(of_body);
+    }
     let json = HeaderValue::from_static("application/json");
     head.headers.insert(CONTENT_TYPE, json);
 }

@@ -8,19 +8,26 @@ use crate::{
     classify::{Class, Classified, Elsewhere, Outcome, Signal, http::signal},
     llm::{
         account::Account,
+        coding::Coding,
         dialect::Api,
         stream::{End, Fault, Progress, Reader, class_of_fault},
     },
 };
 
+/// About how many bytes of what cannot be read come on a token.
+const BYTES_PER_TOKEN: u64 = 4;
+
 /// One stream. Dropped before it is closed, its reader went away.
 #[derive(Debug)]
 pub(super) struct Watch {
     reader: Reader,
+    coding: Coding,
     api: Api,
     signal: Signal,
     classified: Classified,
     account: Option<Account>,
+    /// Bytes of what could not be read.
+    unread: u64,
     closed: bool,
 }
 
@@ -40,6 +47,7 @@ pub(super) enum Ended {
 impl Watch {
     pub(super) fn new(
         reader: Reader,
+        coding: Coding,
         mut api: Api,
         head: &response::Parts,
         account: Option<Account>,
@@ -47,10 +55,12 @@ impl Watch {
         api.provider = api.provider(&head.headers);
         Self {
             reader,
+            coding,
             api,
             signal: signal(head),
             classified: Classified::open(),
             account,
+            unread: 0,
             closed: false,
         }
     }
@@ -61,7 +71,18 @@ impl Watch {
     }
 
     pub(super) fn feed(&mut self, chunk: &Bytes) -> Progress {
-        let mut progress = self.reader.feed(chunk);
+        let (reader, mut progress) = (&mut self.reader, Progress::default());
+        self.coding.show(chunk, |piece| {
+            let more = reader.feed(piece);
+            progress.content = progress.content.saturating_add(more.content);
+            progress.fault = progress.fault.take().or(more.fault);
+            progress.finished = more.finished;
+        });
+        if self.coding.is_unreadable() {
+            // Nothing is known any more, but that something comes.
+            progress.content = progress.content.max(1);
+            self.unread = self.unread.saturating_add(chunk.len() as u64);
+        }
         // The answer is whole; what cannot be read after it is none of it.
         if progress.finished && progress.fault == Some(Fault::Malformed) {
             progress.fault = None;
@@ -69,9 +90,9 @@ impl Watch {
         progress
     }
 
-    /// Whether content came that commits.
+    /// Whether content came that commits, or what cannot be told from it.
     pub(super) fn committed(&self) -> bool {
-        self.reader.committed()
+        self.reader.committed() || self.coding.is_unreadable()
     }
 
     /// Whether the answer is whole, whatever becomes of the connection.
@@ -83,6 +104,11 @@ impl Watch {
     pub(super) fn end(&mut self) -> Ended {
         let whole = |outcome| Ended::Whole(Class::new(outcome, self.signal));
         match self.reader.end() {
+            End::Truncated if self.coding.is_unreadable() => {
+                let mut class = Class::new(Outcome::Success, self.signal);
+                class.status_only = true;
+                Ended::Whole(class)
+            }
             End::Complete(outcome) => whole(outcome),
             End::Fault(Fault::Malformed) if self.finished() => whole(Outcome::Success),
             End::Fault(fault) => Ended::Fault(fault),
@@ -114,7 +140,8 @@ impl Watch {
         if std::mem::replace(&mut self.closed, true) {
             return;
         }
-        let (usage, deltas) = (self.reader.usage(), self.reader.deltas());
+        let deltas = self.reader.deltas() + self.unread / BYTES_PER_TOKEN;
+        let usage = self.reader.usage();
         let refused = class.outcome == Outcome::StreamError && deltas == 0 && usage.is_none();
         if let Some(account) = self.account.take().filter(|_| !refused) {
             let model = self.reader.model();

@@ -1,13 +1,13 @@
 use std::time::UNIX_EPOCH;
 
-use ::http::Response;
+use ::http::{Method, Response};
 use proptest::prelude::*;
 
 use super::*;
 use crate::{
     base::{Error, Kind},
     classify::Scope,
-    llm::Dialect,
+    llm::{Dialect, Setting},
 };
 
 fn attempt(setting: Setting, method: &Method, path: &str) -> Attempt {
@@ -117,18 +117,83 @@ fn json_that_is_none_is_no_completion() {
     );
 }
 
+/// The class at the end of a gzipped body that came in pieces of this size.
+fn gzipped(status: u16, content_type: &str, body: &[u8], size: usize) -> Class {
+    let mut attempt = attempt(Setting::Auto, &Method::POST, CHAT);
+    let headers = [("content-encoding", "gzip"), ("content-type", content_type)];
+    let _ = attempt.head(&head(status, &headers), UNIX_EPOCH);
+    for piece in body.chunks(size) {
+        let _ = attempt.frame(&Bytes::copy_from_slice(piece));
+    }
+    attempt.end(None)
+}
+
+fn gzip(text: &str) -> Vec<u8> {
+    let level = flate2::Compression::default();
+    let mut to = flate2::write::GzEncoder::new(Vec::new(), level);
+    std::io::Write::write_all(&mut to, text.as_bytes()).unwrap();
+    to.finish().unwrap()
+}
+
 #[test]
-fn an_encoded_body_is_left_alone() {
-    let gzip = &[
-        ("content-encoding", "gzip"),
-        ("content-type", "application/json"),
-    ][..];
-    let (first, end) = run(Setting::Auto, CHAT, 200, gzip, "\x1f");
-    assert_eq!(
-        (first, end.outcome),
-        (Some(Outcome::Success), Outcome::Success)
+fn what_is_said_means_the_same_under_a_coding() {
+    let json = "application/json";
+    let long = format!(
+        "{{\"error\": {{\"code\": \"insufficient_quota\"}}, \"x\": \"{}\"}}",
+        "x".repeat(60_000)
     );
-    let (first, _) = run(Setting::Auto, CHAT, 429, gzip, "\x1f");
+    for (status, kind, body, outcome) in [
+        (429, json, &*long, Outcome::QuotaExhausted),
+        (
+            400,
+            json,
+            r#"{"type": "error", "error": {"type": "invalid_request_error", "message": "prompt is too long: 9 tokens > 8"}}"#,
+            Outcome::ContextLength,
+        ),
+        (
+            200,
+            json,
+            r#"{"error": {"code": 503, "message": "no"}}"#,
+            Outcome::Overloaded,
+        ),
+        (
+            200,
+            json,
+            r#"{"choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}]}"#,
+            Outcome::Success,
+        ),
+        (200, "text/html", "<html></html>", Outcome::ServerError),
+    ] {
+        let packed = gzip(body);
+        for size in [1, 7, packed.len()] {
+            let class = gzipped(status, kind, &packed, size);
+            assert_eq!(class.outcome, outcome, "{status} {kind} by {size}");
+        }
+    }
+}
+
+#[test]
+fn what_is_not_coded_as_its_label_says_is_left_alone() {
+    let json = "application/json";
+    let quota = r#"{"error": {"code": "insufficient_quota"}}"#;
+    let half = gzip(quota);
+    let half = &half[..half.len() / 2];
+    for body in [quota.as_bytes(), b"\x1f", half, b""] {
+        for size in [1, 100] {
+            let class = gzipped(200, json, body, size);
+            assert_eq!(class.outcome, Outcome::Success);
+            let class = gzipped(429, json, body, size);
+            assert_eq!(class.outcome, Outcome::RateLimited);
+            assert!(class.status_only);
+        }
+    }
+    let unknown = &[("content-encoding", "dcb"), ("content-type", json)][..];
+    let (first, end) = run(Setting::Auto, CHAT, 200, unknown, quota);
+    assert_eq!(
+        (first, end.outcome, end.status_only),
+        (Some(Outcome::Success), Outcome::Success, true)
+    );
+    let (first, _) = run(Setting::Auto, CHAT, 429, unknown, quota);
     assert_eq!(first, Some(Outcome::RateLimited));
 }
 

@@ -1,0 +1,81 @@
+//! What makes a classifier for each attempt.
+
+use ::http::{Extensions, HeaderMap, Method, Uri};
+
+use super::{Attempt, Mode};
+use crate::{
+    classify::{HttpClassifier, MakeClassifier},
+    llm::{
+        account::Account,
+        coding::Coding,
+        dialect::{Api, Setting},
+    },
+};
+
+/// Makes a classifier for each attempt at an LLM service, or at any service under [`Setting::Auto`].
+///
+/// # Examples
+/// ```
+/// use llmesh::classify::ClassifyLayer;
+/// use llmesh::llm::{LlmClassifier, Setting};
+///
+/// let layer = ClassifyLayer::new(LlmClassifier::new(Setting::Auto));
+/// # let _ = layer;
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LlmClassifier {
+    setting: Setting,
+}
+
+// === impl LlmClassifier ===
+
+impl LlmClassifier {
+    /// A maker with this setting.
+    #[must_use]
+    pub const fn new(setting: Setting) -> Self {
+        Self { setting }
+    }
+
+    /// The classifier of one attempt, outside of any service.
+    #[must_use]
+    pub fn attempt(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Attempt {
+        let api = Api::of(self.setting, method, uri, headers);
+        let mode = match self.setting {
+            Setting::StatusOnly => Mode::Http(HttpClassifier::default()),
+            Setting::Auto | Setting::Fixed(_) => Mode::Pass,
+        };
+        Attempt {
+            api,
+            dialect_set: matches!(self.setting, Setting::Fixed(_)),
+            head: None,
+            mode,
+            whole: false,
+            coding: Coding::Plain,
+            buffer: Vec::new(),
+            seen: 0,
+            usage: None,
+            model: None,
+            account: None,
+        }
+    }
+}
+
+impl MakeClassifier for LlmClassifier {
+    type Classifier = Attempt;
+
+    /// A [`Setting`] in the extensions is the route's, and goes before the one given here.
+    fn classifier(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+    ) -> Attempt {
+        let setting = extensions.get().copied().unwrap_or(self.setting);
+        let mut attempt = Self::new(setting).attempt(method, uri, headers);
+        if attempt.api.generates {
+            attempt.account = Account::of(extensions);
+        }
+        attempt
+    }
+}
