@@ -14,42 +14,77 @@ pub(super) fn is_dns_label(text: &str) -> bool {
         && !text.ends_with('-')
 }
 
-/// Checks a host of a VirtualService, DestinationRule or ServiceEntry: a DNS name, an IP address, or a wildcard with
-/// `*` as its first label.
+/// Checks a host of a VirtualService, DestinationRule or ServiceEntry: a DNS name, or one whose first label is a
+/// wildcard (`*`) or begins with one. Istio takes an IP address for a host of a VirtualService only.
 ///
 /// # Errors
 /// What is wrong, for people.
 pub(super) fn check_host(text: &str) -> Result<(), &'static str> {
-    if text.is_empty() {
-        return Err("the host is empty");
+    check_length(text)?;
+    let (first, rest) = text.split_once('.').unwrap_or((text, ""));
+    let plain = first.strip_prefix('*').unwrap_or(first);
+    let label = plain.strip_prefix('-').filter(|_| first != plain);
+    if !(first == "*" || is_dns_label(label.unwrap_or(plain))) || first.len() > 63 {
+        return Err(no_label(first));
     }
-    if text.parse::<IpAddr>().is_ok() {
+    if first.len() == text.len() {
         return Ok(());
     }
-    if text.len() > 253 {
-        return Err("a host name has at most 253 characters");
+    check_labels(rest)
+}
+
+/// Checks a DNS name that is no wildcard. It may end with a dot.
+///
+/// # Errors
+/// What is wrong, for people.
+pub(super) fn check_fqdn(text: &str) -> Result<(), &'static str> {
+    check_length(text)?;
+    check_labels(text)
+}
+
+fn check_length(text: &str) -> Result<(), &'static str> {
+    match text.len() {
+        0 => Err("the host is empty"),
+        1..=255 => Ok(()),
+        _ => Err("a host name has at most 255 characters"),
     }
-    if text.contains(':') {
-        return Err("a host carries no port or scheme");
+}
+
+fn check_labels(text: &str) -> Result<(), &'static str> {
+    let mut labels = text.strip_suffix('.').unwrap_or(text).split('.');
+    if let Some(bad) = labels.find(|label| !is_dns_label(label)) {
+        // Nothing at all comes after a name's final dot.
+        return if text.is_empty() {
+            Ok(())
+        } else {
+            Err(no_label(bad))
+        };
     }
-    let rest = text.strip_prefix("*.").unwrap_or(text);
-    if rest.contains('*') {
-        return Err("a wildcard is `*.` and then a domain");
-    }
-    if rest.ends_with('.') {
-        return Err("a host has no dot at its end");
-    }
-    if !rest.split('.').all(is_dns_label) {
-        return Err("this is no DNS name: letters, digits and `-` between dots");
+    let last = text.rsplit('.').next().unwrap_or_default();
+    if !last.is_empty() && last.bytes().all(|b| b.is_ascii_digit()) {
+        return Err("a host name does not end with a number: this looks like an IP address");
     }
     Ok(())
 }
 
+fn no_label(label: &str) -> &'static str {
+    if label.contains(':') {
+        "a host carries no port or scheme"
+    } else if label.contains('*') {
+        "a wildcard stands at the beginning, such as `*.` and then a domain"
+    } else {
+        "this is no DNS name: letters, digits and `-` between dots"
+    }
+}
+
 /// The full name of a host as written in a resource of `namespace`, in lower case. A name without a dot is a service of
-/// that namespace.
+/// that namespace; a dot at the end only says that the name is whole.
 pub(super) fn fqdn(host: &str, namespace: &str) -> String {
-    let host = host.to_ascii_lowercase();
-    if host.contains('.') || host.starts_with('*') || host.parse::<IpAddr>().is_ok() {
+    let mut host = host.to_ascii_lowercase();
+    if host.ends_with('.') {
+        host.pop();
+        host
+    } else if host.contains('.') || host.starts_with('*') || host.parse::<IpAddr>().is_ok() {
         host
     } else {
         format!("{host}.{namespace}.svc.{DOMAIN}")
@@ -99,6 +134,8 @@ mod tests {
             ("llm", "llm.ns.svc.cluster.local"),
             ("LLM", "llm.ns.svc.cluster.local"),
             ("llm.ai", "llm.ai"),
+            ("LLM.ai.", "llm.ai"),
+            ("llm.", "llm"),
             ("*.ai", "*.ai"),
             ("10.0.0.1", "10.0.0.1"),
             ("::1", "::1"),
@@ -119,13 +156,29 @@ mod tests {
 
     #[test]
     fn hosts_are_checked() {
-        for good in ["a", "a.b", "*.a.b", "10.0.0.1", "::1", "A-b.c"] {
+        let longest = "x".repeat(63);
+        for good in [
+            "a", "a.b", "a.b.", "a.", "*", "*.a.b", "*a.b", "*-a.b", "*a", "A-b.c", "1", "1.a",
+            &longest,
+        ] {
             assert_eq!(check_host(good), Ok(()), "{good}");
         }
+        let long = "x".repeat(64);
         for bad in [
-            "", "a..b", "a.*", "*a.b", "a.", "-a", "a:80", "http://a", "a b", "a_b", "*.",
+            "", ".", "a..b", "a..", "a.*", "a*.b", "**.a", "*--a.b", "-a", "a:80", "http://a",
+            "a b", "a_b", "ns/a", "10.0.0.1", "::1", "a.1", &long,
         ] {
             assert!(check_host(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn full_names_are_checked() {
+        for good in ["a", "istio.io", "istio.io.", "a-b.c.svc.cluster.local"] {
+            assert_eq!(check_fqdn(good), Ok(()), "{good}");
+        }
+        for bad in ["", ".", "*", "*.a", "10.0.0.1", "1", "a/b", "a_b"] {
+            assert!(check_fqdn(bad).is_err(), "{bad}");
         }
     }
 

@@ -10,7 +10,7 @@ use super::{
     diagnostic::{Origin, Place, Report},
     document::{self, Problem},
     istio::{
-        check_sidecar,
+        check_read_only,
         destination_rule::{self, DestinationRule},
         service_entry::{self, ServiceEntry, Workload},
         virtual_service::{self, VirtualService},
@@ -317,12 +317,7 @@ fn metadata(root: &Object<'_>) {
 }
 
 fn not_in_force(field: &Field<'_>, kind: &str, group: &str) {
-    if kind == "Sidecar"
-        && let Some(spec) = field.step("spec").filter(|spec| !spec.is_null())
-        && let Some(spec) = spec.object()
-    {
-        check_sidecar(spec);
-    }
+    check_read_only(field, kind);
     let whose = if group == OWN.0 { "llmesh" } else { "Istio" };
     let message =
         format!("{kind} is a valid {whose} kind, but not in force in llmesh: it is ignored");

@@ -128,18 +128,19 @@ fn policies_that_are_not_in_force_are_reported() {
 
 #[test]
 fn kinds_that_are_not_in_force_are_reported() {
-    for (version, kind) in [
-        ("networking.istio.io/v1", "Gateway"),
-        ("networking.istio.io/v1alpha3", "EnvoyFilter"),
-        ("security.istio.io/v1", "PeerAuthentication"),
-        ("security.istio.io/v1", "RequestAuthentication"),
-        ("telemetry.istio.io/v1", "Telemetry"),
-        ("install.istio.io/v1alpha1", "IstioOperator"),
-        ("llmesh.io/v1alpha1", "Rollout"),
-        ("gateway.networking.k8s.io/v1", "HTTPRoute"),
+    let gateway = "{servers: [{port: {number: 80, name: a, protocol: HTTP}, hosts: ['*']}]}";
+    for (version, kind, spec) in [
+        ("networking.istio.io/v1", "Gateway", gateway),
+        ("networking.istio.io/v1alpha3", "EnvoyFilter", "{}"),
+        ("security.istio.io/v1", "PeerAuthentication", "{}"),
+        ("security.istio.io/v1", "RequestAuthentication", "{}"),
+        ("telemetry.istio.io/v1", "Telemetry", "{}"),
+        ("install.istio.io/v1alpha1", "IstioOperator", "{x: 1}"),
+        ("llmesh.io/v1alpha1", "Rollout", "{x: 1}"),
+        ("gateway.networking.k8s.io/v1", "HTTPRoute", "{x: 1}"),
     ] {
         let loaded = load_text(&format!(
-            "apiVersion: {version}\nkind: {kind}\nmetadata: {{name: a}}\nspec: {{x: 1}}\n"
+            "apiVersion: {version}\nkind: {kind}\nmetadata: {{name: a}}\nspec: {spec}\n"
         ));
         assert_eq!(
             summary(&loaded),

@@ -11,6 +11,7 @@ mod llm_policy;
 mod reference_mesh;
 mod resources;
 mod scale;
+mod validation;
 
 /// The reference mesh's folder.
 fn folder() -> PathBuf {

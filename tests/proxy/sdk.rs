@@ -20,13 +20,14 @@ use tokio::{process::Command, time::timeout};
 const PYTHON: [&str; 2] = ["openai==3.54.0", "anthropic==2.12.0"];
 const NODE: &str = "openai@6.49.0";
 
-/// The clients' base URL says where they go: the service is called as they call it.
+/// The clients' base URL says where they go: the service has the address that they call.
 const MESH: &str = r#"
 apiVersion: networking.istio.io/v1
 kind: ServiceEntry
 metadata: {name: llm, namespace: default}
 spec:
-  hosts: ["127.0.0.1"]
+  hosts: [llm.example]
+  addresses: [127.0.0.1]
   location: MESH_INTERNAL
   resolution: STATIC
   ports: [{number: 80, name: http, protocol: HTTP}]
@@ -36,9 +37,9 @@ apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {name: llm, namespace: default}
 spec:
-  hosts: ["127.0.0.1"]
+  hosts: [llm.example]
   http:
-  - route: [{destination: {host: "127.0.0.1"}}]
+  - route: [{destination: {host: llm.example}}]
     timeout: 30s
     retries: {attempts: 2, retryOn: '5xx,retriable-4xx,connect-failure'}
 "#;

@@ -7,6 +7,7 @@
 mod nearest;
 mod object;
 mod scalars;
+pub(super) mod shape;
 
 use std::{collections::BTreeMap, fmt, rc::Rc, sync::Arc};
 
@@ -195,6 +196,18 @@ impl<'a> Field<'a> {
 
     pub(super) fn is_empty_list(&self) -> bool {
         matches!(&self.node.value, Value::Seq(items) if items.is_empty())
+    }
+
+    pub(super) fn is_list(&self) -> bool {
+        matches!(&self.node.value, Value::Seq(_))
+    }
+
+    /// The number of entries, if it is a mapping.
+    pub(super) fn entries_quietly(&self) -> usize {
+        match &self.node.value {
+            Value::Map(entries) => entries.len(),
+            _ => 0,
+        }
     }
 
     /// The items of a list.

@@ -120,12 +120,12 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Exactly one of some fields, or none.
+    /// Exactly one of some fields, or none. Null is none.
     pub(in crate::config) fn one_of(&self, names: &[&'static str]) -> Option<&'static str> {
         self.asked.borrow_mut().extend(names);
         let mut given = names
             .iter()
-            .filter(|name| self.entries.iter().any(|(key, _)| key.text == **name));
+            .filter(|name| self.field.step(name).is_some_and(|f| !f.is_null()));
         let first = given.next()?;
         if let Some(second) = given.next() {
             self.field.error(

@@ -34,6 +34,14 @@ impl<'a> Field<'a> {
         }
     }
 
+    /// The whole number if it is one, without a word if it is not.
+    pub(in crate::config) fn int_quietly(&self) -> Option<i64> {
+        match self.node.value {
+            Value::Int(value) => Some(value),
+            _ => None,
+        }
+    }
+
     /// The boolean if it is one, without a word if it is not.
     pub(in crate::config) fn bool_quietly(&self) -> Option<bool> {
         match self.node.value {

@@ -1,18 +1,19 @@
 //! Istio's own kinds.
 
 pub(super) mod destination_rule;
+mod format;
 mod headers;
 pub(super) mod http_match;
 mod http_route;
 pub(super) mod outlier;
 pub(super) mod pool;
+mod readonly;
 pub(super) mod retries;
 mod retry_budget;
 mod rewrite;
 pub(super) mod rule;
 pub(super) mod service_entry;
-mod sidecar;
 pub(super) mod traffic_policy;
 pub(super) mod virtual_service;
 
-pub(super) use self::sidecar::check as check_sidecar;
+pub(super) use self::readonly::check as check_read_only;

@@ -130,6 +130,10 @@ fn hosts(spec: &Object<'_>) -> Vec<(String, Place)> {
     };
     for (text, field) in list.strings() {
         match names::check_host(text) {
+            Ok(()) if text == "*" => {
+                let hint = "name the hosts, or use a wildcard such as *.example.com";
+                field.error("bad-host", "`*` is every host there is", hint);
+            }
             Ok(()) => hosts.push((text.to_ascii_lowercase(), field.place())),
             Err(why) => field.error("bad-host", format!("{text:?}: {why}"), ""),
         }
