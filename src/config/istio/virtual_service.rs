@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{http_route, rule::Rule};
+use super::{format, http_route, rule::Rule};
 use crate::{
     config::{
         decode::{Field, Object},
@@ -95,7 +95,9 @@ pub(in crate::config) fn host_names(spec: &Object<'_>) -> Vec<(String, Place)> {
             field.error("bad-host", "`*` is not allowed inside the mesh", hint);
             continue;
         }
-        if let Err(why) = names::check_host(text) {
+        if let Err(why) = names::check_host(text)
+            && !format::is_ip(text)
+        {
             field.error("bad-host", format!("{text:?}: {why}"), "");
             continue;
         }
