@@ -54,6 +54,10 @@ pub struct Class {
     /// Whether the HTTP status alone decided, with no word from the provider: such a class does not overrule a status
     /// that the operator lists for retry.
     pub status_only: bool,
+    /// Whether a provider of models asked to slow down: it means seconds, also where it does not say how many.
+    pub paced: bool,
+    /// The status that the provider's words stand for, where the one on the wire is another: an error inside a 2xx.
+    pub stands_for: Option<StatusCode>,
 }
 
 /// The verdict on one attempt, in words that hold for every provider.
@@ -225,6 +229,8 @@ impl Class {
             retry_same: outcome.retry_same(),
             sent: !matches!(outcome, Outcome::Connect | Outcome::Local),
             status_only: false,
+            paced: false,
+            stands_for: None,
         }
     }
 
@@ -244,6 +250,15 @@ impl Class {
 // === impl Outcome ===
 
 impl Outcome {
+    /// Whether it asks to slow down: more of the same soon makes it worse.
+    #[must_use]
+    pub fn is_pacing(self) -> bool {
+        matches!(
+            self,
+            Self::ModelNotReady | Self::Overloaded | Self::RampLimited | Self::RateLimited
+        )
+    }
+
     /// Whether the same target may be asked again.
     #[must_use]
     pub fn retry_same(self) -> bool {

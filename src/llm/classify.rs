@@ -150,23 +150,9 @@ impl Attempt {
     }
 
     fn class_of(&self, head: &Head, fault: &Fault<'_>) -> Class {
-        let evidence = Evidence {
-            status: table::effective_status(head.status, fault),
-            headers: &head.headers,
-            fault,
-            provider: self.provider(head),
-            llm: self.api.is_llm(),
-            now: head.now,
-        };
-        let finding = table::decide(&evidence);
-        let mut class = Class::new(finding.outcome, head.signal);
-        class.scope = finding.scope;
-        class.elsewhere = finding.elsewhere;
-        class.reset_at = finding.reset_at;
-        class.status_only = finding.status_only;
-        class.retry_same = finding.retry_same && !forbidden(&head.headers);
-        class.hint = wait::hint(&finding, &head.headers, fault, head.now);
-        class
+        let provider = self.provider(head);
+        let llm = self.api.is_llm();
+        Evidence::new(head.status, &head.headers, fault, provider, llm, head.now).class(head.signal)
     }
 
     fn answer(&mut self) -> Class {

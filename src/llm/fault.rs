@@ -18,6 +18,10 @@ pub struct Fault<'a> {
     pub number: Option<u16>,
     /// Whether `code` is an HTTP status in digits, as Azure writes it.
     pub digits: bool,
+    /// `code` or `type`, where it is a number that is no HTTP status: one of the vendor's own.
+    pub vendor: Option<u32>,
+    /// Whether the error is MiniMax' `base_resp`.
+    pub base: bool,
     /// `type`.
     pub kind: Option<&'a str>,
     /// gRPC status name (Google).
@@ -38,8 +42,12 @@ pub struct Fault<'a> {
     pub error_type: Option<&'a str>,
     /// `metadata.limit_source` (OpenRouter).
     pub limit_source: Option<&'a str>,
-    /// `metadata.resets_at` (OpenRouter).
+    /// `metadata.resets_at` (OpenRouter), or `resets_at` (Codex).
     pub resets_at: Option<&'a Value>,
+    /// `metadata.raw`: what the provider behind a gateway said (OpenRouter).
+    pub raw: Option<&'a str>,
+    /// `retry_after` or `retry_after_ms`, in seconds.
+    pub retry_after: Option<f64>,
     /// Whether moderation says why (OpenRouter `metadata.reasons`, `.patterns`, `.flagged_input`).
     pub flagged: bool,
     /// `__type` (AWS), as it stands.
@@ -49,6 +57,9 @@ pub struct Fault<'a> {
     /// `estimated_time`, in seconds (Hugging Face).
     pub estimated_time: Option<f64>,
 }
+
+/// Where the text for people stands: with all; AWS; Baidu and others.
+const MESSAGES: &[&str] = &["message", "Message", "msg", "error_msg", "error_message"];
 
 // === impl Fault ===
 
@@ -67,6 +78,13 @@ impl<'a> Fault<'a> {
         fault.aws = string(top, "__type");
         fault.original_status = number(top, "originalStatusCode").and_then(status);
         fault.estimated_time = top.get("estimated_time").and_then(Value::as_f64);
+        fault.retry_after = retry_after(top);
+        if let Some(base) = base_error(top) {
+            fault.base = true;
+            fault.message = string(base, "status_msg").unwrap_or_default();
+            fault.read_code(base.get("status_code"));
+            return fault;
+        }
         match top.get("error") {
             Some(Value::Object(error)) => {
                 fault.nested = true;
@@ -78,7 +96,11 @@ impl<'a> Fault<'a> {
                 fault.error_type = string(top, "error_type");
                 fault.read_code(top.get("code"));
             }
-            _ => fault.read_error(top),
+            // Cloudflare gives a list.
+            _ => match top.get("errors").and_then(|list| list.get(0)?.as_object()) {
+                Some(error) => fault.read_error(error),
+                None => fault.read_error(top),
+            },
         }
         fault
     }
@@ -93,7 +115,7 @@ impl<'a> Fault<'a> {
         match body.get("error") {
             Some(Value::Object(error)) => !error.is_empty(),
             Some(Value::String(message)) => !message.is_empty(),
-            _ => false,
+            _ => body.as_object().and_then(base_error).is_some(),
         }
     }
 
@@ -115,17 +137,22 @@ impl<'a> Fault<'a> {
     }
 
     fn read_error(&mut self, error: &'a Map<String, Value>) {
-        self.message = string(error, "message")
-            .or_else(|| string(error, "Message"))
+        self.message = MESSAGES
+            .iter()
+            .find_map(|key| string(error, key))
             .or_else(|| detail(error.get("detail")?))
             .unwrap_or_default();
         self.read_code(error.get("code"));
         self.kind = string(error, "type");
+        // z.ai, in its Anthropic dialect.
+        self.vendor = self.vendor.or_else(|| self.kind?.parse().ok());
         self.status = string(error, "status");
         self.inner_code = error
             .get("innererror")
             .and_then(|inner| text(inner, "code"));
         self.error_type = string(error, "error_type");
+        self.resets_at = error.get("resets_at").filter(|at| !at.is_null());
+        self.retry_after = retry_after(error).or(self.retry_after);
         match error.get("details") {
             Some(Value::Array(details)) => details.iter().for_each(|d| self.read_google(d)),
             Some(details) => self.detail_code = text(details, "error_code"),
@@ -135,6 +162,7 @@ impl<'a> Fault<'a> {
             self.error_type = string(metadata, "error_type");
             self.limit_source = string(metadata, "limit_source");
             self.resets_at = metadata.get("resets_at").filter(|at| !at.is_null());
+            self.raw = string(metadata, "raw");
             self.flagged = ["reasons", "patterns", "flagged_input"]
                 .iter()
                 .any(|key| metadata.get(*key).is_some_and(|v| !v.is_null()));
@@ -143,9 +171,13 @@ impl<'a> Fault<'a> {
 
     fn read_code(&mut self, code: Option<&'a Value>) {
         match code {
-            Some(Value::Number(n)) => self.number = n.as_u64().and_then(status),
+            Some(Value::Number(n)) => {
+                self.number = n.as_u64().and_then(status);
+                self.vendor = n.as_u64().and_then(vendor);
+            }
             Some(Value::String(code)) if !code.is_empty() => {
                 self.number = code.parse().ok().and_then(status);
+                self.vendor = code.parse().ok().and_then(vendor);
                 self.digits = self.number.is_some();
                 self.code = (!self.digits).then_some(code);
             }
@@ -192,6 +224,28 @@ fn detail(detail: &Value) -> Option<&str> {
         Value::Object(object) => string(object, "message"),
         _ => None,
     }
+}
+
+/// MiniMax answers with `base_resp`, whose `status_code` is 0 where all is well.
+fn base_error(top: &Map<String, Value>) -> Option<&Map<String, Value>> {
+    let base = top.get("base_resp")?.as_object()?;
+    number(base, "status_code")
+        .filter(|code| *code != 0)
+        .map(|_| base)
+}
+
+/// A wait beside the text, as Cloudflare and other gateways give it.
+fn retry_after(object: &Map<String, Value>) -> Option<f64> {
+    let number = |key: &str| object.get(key).and_then(Value::as_f64);
+    number("retry_after_ms")
+        .map(|ms| ms / 1e3)
+        .or_else(|| number("retry_after"))
+        .or_else(|| number("retry_after_seconds"))
+}
+
+/// A number that is none.
+fn vendor(n: u64) -> Option<u32> {
+    u32::try_from(n).ok().filter(|n| *n >= 600)
 }
 
 /// A number that is an HTTP error status.

@@ -1,98 +1,152 @@
-//! Meanings that stand in no code, only in the text for people.
+//! Meanings that stand in words: in the text for people, and in codes that no table names.
 //!
-//! Each pattern is compared with the error's `message` alone, in lower case, and only under the statuses it is known
-//! from: a prompt echoed back in an error may contain any of these words, and must not steer anything. Patterns under 400
-//! are left out where the body gives a specific code.
+//! A [`Family`] is an outcome and the phrases that mean it; a phrase is some pieces that come in this order with little
+//! between them, so that numbers and names in between do not matter. Everything is compared in lower case.
+//!
+//! A prompt that an error echoes may contain any of these phrases, and must not steer anything. So only the error's
+//! `message` is looked at, and no quotation in it; each family counts under the statuses it is known from alone, or where no
+//! status was told at all (in an error inside a 2xx); and a code that names one parameter of the request silences the text.
+//!
+//! Codes are the vendor's own words, under any status: `ModelAccountTpmRateLimitExceeded` is read as "model account tpm
+//! rate limit exceeded".
 
+mod phrases;
+mod spoken;
+
+pub(crate) use self::spoken::spelled;
+use self::{phrases::FAMILIES, spoken::spoken};
 use crate::classify::Outcome;
 
-const BAD: &[u16] = &[400, 413, 422];
+/// Pieces of a phrase that stand further apart belong to different sentences. In bytes.
+const GAP: usize = 80;
+/// What a text means stands in its beginning. In bytes.
+const LONGEST: usize = 4096;
 
-/// (statuses, all of these words, outcome)
-const PATTERNS: &[(&[u16], &[&str], Outcome)] = &[
-    // Money. Anthropic; Cohere's trial.
-    (
-        &[400],
-        &["credit balance is too low"],
-        Outcome::QuotaExhausted,
-    ),
-    (&[429], &["trial key"], Outcome::QuotaExhausted),
-    // Context window: OpenAI and vLLM; Anthropic; Bedrock; Cohere; TGI; Gemini; llama.cpp; Cerebras.
-    (BAD, &["maximum context length"], Outcome::ContextLength),
-    (BAD, &["prompt is too long"], Outcome::ContextLength),
-    (BAD, &["input is too long"], Outcome::ContextLength),
-    (BAD, &["too many tokens: the total"], Outcome::ContextLength),
-    (
-        BAD,
-        &["`inputs` tokens + `max_new_tokens`"],
-        Outcome::ContextLength,
-    ),
-    (
-        BAD,
-        &["exceeds the maximum number of tokens allowed"],
-        Outcome::ContextLength,
-    ),
-    (
-        BAD,
-        &["exceeds the available context size"],
-        Outcome::ContextLength,
-    ),
-    (
-        BAD,
-        &["maximum input length is", "tokens"],
-        Outcome::ContextLength,
-    ),
-    (
-        BAD,
-        &["current length is", "while limit is"],
-        Outcome::ContextLength,
-    ),
-    // Unknown model: Bedrock; DeepSeek.
-    (&[400], &["model identifier is invalid"], Outcome::NotFound),
-    (&[400], &["model not exist"], Outcome::NotFound),
-    // Shared capacity: Azure; Mistral.
-    (&[429], &["high demand"], Outcome::Overloaded),
-    (&[429], &["capacity exceeded"], Outcome::Overloaded),
+/// Some phrases that mean the same.
+struct Family {
+    outcome: Outcome,
+    /// Whether it is the only signal for its outcome, so that it goes before codes, which are often general.
+    first: bool,
+    /// The statuses it is known from.
+    on: &'static [u16],
+    /// Words that say that it is about something else.
+    unless: &'static [&'static str],
+    /// Each phrase's pieces, `|` between alternatives, and who says it.
+    phrases: &'static [(&'static [&'static str], &'static str)],
+}
+
+/// When a text is asked: before the codes, or after them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Families that are the only signal for their outcome.
+    First,
+    /// The others.
+    Then,
+}
+
+/// Codes about one parameter: OpenAI's, which others copied. What the text quotes there is the caller's.
+const PARAMETER: &[&str] = &[
+    "array_above_max_length",
+    "array_below_min_length",
+    "decimal_above_max_value",
+    "decimal_below_min_value",
+    "empty_array",
+    "empty_string",
+    "integer_above_max_value",
+    "integer_below_min_value",
+    "invalid_enum_value",
+    "invalid_function_parameters",
+    "invalid_json_schema",
+    "invalid_type",
+    "invalid_value",
+    "missing_required_parameter",
+    "string_above_max_length",
+    "string_below_min_length",
+    "unknown_parameter",
+    "unsupported_parameter",
+    "unsupported_value",
 ];
 
-/// Codes that say no more than the status does.
-const GENERIC: &[&str] = &[
-    "invalid_request_error",
-    "invalid_request",
-    "BadRequest",
-    "bad_request",
-    "badRequest",
-    "invalid_argument",
-    "validation_error",
-];
-
-/// What the text means under this status.
-#[must_use]
-pub fn outcome(status: u16, code: Option<&str>, message: &str) -> Option<Outcome> {
-    if message.is_empty() {
+/// What a text means under this status; `None` if none was told.
+pub(crate) fn of_text(
+    status: Option<u16>,
+    code: Option<&str>,
+    message: &str,
+    turn: Turn,
+) -> Option<Outcome> {
+    let refused = status.is_none_or(|status| matches!(status, 400 | 413 | 422));
+    if message.is_empty() || refused && code.is_some_and(|code| PARAMETER.contains(&code)) {
         return None;
     }
-    let specific = code.is_some_and(|code| !GENERIC.contains(&code));
-    if specific && BAD.contains(&status) {
-        return None;
-    }
-    let message = message.to_lowercase();
-    PATTERNS
+    let text = spoken(beginning(message));
+    FAMILIES
         .iter()
-        .find(|(statuses, words, _)| {
-            statuses.contains(&status) && words.iter().all(|word| message.contains(word))
-        })
-        .map(|(.., outcome)| *outcome)
+        .filter(|family| family.first == (turn == Turn::First))
+        .filter(|family| status.is_none_or(|status| family.on.contains(&status)))
+        .find(|family| family.is_meant(&text))
+        .map(|family| family.outcome)
+}
+
+/// What a code means that no table names.
+pub(crate) fn of_code(code: &str) -> Option<Outcome> {
+    let text = spelled(beginning(code));
+    FAMILIES
+        .iter()
+        .find(|family| family.is_meant(&text))
+        .map(|family| family.outcome)
 }
 
 /// Whether the text gives a limit and a larger request: "Limit 30000, Requested 48211". Such a request can never fit.
 #[must_use]
 pub fn over_the_limit(message: &str) -> bool {
-    let message = message.to_lowercase();
+    let message = beginning(message).to_lowercase();
     match (after(&message, "limit"), after(&message, "requested")) {
         (Some(limit), Some(requested)) => requested > limit,
         _ => false,
     }
+}
+
+// === impl Family ===
+
+impl Family {
+    fn is_meant(&self, text: &str) -> bool {
+        !self.unless.iter().any(|other| text.contains(other))
+            && self.phrases.iter().any(|(pieces, _)| says(text, pieces))
+    }
+}
+
+/// Whether these pieces come in this order, each soon after the one before.
+fn says(text: &str, pieces: &[&str]) -> bool {
+    let Some((piece, rest)) = pieces.split_first() else {
+        return true;
+    };
+    piece.split('|').any(|word| {
+        text.match_indices(word)
+            .any(|(at, _)| follow(text.get(at + word.len()..).unwrap_or_default(), rest))
+    })
+}
+
+fn follow(text: &str, pieces: &[&str]) -> bool {
+    let Some((piece, rest)) = pieces.split_first() else {
+        return true;
+    };
+    piece.split('|').any(|word| {
+        let near = cut(text, GAP + word.len());
+        near.match_indices(word)
+            .any(|(at, _)| follow(text.get(at + word.len()..).unwrap_or_default(), rest))
+    })
+}
+
+fn beginning(text: &str) -> &str {
+    cut(text, LONGEST)
+}
+
+/// At most so many bytes, and no part of a character.
+fn cut(text: &str, bytes: usize) -> &str {
+    let end = (0..=bytes.min(text.len())).rev();
+    end.into_iter()
+        .find_map(|end| text.get(..end))
+        .unwrap_or_default()
 }
 
 /// The first number that follows one of the occurrences of `word`, with at most `:`, `=` and blanks between.
@@ -114,47 +168,4 @@ fn after(message: &str, word: &str) -> Option<u64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_pattern_works_under_its_statuses_only() {
-        for (statuses, words, outcome) in PATTERNS {
-            let message = words.join(" 12 ").to_uppercase();
-            for status in [400, 403, 404, 413, 422, 429, 500, 503] {
-                let found = super::outcome(status, None, &message);
-                assert_eq!(
-                    found,
-                    statuses.contains(&status).then_some(*outcome),
-                    "{status} {message}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn a_specific_code_silences_the_text() {
-        let echo = "Unknown parameter: 'prompt is too long'.";
-        assert_eq!(outcome(400, Some("unknown_parameter"), echo), None);
-        assert_eq!(
-            outcome(400, Some("invalid_request_error"), echo),
-            Some(Outcome::ContextLength)
-        );
-    }
-
-    #[test]
-    fn compares_the_two_numbers() {
-        for (text, over) in [
-            ("Rate limit: Limit 30000, Requested 48211.", true),
-            ("Limit 30,000, Used 1, Requested 48,211", true),
-            ("limit 30000, used 29000, requested 2000", false),
-            ("Limit 10, Requested 10", false),
-            ("Limit: 6000 / Requested: 7420", true),
-            ("Limit, Requested 5", false),
-            ("Limit 99999999999999999999999, Requested 1", false),
-            ("", false),
-        ] {
-            assert_eq!(over_the_limit(text), over, "{text}");
-        }
-    }
-}
+mod tests;

@@ -20,21 +20,31 @@ pub enum KeyOwner {
 /// The status to give to a caller that speaks `dialect`.
 ///
 /// A refusal of *our* credential is a 502: as a 401 it would send the caller looking for a fault in theirs. 529 is
-/// Anthropic's word for overload; others get 503.
+/// Anthropic's word for overload; others get 503. Money that is gone is a 429, as SDKs know it; a 402 only where the
+/// provider asks for payment in a status of its own for it and names no quota.
 #[must_use]
 pub fn client_status(class: &Class, dialect: Option<Dialect>, key: KeyOwner) -> StatusCode {
-    let received = match class.signal {
-        Signal::Response { status, .. } => status,
-        Signal::Error(_) => StatusCode::INTERNAL_SERVER_ERROR,
+    let inside = class.outcome == Outcome::StreamError;
+    let received = match (class.stands_for, class.signal) {
+        (Some(status), _) => status,
+        // An error is no success, whatever came before it.
+        (None, Signal::Response { status, .. }) if inside && status.is_success() => {
+            StatusCode::BAD_REQUEST
+        }
+        (None, Signal::Response { status, .. }) => status,
+        (None, Signal::Error(_)) => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    let status = match class.outcome {
+    let outcome = match class.outcome {
         Outcome::StreamError => class.inner.unwrap_or(Outcome::ServerError),
         outcome => outcome,
     };
-    let (gateway, caller) = match status {
+    let asked = !(inside && class.stands_for.is_none());
+    let (gateway, caller) = match outcome {
         Outcome::Success | Outcome::OutputInvalid => return received,
         Outcome::ContentFilter if !received.is_server_error() => return received,
-        Outcome::QuotaExhausted if received != StatusCode::TOO_MANY_REQUESTS => (402, 402),
+        Outcome::QuotaExhausted if asked && matches!(received.as_u16(), 400 | 402 | 412) => {
+            (402, 402)
+        }
         Outcome::QuotaExhausted
         | Outcome::QuotaWindow
         | Outcome::RampLimited
@@ -70,6 +80,49 @@ pub fn client_status(class: &Class, dialect: Option<Dialect>, key: KeyOwner) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_inside_a_success_has_the_status_that_it_would_have_had() {
+        for (outcome, told, expected) in [
+            (Outcome::QuotaExhausted, None, 429),
+            (Outcome::QuotaExhausted, Some(402), 402),
+            (Outcome::QuotaExhausted, Some(429), 429),
+            (Outcome::ContentFilter, None, 400),
+            (Outcome::ContentFilter, Some(403), 403),
+            (Outcome::OutputInvalid, None, 400),
+            (Outcome::InvalidRequest, None, 400),
+            (Outcome::InvalidRequest, Some(422), 422),
+            (Outcome::ContextLength, Some(500), 400),
+            (Outcome::RequestExceedsLimit, None, 429),
+            (Outcome::RequestExceedsLimit, Some(413), 413),
+            (Outcome::RateLimited, None, 429),
+            (Outcome::ServerError, None, 502),
+        ] {
+            let mut class = class(Outcome::StreamError, 200);
+            class.inner = Some(outcome);
+            class.stands_for = told.map(|status| StatusCode::from_u16(status).unwrap());
+            let status = client_status(&class, None, KeyOwner::Caller);
+            assert_eq!(status, expected, "{outcome:?} {told:?}");
+        }
+    }
+
+    #[test]
+    fn money_that_is_gone_is_a_429_but_where_payment_is_asked_for() {
+        for (wire, told, expected) in [
+            (429, None, 429),
+            (403, None, 429),
+            (500, None, 429),
+            (402, None, 402),
+            (400, None, 402),
+            (402, Some(429), 429),
+            (200, Some(402), 402),
+        ] {
+            let mut class = class(Outcome::QuotaExhausted, wire);
+            class.stands_for = told.map(|status| StatusCode::from_u16(status).unwrap());
+            let status = client_status(&class, None, KeyOwner::Caller);
+            assert_eq!(status, expected, "{wire} {told:?}");
+        }
+    }
 
     fn class(outcome: Outcome, status: u16) -> Class {
         let signal = Signal::Response {

@@ -1,36 +1,45 @@
 //! Signal → class: which signal decides, and what else it says.
 //!
-//! The order of precedence: money and quota-window codes; signals that only one provider sends; message patterns;
-//! the body's code, then its type, then its gRPC status; the HTTP status. The first that knows decides.
+//! The order of precedence: money and quota-window codes; signals that only one provider sends; phrases that are the only
+//! signal for their meaning; vendors' numbers; the body's code, then its type, then its gRPC status; other phrases; the HTTP
+//! status. The first that knows decides. An error inside a 2xx often tells no status: its code and words are then all there
+//! is, and it is the server's fault only if they say nothing.
+
+mod exact;
 
 use std::time::SystemTime;
 
-use ::http::{HeaderMap, HeaderName};
+use ::http::{HeaderMap, StatusCode};
 
 use crate::{
-    classify::{Elsewhere, Outcome, Scope},
+    classify::{Class, Elsewhere, Outcome, Scope, Signal},
     llm::{
+        content::forbidden,
         dialect::Provider,
         fault::Fault,
-        pattern,
-        signals::{AWS, EXHAUSTED, GRPC, MONTHLY, WORDS},
-        wait::{midnight_pacific, midnight_utc, month, resets_at},
+        pattern::{self, Turn},
+        signals::{
+            CODES, DASHSCOPE, EXHAUSTED, GRPC, MINIMAX, MONTHLY, STATUSES, Vocabulary, ZAI, same,
+        },
+        wait::{self, midnight_pacific, month, reset_in_text},
     },
 };
-
-const OVERLOADED: HeaderName = HeaderName::from_static("x-envoy-overloaded");
 
 /// What is known of a failed response.
 #[derive(Clone, Debug)]
 pub(crate) struct Evidence<'a> {
-    /// The HTTP status, or the one that the body gives in its place.
-    pub(crate) status: u16,
-    pub(crate) headers: &'a HeaderMap,
-    pub(crate) fault: &'a Fault<'a>,
-    pub(crate) provider: Option<Provider>,
+    /// The HTTP status, or the one that stands in its place.
+    status: u16,
+    /// Whether that was told, by the response or in digits by its body. If not, it is the error's type in figures.
+    told: bool,
+    /// Whether the error came inside a success.
+    inside: bool,
+    headers: &'a HeaderMap,
+    fault: &'a Fault<'a>,
+    provider: Option<Provider>,
     /// Whether the request was for an LLM API: an ordinary service's 404 is an answer, a model's is a fault.
-    pub(crate) llm: bool,
-    pub(crate) now: SystemTime,
+    llm: bool,
+    now: SystemTime,
 }
 
 /// An outcome, and where it differs from that outcome's usual rules.
@@ -47,30 +56,93 @@ pub(crate) struct Finding {
     pub(crate) status_only: bool,
 }
 
+// === impl Evidence ===
+
+impl<'a> Evidence<'a> {
+    /// A failed response with this status on the wire.
+    pub(crate) fn new(
+        wire: u16,
+        headers: &'a HeaderMap,
+        fault: &'a Fault<'a>,
+        provider: Option<Provider>,
+        llm: bool,
+        now: SystemTime,
+    ) -> Self {
+        let inside = wire < 400;
+        let told = match wire {
+            424 => Some(fault.original_status.unwrap_or(500)),
+            400.. => Some(wire),
+            _ => fault.number,
+        };
+        Self {
+            status: told.or_else(|| by_type(fault)).unwrap_or(500),
+            told: told.is_some(),
+            inside,
+            headers,
+            fault,
+            provider,
+            llm,
+            now,
+        }
+    }
+
+    /// The class of the attempt.
+    pub(crate) fn class(&self, signal: Signal) -> Class {
+        let finding = decide(self);
+        let mut class = Class::new(finding.outcome, signal);
+        class.scope = finding.scope;
+        class.elsewhere = finding.elsewhere;
+        class.reset_at = finding.reset_at;
+        class.status_only = finding.status_only;
+        class.retry_same = finding.retry_same && !forbidden(self.headers);
+        class.hint = wait::hint(&finding, self.headers, self.fault, self.now);
+        class.paced = self.llm && finding.outcome.is_pacing();
+        class.stands_for = self.stands_for(finding.outcome);
+        class
+    }
+
+    /// The status that the provider's words stand for, where the one on the wire is another.
+    fn stands_for(&self, outcome: Outcome) -> Option<StatusCode> {
+        let words = [self.fault.code, self.fault.kind];
+        let quota = outcome == Outcome::QuotaExhausted
+            && words
+                .iter()
+                .flatten()
+                .any(|word| same(word, "insufficient_quota"));
+        if quota {
+            return Some(StatusCode::TOO_MANY_REQUESTS);
+        }
+        let known = self.told || by_type(self.fault).is_some();
+        (self.inside && known)
+            .then(|| StatusCode::from_u16(self.status).ok())
+            .flatten()
+    }
+}
+
 /// Decides a failed response.
-pub(crate) fn decide(e: &Evidence<'_>) -> Finding {
+fn decide(e: &Evidence<'_>) -> Finding {
     money(e)
-        .or_else(|| exact(e))
-        .or_else(|| text(e))
+        .or_else(|| exact::exact(e))
+        .or_else(|| text(e, Turn::First))
+        .or_else(|| numbers(e))
         .or_else(|| words(e))
+        .or_else(|| text(e, Turn::Then))
         .unwrap_or_else(|| Finding {
             status_only: !e.llm || e.fault.is_silent(),
             ..by_status(e)
         })
 }
 
-/// The status that stands for a response: the inner one of a 424, the body's one of an error under a 2xx.
-pub(crate) fn effective_status(wire: u16, fault: &Fault<'_>) -> u16 {
-    match wire {
-        424 => fault.original_status.unwrap_or(500),
-        400.. => wire,
-        _ => match (fault.number, fault.kind.or(fault.code)) {
-            (Some(number), _) => number,
-            (None, Some("invalid_request_error" | "invalid_request" | "BadRequestError")) => 400,
-            (None, Some("NotFoundError")) => 404,
-            (None, _) => 500,
-        },
-    }
+/// The status that the error's type or code is, in figures.
+fn by_type(fault: &Fault<'_>) -> Option<u16> {
+    let known = |word: &str| {
+        let row = STATUSES.iter().find(|(name, _)| same(name, word))?;
+        Some(row.1)
+    };
+    [fault.kind, fault.code]
+        .into_iter()
+        .flatten()
+        .find_map(known)
 }
 
 fn money(e: &Evidence<'_>) -> Option<Finding> {
@@ -81,8 +153,12 @@ fn money(e: &Evidence<'_>) -> Option<Finding> {
 }
 
 fn quota(code: &str, e: &Evidence<'_>) -> Option<Finding> {
-    if EXHAUSTED.contains(&code) {
-        return Some(Outcome::QuotaExhausted.into());
+    if EXHAUSTED.iter().any(|known| same(known, code)) {
+        return Some(if is_a_rate(e) {
+            Outcome::RateLimited.into()
+        } else {
+            Outcome::QuotaExhausted.into()
+        });
     }
     if MONTHLY.contains(&code) {
         let scope = if code.starts_with("project_") {
@@ -97,104 +173,30 @@ fn quota(code: &str, e: &Evidence<'_>) -> Option<Finding> {
         .then(|| window(Scope::Account, midnight_pacific(e.now)))
 }
 
-/// Signals that one provider gives in a place of its own.
-fn exact(e: &Evidence<'_>) -> Option<Finding> {
-    let fault = e.fault;
-    if fault.per_day && e.status == 429 {
-        return Some(window(Scope::Account, midnight_pacific(e.now)));
-    }
-    if fault.reason == Some("API_KEY_INVALID") {
-        return Some(Outcome::Auth.into());
-    }
-    if fault.flagged || fault.inner_code == Some("ResponsibleAIPolicyViolation") {
-        return Some(Outcome::ContentFilter.into());
-    }
-    if let Some(source) = fault.limit_source {
-        return Some(openrouter_limit(e, source));
-    }
-    if let Some(at) = fault.resets_at {
-        return Some(window(Scope::Credential, resets_at(at)));
-    }
-    if let Some(found) = fault.detail_code.and_then(anthropic) {
-        return Some(found);
-    }
-    if e.status == 429 && header_is(e.headers, "x-ratelimit-over-limit", "no") {
-        return Some(Outcome::Overloaded.into());
-    }
-    if e.status == 503
-        && (fault.estimated_time.is_some() || fault.message.ends_with("is currently loading"))
-    {
-        return Some(Outcome::ModelNotReady.into());
-    }
-    if e.headers.contains_key(OVERLOADED) {
-        return Some(Outcome::Overloaded.into());
-    }
-    aws(e)
+/// Whether a quota is one of tokens a minute: DashScope calls its rate so.
+fn is_a_rate(e: &Evidence<'_>) -> bool {
+    let message = e.fault.message.to_lowercase();
+    e.status == 429
+        && DASHSCOPE.iter().any(|mark| message.contains(mark))
+        && !message.contains("free")
 }
 
-fn openrouter_limit(e: &Evidence<'_>, source: &str) -> Finding {
-    let scope = match source {
-        "openrouter_in_flight_budget" => return Outcome::RateLimited.into(),
-        "openrouter_credits" | "openrouter_workspace_budget" => Scope::Account,
-        _ => Scope::Credential,
-    };
-    match e.fault.resets_at {
-        Some(at) => window(scope, resets_at(at)),
-        None => Finding {
-            scope,
-            ..Outcome::QuotaExhausted.into()
-        },
+/// What stands in the text.
+fn text(e: &Evidence<'_>, turn: Turn) -> Option<Finding> {
+    // What an ordinary service's fault says is no word of a provider's.
+    if !e.llm && e.status >= 500 {
+        return None;
     }
+    let told = e.told.then_some(e.status);
+    [Some(e.fault.message), e.fault.raw]
+        .into_iter()
+        .flatten()
+        .find_map(|message| says(e, told, message, turn))
 }
 
-/// `error.details.error_code`.
-fn anthropic(code: &str) -> Option<Finding> {
-    Some(match code {
-        "ramp_limit_exceeded" => Outcome::RampLimited.into(),
-        "request_body_too_large_after_decoding" => Outcome::TooLarge.into(),
-        "organization_on_hold" => Finding {
-            scope: Scope::Account,
-            ..Outcome::Permission.into()
-        },
-        // The customer's own key store: all targets of the account fail, and recover, together.
-        "cmek_key_unreachable" | "cmek_context_unavailable" => Finding {
-            scope: Scope::Account,
-            ..Outcome::ServerError.into()
-        },
-        _ => return None,
-    })
-}
-
-fn aws(e: &Evidence<'_>) -> Option<Finding> {
-    let header = e
-        .headers
-        .get("x-amzn-errortype")
-        .and_then(|v| v.to_str().ok());
-    let name = header.or(e.fault.aws)?;
-    let name = name.split(':').next().unwrap_or_default();
-    let name = name.rsplit('#').next().unwrap_or_default();
-    let name = name.strip_suffix("Exception").unwrap_or(name);
-    let outcome = find(AWS, name)?;
-    if outcome == Outcome::RateLimited && e.fault.message.to_lowercase().contains("tokens per day")
-    {
-        return Some(window(Scope::Account, midnight_utc(e.now)));
-    }
-    if name == "ExpiredToken" {
-        // The credential's owner refreshes it; the next attempt carries the new one.
-        return Some(Finding {
-            scope: Scope::None,
-            retry_same: true,
-            immediate: true,
-            ..Outcome::Auth.into()
-        });
-    }
-    Some(outcome.into())
-}
-
-/// What stands only in the message.
-fn text(e: &Evidence<'_>) -> Option<Finding> {
-    let message = e.fault.message;
-    if matches!(e.status, 413 | 429) && pattern::over_the_limit(message) {
+fn says(e: &Evidence<'_>, told: Option<u16>, message: &str, turn: Turn) -> Option<Finding> {
+    let limits = told.is_none_or(|status| matches!(status, 413 | 429));
+    if limits && turn == Turn::First && pattern::over_the_limit(message) {
         return Some(Outcome::RequestExceedsLimit.into());
     }
     if e.status == 400
@@ -209,7 +211,24 @@ fn text(e: &Evidence<'_>) -> Option<Finding> {
         };
         return Some(window(scope, month(e.now)));
     }
-    pattern::outcome(e.status, e.fault.code, message).map(Finding::from)
+    match pattern::of_text(told, e.fault.code, message, turn)? {
+        Outcome::QuotaWindow => Some(window(Scope::Account, reset_in_text(message, e.now))),
+        outcome => Some(outcome.into()),
+    }
+}
+
+/// Vendors' codes in numbers.
+fn numbers(e: &Evidence<'_>) -> Option<Finding> {
+    let number = e.fault.vendor?;
+    let table = if e.fault.base { MINIMAX } else { ZAI };
+    let (_, outcome) = table
+        .iter()
+        .filter(|_| e.fault.base || e.fault.nested)
+        .find(|(known, _)| *known == number)?;
+    Some(match outcome {
+        Outcome::QuotaWindow => window(Scope::Account, reset_in_text(e.fault.message, e.now)),
+        outcome => (*outcome).into(),
+    })
 }
 
 fn words(e: &Evidence<'_>) -> Option<Finding> {
@@ -218,27 +237,55 @@ fn words(e: &Evidence<'_>) -> Option<Finding> {
         .into_iter()
         .flatten()
     {
-        let Some(outcome) = find(WORDS, word) else {
+        // Fireworks: the account is suspended. Elsewhere the word says nothing of the kind.
+        if word == "PRECONDITION_FAILED" && e.status != 412 {
+            continue;
+        }
+        let Some(outcome) = word_of(word) else {
             continue;
         };
-        let mut finding = Finding::from(outcome);
-        match word {
-            // Fireworks: the account is suspended. Elsewhere the word says nothing of the kind.
-            "PRECONDITION_FAILED" if e.status != 412 => continue,
+        let mut finding = match outcome {
+            Outcome::QuotaExhausted if is_a_rate(e) => Outcome::RateLimited.into(),
+            Outcome::QuotaWindow => window(Scope::Account, reset_in_text(fault.message, e.now)),
+            // A word that no table names is general; a status says more.
+            Outcome::InvalidRequest if e.told && !is_named(word) => continue,
+            outcome => Finding::from(outcome),
+        };
+        if matches!(
+            word,
             // A region, or a billing precondition: other places serve.
-            "unsupported_country_region_territory" | "failed_precondition" => {
-                finding.elsewhere = Elsewhere::Any;
-            }
-            _ => {}
+            "unsupported_country_region_territory" | "failed_precondition"
+        ) {
+            finding.elsewhere = Elsewhere::Any;
         }
         return Some(finding);
     }
     let name = fault.status?;
-    let mut finding = Finding::from(find(GRPC, name)?);
+    let (_, outcome) = GRPC.iter().find(|(known, _)| *known == name)?;
+    let mut finding = Finding::from(*outcome);
     if name == "FAILED_PRECONDITION" {
         finding.elsewhere = Elsewhere::Any;
     }
     Some(finding)
+}
+
+/// What a code or type means: by its table; the vendor's own part of a dotted one; the words that it is made of.
+fn word_of(word: &str) -> Option<Outcome> {
+    if STATUSES.iter().any(|(general, _)| same(general, word)) {
+        return None;
+    }
+    let known = |word: &str| {
+        let gone = EXHAUSTED.iter().any(|known| same(known, word));
+        lookup(CODES, word).or(gone.then_some(Outcome::QuotaExhausted))
+    };
+    known(word)
+        .or_else(|| known(word.split('.').next()?))
+        .or_else(|| pattern::of_code(word))
+}
+
+/// Whether a table names the word.
+fn is_named(word: &str) -> bool {
+    lookup(CODES, word).is_some()
 }
 
 fn by_status(e: &Evidence<'_>) -> Finding {
@@ -290,17 +337,13 @@ fn window(scope: Scope, reset_at: Option<SystemTime>) -> Finding {
     }
 }
 
-fn find(table: &[(&str, Outcome)], word: &str) -> Option<Outcome> {
-    table
+/// The outcome of a word in a vocabulary.
+fn lookup(vocabulary: Vocabulary, word: &str) -> Option<Outcome> {
+    vocabulary
         .iter()
-        .find(|(name, _)| *name == word)
+        .flat_map(|(_, rows)| rows.iter())
+        .find(|(name, _)| same(name, word))
         .map(|(_, outcome)| *outcome)
-}
-
-fn header_is(headers: &HeaderMap, name: &str, value: &str) -> bool {
-    headers
-        .get(name)
-        .is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(value.as_bytes()))
 }
 
 impl From<Outcome> for Finding {

@@ -1,5 +1,7 @@
 //! Waits that stand in bodies, and the instants at which quota windows open again.
 
+mod prose;
+
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ::http::HeaderMap;
@@ -7,11 +9,14 @@ use serde_json::Value;
 
 use crate::{
     base::time::{civil_from_days, days_from_epoch, parse_rfc3339, start_of_next_month},
-    classify::{Hint, Outcome, hint},
+    classify::{Hint, hint},
     llm::{fault::Fault, table::Finding},
 };
 
 const DAY: u64 = 86_400;
+
+pub use self::prose::in_text;
+pub(crate) use self::prose::reset_in_text;
 
 /// How long to wait before a repeat, from headers and body together; `None` is "as long as you like".
 ///
@@ -26,17 +31,19 @@ pub(crate) fn hint(
     if !finding.retry_same {
         return None;
     }
-    let throttled = matches!(
-        finding.outcome,
-        Outcome::Overloaded | Outcome::RampLimited | Outcome::RateLimited
-    );
+    let throttled = finding.outcome.is_pacing();
     let named = |source, wait: Option<Duration>| wait.map(|wait| Hint { wait, source });
     hint::asked(headers, now)
         .or_else(|| named("google.rpc.RetryInfo", fault.retry_delay.and_then(positive)))
         .or_else(|| named("estimated_time", fault.estimated_time.and_then(estimated)))
+        .or_else(|| named("retry_after", fault.retry_after.and_then(estimated)))
         .or_else(|| {
             throttled
-                .then(|| named("message", in_text(fault.message)))
+                .then(|| {
+                    let texts = [Some(fault.message), fault.raw];
+                    let wait = texts.into_iter().flatten().find_map(|t| in_text(t, now));
+                    named("message", wait)
+                })
                 .flatten()
         })
         .or_else(|| throttled.then(|| hint::reset(headers, now)).flatten())
@@ -46,32 +53,6 @@ pub(crate) fn hint(
                 source: "immediate",
             })
         })
-}
-
-/// Reads "try again in 1m42.653s", "retry in 34.07s" or "retry after 7 seconds" in a message.
-#[must_use]
-pub fn in_text(message: &str) -> Option<Duration> {
-    const PHRASES: &[&str] = &["try again in ", "retry in ", "retry after "];
-    let message = message.to_lowercase();
-    PHRASES.iter().find_map(|phrase| {
-        message.match_indices(phrase).find_map(|(at, _)| {
-            let rest = message.get(at + phrase.len()..)?.trim_start();
-            let mut words = rest.split_whitespace();
-            let first = words.next()?.trim_end_matches(['.', ',', ';', ')', '!']);
-            positive(first).or_else(|| {
-                let unit = words.next()?.trim_end_matches(['.', ',', ';', ')', '!']);
-                let unit = match unit {
-                    "ms" | "millisecond" | "milliseconds" => "ms",
-                    "s" | "sec" | "secs" | "second" | "seconds" => "s",
-                    "m" | "min" | "mins" | "minute" | "minutes" => "m",
-                    "h" | "hour" | "hours" => "h",
-                    "d" | "day" | "days" => "d",
-                    _ => return None,
-                };
-                positive(&format!("{first}{unit}"))
-            })
-        })
-    })
 }
 
 /// The first of the next month, 00:00 UTC.
@@ -177,25 +158,6 @@ mod tests {
             midnight_utc(time("2026-11-22T10:00:00Z")),
             Some(time("2026-11-23T00:00:00Z"))
         );
-    }
-
-    #[test]
-    fn reads_waits_in_prose() {
-        let ms = |n| Some(Duration::from_millis(n));
-        for (text, wait) in [
-            ("Please try again in 1m42.653s. Visit", ms(102_653)),
-            ("Please try again in 6ms.", ms(6)),
-            ("Please retry in 34.07s.", ms(34_070)),
-            ("Please RETRY AFTER 7 seconds.", ms(7000)),
-            ("try again in 2 minutes, or", ms(120_000)),
-            ("server busy, please try again.  maximum", None),
-            ("try again in a while", None),
-            ("try again in -5s", None),
-            ("try again in 0s", None),
-            ("try again in ", None),
-        ] {
-            assert_eq!(in_text(text), wait, "{text}");
-        }
     }
 
     #[test]

@@ -789,7 +789,7 @@ fn chat_errors() {
         ),
         (
             json!({"choices": [], "x_groq": {"id": "r", "error": "over capacity"}}),
-            Outcome::ServerError,
+            Outcome::Overloaded,
         ),
     ] {
         for before in [false, true] {

@@ -37,22 +37,12 @@ pub fn class_of_fault(
         Fault::Malformed => Class::new(Outcome::MalformedStream, signal),
         Fault::Error(body) => {
             let fault = fault::Fault::read(body);
-            let evidence = Evidence {
-                status: status(&fault),
-                headers,
-                fault: &fault,
-                provider: api.provider(headers),
-                llm: true,
-                now,
-            };
-            let finding = table::decide(&evidence);
-            let mut class = Class::new(Outcome::StreamError, signal);
-            class.inner = Some(finding.outcome);
-            class.scope = finding.scope;
-            class.elsewhere = finding.elsewhere;
-            class.reset_at = finding.reset_at;
-            class.retry_same = finding.retry_same;
-            class.hint = wait::hint(&finding, headers, &fault, now);
+            let provider = api.provider(headers);
+            let evidence = Evidence::new(status(&fault), headers, &fault, provider, true, now);
+            let mut class = evidence.class(signal);
+            class.inner = Some(class.outcome);
+            class.outcome = Outcome::StreamError;
+            class.status_only = false;
             class
         }
     };
@@ -93,7 +83,7 @@ fn settled(mut class: Class, headers: &HeaderMap, committed: bool) -> Class {
     class
 }
 
-/// The status that the error would have had as a response.
+/// The status that the error would have had as a response; that of a success if its name does not tell.
 fn status(fault: &fault::Fault<'_>) -> u16 {
     let named = fault.aws.and_then(|name| {
         AWS_STATUS
@@ -101,5 +91,5 @@ fn status(fault: &fault::Fault<'_>) -> u16 {
             .find(|(known, _)| *known == name)
             .map(|(_, status)| *status)
     });
-    table::effective_status(named.unwrap_or(200), fault)
+    named.unwrap_or(200)
 }

@@ -39,10 +39,8 @@ impl Row {
         self
     }
 
-    fn decide(&self) -> Finding {
-        let fault = Fault::read(&self.body);
-        let headers = self
-            .headers
+    fn headers(&self) -> HeaderMap {
+        self.headers
             .iter()
             .map(|(name, value)| {
                 (
@@ -50,15 +48,30 @@ impl Row {
                     HeaderValue::from_static(value),
                 )
             })
-            .collect();
-        decide(&Evidence {
-            status: effective_status(self.status, &fault),
-            headers: &headers,
-            fault: &fault,
-            provider: self.provider,
-            llm: self.llm,
-            now: now(),
-        })
+            .collect()
+    }
+
+    fn decide(&self) -> Finding {
+        let (fault, headers) = (Fault::read(&self.body), self.headers());
+        decide(&Evidence::new(
+            self.status,
+            &headers,
+            &fault,
+            self.provider,
+            self.llm,
+            now(),
+        ))
+    }
+
+    fn class(&self) -> Class {
+        let (fault, headers) = (Fault::read(&self.body), self.headers());
+        let signal = Signal::Response {
+            status: StatusCode::from_u16(self.status).unwrap(),
+            grpc_status: None,
+            ratelimited: false,
+        };
+        let llm = self.llm;
+        Evidence::new(self.status, &headers, &fault, self.provider, llm, now()).class(signal)
     }
 
     #[track_caller]
@@ -86,7 +99,7 @@ fn message(status: u16, message: &str) -> Row {
 #[test]
 fn money_outranks_everything() {
     for word in EXHAUSTED {
-        for status in [400, 403, 429] {
+        for status in [400, 403, 429, 500] {
             let found = code(status, word)
                 .with(&[("retry-after", "1"), ("x-should-retry", "true")])
                 .is(Outcome::QuotaExhausted);
@@ -332,10 +345,908 @@ fn words_decide_under_a_200_where_the_status_cannot() {
         ("invalid_prompt", Outcome::InvalidRequest),
         ("server_is_overloaded", Outcome::Overloaded),
         ("invalid_request_error", Outcome::InvalidRequest),
+        ("invalid_base64_image", Outcome::InvalidRequest),
+        ("image_from_the_future_unsupported", Outcome::InvalidRequest),
+        ("data_residency_mismatch", Outcome::InvalidRequest),
+        ("child_safety_policy_violation", Outcome::ContentFilter),
         ("nobody_knows", Outcome::ServerError),
+        ("internal_error", Outcome::ServerError),
+        ("upstream_error", Outcome::ServerError),
     ] {
         row(200, json!({"error": {"message": "m", "code": word}})).is(outcome);
     }
     row(200, json!({"error": {"type": "invalid_request_error"}})).is(Outcome::InvalidRequest);
     row(200, json!({"error": "m"})).is(Outcome::ServerError);
+}
+
+/// An error as vendors tell it: status, body.
+fn vendors() -> Vec<(u16, Value, Outcome)> {
+    use Outcome::{
+        Auth, ContentFilter, ContextLength, InvalidRequest, ModelNotReady, NotFound, Overloaded,
+        Permission, QuotaExhausted, QuotaWindow, RateLimited, RequestExceedsLimit, ServerError,
+    };
+    let openai = |message: &str, kind: &str, code: Value| json!({"error": {"message": message, "type": kind, "code": code}});
+    let none = Value::Null;
+    vec![
+        // Money.
+        (
+            429,
+            openai(
+                "Your account is suspended due to insufficient balance",
+                "exceeded_current_quota_error",
+                none.clone(),
+            ),
+            QuotaExhausted,
+        ),
+        (
+            403,
+            openai(
+                "organization exceeded current quota",
+                "exceeded_current_quota_error",
+                none.clone(),
+            ),
+            QuotaExhausted,
+        ),
+        (
+            402,
+            openai(
+                "Insufficient Balance",
+                "unknown_error",
+                json!("invalid_request_error"),
+            ),
+            QuotaExhausted,
+        ),
+        (
+            400,
+            openai(
+                "Insufficient Balance",
+                "unknown_error",
+                json!("invalid_request_error"),
+            ),
+            QuotaExhausted,
+        ),
+        (
+            429,
+            openai(
+                "Insufficient balance or no resource package. Please recharge.",
+                "x",
+                json!("1113"),
+            ),
+            QuotaExhausted,
+        ),
+        (
+            429,
+            json!({"type": "error", "error": {"type": "1113", "message": "[1113][x][y]"}}),
+            QuotaExhausted,
+        ),
+        (
+            429,
+            json!({"type": "error", "error": {"type": "rate_limit_error", "code": "1113", "message": "[1113][Insufficient balance]"}}),
+            QuotaExhausted,
+        ),
+        (
+            429,
+            json!({"error": {"code": "1113", "message": "余额不足或无可用资源包,请充值。"}}),
+            QuotaExhausted,
+        ),
+        (
+            500,
+            json!({"type": "error", "error": {"type": "api_error", "message": "insufficient balance (1008)"}}),
+            QuotaExhausted,
+        ),
+        (
+            429,
+            json!({"error": {"http_code": "429", "message": "m", "type": "insufficient_balance_error"}}),
+            QuotaExhausted,
+        ),
+        (
+            400,
+            json!({"code": "Arrearage", "message": "Access denied, please make sure your account is in good standing.", "request_id": "x"}),
+            QuotaExhausted,
+        ),
+        (
+            403,
+            json!({"code": "AllocationQuota.FreeTierOnly", "message": "m"}),
+            QuotaExhausted,
+        ),
+        (
+            403,
+            json!({"error": {"code": "AccountOverdueError", "message": "m", "type": "Forbidden"}}),
+            QuotaExhausted,
+        ),
+        (
+            429,
+            json!(
+                "Your team x has either used all available credits or reached its monthly spending limit."
+            ),
+            RateLimited,
+        ),
+        (
+            429,
+            json!({"code": "c", "error": "Your team x has either used all available credits or reached its monthly spending limit."}),
+            QuotaExhausted,
+        ),
+        (
+            403,
+            json!({"code": "x", "error": "You have run out of credits or need a subscription."}),
+            QuotaExhausted,
+        ),
+        (
+            403,
+            json!({"code": 30001, "message": "Sorry, your account balance is insufficient", "data": null}),
+            QuotaExhausted,
+        ),
+        (
+            403,
+            openai(
+                "user quota is not enough",
+                "one_api_error",
+                json!("insufficient_user_quota"),
+            ),
+            QuotaExhausted,
+        ),
+        (
+            400,
+            openai(
+                "Budget has been exceeded! Current cost: 1.2, Max budget: 1.0",
+                "budget_exceeded",
+                json!("400"),
+            ),
+            QuotaExhausted,
+        ),
+        (
+            429,
+            openai(
+                "Budget has been exceeded! Current cost: 1.2, Max budget: 1.0",
+                "auth_error",
+                none.clone(),
+            ),
+            QuotaExhausted,
+        ),
+        (
+            429,
+            openai(
+                "litellm.RateLimitError: OpenAIException - {'error': {'message': 'You exceeded your current quota, please check your plan.', 'type': 'insufficient_quota'}}",
+                "throttling_error",
+                json!("429"),
+            ),
+            QuotaExhausted,
+        ),
+        (
+            200,
+            json!({"id": "x", "choices": null, "base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}),
+            QuotaExhausted,
+        ),
+        (
+            200,
+            json!({"base_resp": {"status_code": 1008, "status_msg": ""}}),
+            QuotaExhausted,
+        ),
+        // Windows.
+        (
+            429,
+            openai(
+                "Usage limit reached for 5 hour. Your limit will reset at 2026-11-22 19:01:25",
+                "x",
+                json!("1308"),
+            ),
+            QuotaWindow,
+        ),
+        (
+            429,
+            json!({"type": "error", "error": {"type": "rate_limit_error", "message": "usage limit exceeded, 5-hour usage limit reached for Token Plan (0/0 used), resets at 2026-11-22T15:00:00Z (2056)"}}),
+            QuotaWindow,
+        ),
+        (
+            403,
+            openai(
+                "You've reached your usage limit for this billing cycle.",
+                "access_terminated_error",
+                none.clone(),
+            ),
+            QuotaWindow,
+        ),
+        (
+            429,
+            openai(
+                "you have reached your session usage limit, upgrade for higher limits",
+                "api_error",
+                none.clone(),
+            ),
+            QuotaWindow,
+        ),
+        (
+            429,
+            openai(
+                "Rate limit reached for m on tokens per day (TPD): Limit 100000, Used 97875, Requested 3399. Please try again in 18m20s.",
+                "tokens",
+                json!("rate_limit_exceeded"),
+            ),
+            RateLimited,
+        ),
+        (
+            429,
+            openai("Rate limit exceeded: free-models-per-day.", "x", json!(429)),
+            QuotaWindow,
+        ),
+        (
+            429,
+            json!({"error": {"code": "1304", "message": "该 API 已达今日调用次数限额"}}),
+            QuotaWindow,
+        ),
+        (
+            429,
+            json!({"error": {"type": "usage_limit_reached", "message": "The usage limit has been reached", "resets_at": 1_795_345_200}}),
+            QuotaWindow,
+        ),
+        // Pacing in words of money.
+        (
+            429,
+            json!({"error": {"code": "insufficient_quota", "type": "insufficient_quota", "message": "You exceeded your current quota, please check your plan and billing details. For details, see: https://help.aliyun.com/zh/model-studio/error-code#token-limit"}}),
+            RateLimited,
+        ),
+        (
+            429,
+            json!({"code": "Throttling.AllocationQuota", "message": "Allocated quota exceeded, please increase your quota limit."}),
+            RateLimited,
+        ),
+        (
+            429,
+            json!({"code": "Throttling.AllocationQuota", "message": "Free allocated quota exceeded."}),
+            QuotaExhausted,
+        ),
+        (
+            429,
+            json!({"code": "Throttling.RateQuota", "message": "Requests rate limit exceeded, please try again later."}),
+            RateLimited,
+        ),
+        (
+            429,
+            json!({"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": "You exceeded your current quota, please check your plan and billing details. For more information, head to: https://ai.google.dev/gemini-api/docs/rate-limits. Please retry in 34.07s."}}),
+            RateLimited,
+        ),
+        (
+            429,
+            json!({"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": "Resource has been exhausted (e.g. check quota)."}}),
+            RateLimited,
+        ),
+        (
+            429,
+            json!({"title": "Too Many Requests", "detail": "You have exceeded the maximum number of tokens allowed within a given time frame. Wait a bit and try again.", "status": 429}),
+            RateLimited,
+        ),
+        (
+            429,
+            openai(
+                "Number of request tokens has exceeded your rate limit. Please reduce the the prompt length or the maximum tokens requested",
+                "rate_limit_error",
+                none.clone(),
+            ),
+            RateLimited,
+        ),
+        (
+            429,
+            openai("Rate limit reached for requests", "x", json!("1302")),
+            RateLimited,
+        ),
+        (
+            429,
+            openai(
+                "You can increase your rate limit by adding a payment method to your account.",
+                "requests",
+                json!("rate_limit_exceeded"),
+            ),
+            RateLimited,
+        ),
+        (
+            429,
+            openai(
+                "Your account request reached max request: 3, please try again after 1 seconds",
+                "rate_limit_reached_error",
+                none.clone(),
+            ),
+            RateLimited,
+        ),
+        (
+            429,
+            openai(
+                "No deployments available for selected model, Try again in 60 seconds.",
+                "throttling_error",
+                json!("429"),
+            ),
+            RateLimited,
+        ),
+        (
+            429,
+            json!({"message": "Too many tokens, please wait before trying again."}),
+            RateLimited,
+        ),
+        (
+            403,
+            openai("rate limit exceeded", "x", none.clone()),
+            RateLimited,
+        ),
+        (
+            429,
+            json!({"error": {"code": "ModelAccountTpmRateLimitExceeded", "message": "m", "type": "TooManyRequests"}}),
+            RateLimited,
+        ),
+        (
+            429,
+            openai("m", "x", json!("tpm_rate_limit_exceeded")),
+            RateLimited,
+        ),
+        // Capacity.
+        (
+            429,
+            openai(
+                "The engine is currently overloaded, please try again later",
+                "engine_overloaded_error",
+                none.clone(),
+            ),
+            Overloaded,
+        ),
+        (
+            429,
+            json!({"error": {"code": "1305", "message": "该模型当前访问量过大，请您稍后再试"}}),
+            Overloaded,
+        ),
+        (
+            429,
+            json!({"error": {"code": 1305, "message": "m"}}),
+            Overloaded,
+        ),
+        (
+            503,
+            json!({"code": 50603, "message": "System is too busy now. Please try again later."}),
+            Overloaded,
+        ),
+        (
+            503,
+            json!({"error": {"code": 503, "message": "Loading model", "type": "unavailable_error"}}),
+            ModelNotReady,
+        ),
+        (
+            500,
+            openai("The server is overloaded", "server_error", none.clone()),
+            Overloaded,
+        ),
+        // The window.
+        (
+            400,
+            openai(
+                "This model's maximum prompt length is 131072 but the request contains 136973 tokens.",
+                "x",
+                none.clone(),
+            ),
+            ContextLength,
+        ),
+        (
+            400,
+            json!({"code": "Client specified an invalid argument", "error": "This model's maximum prompt length is 131072 but the request contains 136973 tokens."}),
+            ContextLength,
+        ),
+        (
+            400,
+            json!({"type": "error", "error": {"type": "invalid_request_error", "message": "input length and `max_tokens` exceed context limit: 178959 + 64000 > 200000, decrease input length or `max_tokens` and try again"}}),
+            ContextLength,
+        ),
+        (
+            400,
+            json!({"object": "error", "message": "The input (9000 tokens) is longer than the model's context length (8192 tokens).", "type": "BadRequestError", "param": null, "code": 400}),
+            ContextLength,
+        ),
+        (
+            400,
+            json!({"object": "error", "message": "Input length (160062 tokens) exceeds the maximum allowed length (59862 tokens).", "type": "BadRequestError"}),
+            ContextLength,
+        ),
+        (
+            400,
+            json!({"object": "error", "message": "Requested token count exceeds the model's maximum context length of 131072 tokens.", "type": "BadRequestError"}),
+            ContextLength,
+        ),
+        (
+            400,
+            openai(
+                "The decoder prompt (length 21535) is longer than the maximum model length of 16384.",
+                "BadRequestError",
+                none.clone(),
+            ),
+            ContextLength,
+        ),
+        (
+            400,
+            openai(
+                "The prompt (total length 25938) is too long to fit into the model (context length 4096).",
+                "BadRequestError",
+                none.clone(),
+            ),
+            ContextLength,
+        ),
+        (
+            400,
+            openai(
+                "Prompt contains 140000 tokens and 0 draft tokens, too large for model with 131072 maximum context length",
+                "x",
+                none.clone(),
+            ),
+            ContextLength,
+        ),
+        (
+            400,
+            openai(
+                "request (4390 tokens) exceeds the available context size (4096 tokens), try increasing it",
+                "exceed_context_size_error",
+                json!(400),
+            ),
+            ContextLength,
+        ),
+        (
+            500,
+            openai(
+                "Context size has been exceeded.",
+                "server_error",
+                json!(500),
+            ),
+            ContextLength,
+        ),
+        (
+            500,
+            openai(
+                "the request exceeds the available context size. try increasing the context size or enable context shift",
+                "x",
+                json!(500),
+            ),
+            ContextLength,
+        ),
+        (
+            500,
+            openai(
+                "input is larger than the max context size. skipping",
+                "server_error",
+                json!(500),
+            ),
+            ContextLength,
+        ),
+        (
+            400,
+            json!({"error": "The number of tokens to keep from the initial prompt is greater than the context length. Try to load the model with a larger context length, or provide a shorter input"}),
+            ContextLength,
+        ),
+        (
+            400,
+            json!({"error": "Trying to keep the first 15857 tokens when context the overflows. However, the model is loaded with context length of only 4096 tokens"}),
+            ContextLength,
+        ),
+        (
+            400,
+            json!({"error": "Cannot truncate prompt with n_keep (15028) >= n_ctx (7424)"}),
+            ContextLength,
+        ),
+        (
+            400,
+            json!({"type": "error", "error": {"type": "invalid_request_error", "code": "1261", "message": "[1261][prompt is too long][x]"}}),
+            ContextLength,
+        ),
+        (
+            400,
+            json!({"error": {"code": "1261", "message": "Prompt 超长"}}),
+            ContextLength,
+        ),
+        (
+            400,
+            json!({"error": {"code": "invalid_parameter_error", "message": "<400> InternalError.Algo.InvalidParameter: Range of input length should be [1, 983616]", "type": "invalid_request_error"}}),
+            ContextLength,
+        ),
+        (
+            400,
+            openai(
+                "Invalid request: Your request exceeded model token limit: 262144 (requested: 269030)",
+                "invalid_request_error",
+                none.clone(),
+            ),
+            ContextLength,
+        ),
+        (
+            400,
+            openai(
+                "Input token length too long",
+                "invalid_request_error",
+                none.clone(),
+            ),
+            ContextLength,
+        ),
+        (
+            400,
+            openai(
+                "invalid params, context window exceeds limit (2013)",
+                "x",
+                none.clone(),
+            ),
+            ContextLength,
+        ),
+        (
+            400,
+            openai(
+                "Prompt tokens too long",
+                "invalid_request_error",
+                json!("tokens_too_long"),
+            ),
+            ContextLength,
+        ),
+        (
+            400,
+            openai(
+                "Your input exceeds the context window of this model. Please adjust your input and try again.",
+                "invalid_request_error",
+                none.clone(),
+            ),
+            ContextLength,
+        ),
+        (
+            400,
+            openai(
+                "Input length 131393 exceeds the maximum allowed input length of 131040 tokens.",
+                "x",
+                json!(400),
+            ),
+            ContextLength,
+        ),
+        (
+            400,
+            openai(
+                "Please reduce the length of the messages or completion.",
+                "invalid_request_error",
+                none.clone(),
+            ),
+            ContextLength,
+        ),
+        (
+            400,
+            openai(
+                "prompt token count of 130000 exceeds the limit of 128000",
+                "x",
+                json!("model_max_prompt_tokens_exceeded"),
+            ),
+            ContextLength,
+        ),
+        (
+            413,
+            openai(
+                "Request body too large for gpt-4o model. Max size: 8000 tokens.",
+                "x",
+                json!("tokens_limit_reached"),
+            ),
+            ContextLength,
+        ),
+        (
+            400,
+            json!({"message": "Input Tokens Exceeded: Number of input tokens exceeds maximum length. Please update the input to try again."}),
+            ContextLength,
+        ),
+        (
+            400,
+            json!({"message": "too many tokens: total number of tokens in the prompt cannot exceed 4081 - received 4292"}),
+            ContextLength,
+        ),
+        (
+            400,
+            json!({"error": {"code": 400, "status": "INVALID_ARGUMENT", "message": "The input token count (1196265) exceeds the maximum number of tokens allowed (1048575)."}}),
+            ContextLength,
+        ),
+        (
+            400,
+            json!({"error": {"message": "litellm.BadRequestError: AnthropicException - {\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\",\"message\":\"prompt is too long: 214301 tokens > 200000 maximum\"}}", "type": null, "param": null, "code": "400"}}),
+            ContextLength,
+        ),
+        (
+            400,
+            json!({"error": {"message": "Provider returned error", "code": 400, "metadata": {"raw": "{\"error\":{\"message\":\"This endpoint's maximum context length is 8192 tokens.\"}}"}}}),
+            ContextLength,
+        ),
+        (
+            400,
+            json!({"errors": [{"message": "The estimated number of input and maximum output tokens (30000) exceeded this model context window limit (24000).", "code": 5021}], "success": false}),
+            ContextLength,
+        ),
+        (
+            200,
+            json!({"error": {"message": "Context size has been exceeded."}}),
+            ContextLength,
+        ),
+        // Mistakes that name sizes, and are none of the window.
+        (
+            400,
+            openai(
+                "Invalid 'messages[0].content': string too long. Expected a string with maximum length 10485760, but got a string with length 12000000 instead.",
+                "invalid_request_error",
+                json!("string_above_max_length"),
+            ),
+            InvalidRequest,
+        ),
+        (
+            400,
+            openai(
+                "max_tokens is too large: 100000. This model supports at most 16384 completion tokens, whereas you provided 100000.",
+                "invalid_request_error",
+                json!("invalid_value"),
+            ),
+            InvalidRequest,
+        ),
+        (
+            400,
+            json!({"type": "error", "error": {"type": "invalid_request_error", "message": "max_tokens: 100000 > 64000, which is the maximum allowed number of output tokens for m"}}),
+            InvalidRequest,
+        ),
+        (
+            400,
+            json!({"type": "error", "error": {"type": "invalid_request_error", "message": "messages.0.content.0.image.source.base64: image exceeds 5 MB maximum: 6000000 bytes > 5242880 bytes"}}),
+            InvalidRequest,
+        ),
+        (
+            400,
+            openai(
+                "Unknown parameter: 'prompt is too long'.",
+                "invalid_request_error",
+                json!("unknown_parameter"),
+            ),
+            InvalidRequest,
+        ),
+        (
+            400,
+            openai(
+                "Invalid value: 'my credit balance is too low, and the prompt is too long'. Supported values are: 'a'.",
+                "invalid_request_error",
+                none.clone(),
+            ),
+            InvalidRequest,
+        ),
+        (
+            422,
+            json!({"detail": [{"loc": ["body"], "msg": "Field required", "input": "maximum context length"}]}),
+            InvalidRequest,
+        ),
+        // Too large for the rate.
+        (
+            429,
+            openai(
+                "Request too large for m on tokens per min (TPM): Limit 30000, Requested 48211.",
+                "tokens",
+                json!("rate_limit_exceeded"),
+            ),
+            RequestExceedsLimit,
+        ),
+        (
+            200,
+            openai(
+                "Request too large for m on tokens per min (TPM): Limit 30000, Requested 48211.",
+                "tokens",
+                json!("rate_limit_exceeded"),
+            ),
+            RequestExceedsLimit,
+        ),
+        // Others.
+        (
+            400,
+            openai(
+                "The request was rejected because it was considered high risk",
+                "content_filter",
+                none.clone(),
+            ),
+            ContentFilter,
+        ),
+        (
+            400,
+            json!({"error": {"code": "1301", "message": "系统检测到输入或生成内容可能包含不安全或敏感内容"}}),
+            ContentFilter,
+        ),
+        (
+            400,
+            json!({"code": "DataInspectionFailed", "message": "Input data may contain inappropriate content."}),
+            ContentFilter,
+        ),
+        (
+            400,
+            json!({"code": 20012, "message": "Model does not exist. Please check it carefully.", "data": null}),
+            NotFound,
+        ),
+        (
+            400,
+            openai(
+                "Model Not Exist",
+                "invalid_request_error",
+                json!("invalid_request_error"),
+            ),
+            NotFound,
+        ),
+        (
+            400,
+            json!({"code": "Client specified an invalid argument", "error": "Incorrect API key provided: sk***. You can obtain an API key from the console."}),
+            Auth,
+        ),
+        (
+            401,
+            openai(
+                "Invalid Authentication",
+                "invalid_authentication_error",
+                none.clone(),
+            ),
+            Auth,
+        ),
+        (403, openai("m", "x", json!("ModelNotOpen")), Permission),
+        (
+            403,
+            openai("m", "permission_denied_error", none.clone()),
+            Permission,
+        ),
+        (
+            500,
+            openai("Internal server error", "server_error", none),
+            ServerError,
+        ),
+    ]
+}
+
+#[test]
+fn vendors_words_are_understood() {
+    for (status, body, outcome) in vendors() {
+        row(status, body).is(outcome);
+    }
+}
+
+#[test]
+fn an_error_inside_a_success_is_classed_by_its_words_alone() {
+    for (message, outcome) in [
+        ("Rate limit reached for m", Outcome::RateLimited),
+        ("Too many requests", Outcome::RateLimited),
+        ("Overloaded", Outcome::Overloaded),
+        ("The server is busy, try again later", Outcome::Overloaded),
+        ("Incorrect API key provided", Outcome::Auth),
+        ("Access denied", Outcome::Permission),
+        ("The model `x` does not exist", Outcome::NotFound),
+        ("The request timed out", Outcome::Timeout),
+        ("Invalid image", Outcome::InvalidRequest),
+        (
+            "Unsupported value for parameter top_k",
+            Outcome::InvalidRequest,
+        ),
+        (
+            "The output was blocked by our content policy",
+            Outcome::ContentFilter,
+        ),
+        ("Insufficient balance", Outcome::QuotaExhausted),
+        (
+            "prompt is too long: 2 tokens > 1 maximum",
+            Outcome::ContextLength,
+        ),
+        ("Provider returned error", Outcome::ServerError),
+        (
+            "an error was encountered while running the model",
+            Outcome::ServerError,
+        ),
+        ("Invalid response from upstream", Outcome::ServerError),
+        ("", Outcome::ServerError),
+    ] {
+        row(200, json!({"error": {"message": message}})).is(outcome);
+        row(200, json!({"error": message, "x": 1})).is(outcome);
+    }
+    // A number that was told is one, but for plainer words.
+    let told = |message: &str| json!({"error": {"code": 502, "message": message}});
+    row(200, told("Rate limit of things")).is(Outcome::ServerError);
+    row(200, told("Context size has been exceeded.")).is(Outcome::ContextLength);
+}
+
+#[test]
+fn ordinary_services_faults_have_no_words() {
+    let mut ordinary = row(
+        500,
+        json!({"error": {"message": "Context size has been exceeded."}}),
+    );
+    ordinary.llm = false;
+    let class = ordinary.class();
+    assert_eq!((class.outcome, class.paced), (Outcome::ServerError, false));
+}
+
+#[test]
+fn a_class_says_what_its_words_stand_for() {
+    let quota = json!({"error": {"message": "m", "type": "insufficient_quota"}});
+    for (status, body, stands_for) in [
+        (402, quota.clone(), Some(429)),
+        (403, quota.clone(), Some(429)),
+        (200, quota, Some(429)),
+        (
+            200,
+            json!({"error": {"code": 422, "message": "m"}}),
+            Some(422),
+        ),
+        (200, json!({"error": {"type": "NotFoundError"}}), Some(404)),
+        (200, json!({"error": {"message": "m"}}), None),
+        (402, json!({"error": {"message": "m"}}), None),
+        (500, json!({"error": {"code": 429}}), None),
+    ] {
+        let found = row(status, body.clone()).class();
+        let expected = stands_for.map(|status| StatusCode::from_u16(status).unwrap());
+        assert_eq!(found.stands_for, expected, "{status} {body}");
+    }
+}
+
+#[test]
+fn providers_that_ask_to_slow_down_mean_seconds() {
+    for (status, paced) in [
+        (429, true),
+        (503, true),
+        (529, true),
+        (500, false),
+        (504, false),
+    ] {
+        let found = row(status, json!({"error": {"message": "m"}})).class();
+        assert_eq!(found.paced, paced, "{status}");
+        let mut ordinary = row(status, json!({}));
+        ordinary.llm = false;
+        assert!(!ordinary.class().paced, "{status}");
+    }
+}
+
+#[test]
+fn windows_in_text_have_their_ends() {
+    for (message, at) in [
+        (
+            "Usage limit reached for 5 hour. Your limit will reset at 2026-11-22 19:01:25",
+            Some("2026-11-22T11:01:25Z"),
+        ),
+        (
+            "5-hour usage limit reached, resets at 2026-11-22T15:00:00Z (2056)",
+            Some("2026-11-22T15:00:00Z"),
+        ),
+        (
+            "Too many requests per day. Please try again in 18m20s.",
+            Some("2026-11-22T10:18:20Z"),
+        ),
+        (
+            "You've reached your usage limit for this billing cycle.",
+            None,
+        ),
+    ] {
+        let found = message_of(429, message).is(Outcome::QuotaWindow);
+        assert_eq!(found.reset_at, at.and_then(parse_rfc3339), "{message}");
+    }
+}
+
+fn message_of(status: u16, message: &str) -> Row {
+    row(status, json!({"error": {"message": message}}))
+}
+
+#[test]
+fn waits_stand_in_text_and_beside_it() {
+    for (body, ms) in [
+        (
+            json!({"error": {"message": "please try again after 1 seconds"}}),
+            Some(1000),
+        ),
+        (
+            json!({"error": {"message": "m", "retry_after": 30}}),
+            Some(30_000),
+        ),
+        (
+            json!({"error": {"message": "m", "retry_after_ms": 250}}),
+            Some(250),
+        ),
+        (
+            json!({"status": 429, "detail": "m", "retry_after": 7}),
+            Some(7000),
+        ),
+        (
+            json!({"error": {"message": "Provider returned error", "metadata": {"raw": "Please retry in 3s"}}}),
+            Some(3000),
+        ),
+        (json!({"error": {"message": "later"}}), None),
+        (json!({"error": {"message": "m", "retry_after": -3}}), None),
+    ] {
+        let wait = row(429, body.clone())
+            .class()
+            .hint
+            .map(|hint| hint.wait.as_millis());
+        assert_eq!(wait, ms, "{body}");
+    }
 }

@@ -32,14 +32,14 @@ pub fn hint(data: &[u8]) {
             bounded(hint.wait, hint.source);
             assert!(!hint.source.is_empty());
         }
+        if let Some(wait) = in_text(&message, now) {
+            bounded(wait, &message);
+        }
         for text in headers.values().filter_map(|v| v.to_str().ok()) {
             if let Some(wait) = until(text, now) {
                 bounded(wait, text);
             }
         }
-    }
-    if let Some(wait) = in_text(&message) {
-        bounded(wait, &message);
     }
     for text in headers.values().filter_map(|v| v.to_str().ok()) {
         let epoch = text.parse().ok().and_then(epoch);
