@@ -1,7 +1,8 @@
 //! W3C Trace Context level 2: `traceparent` and `tracestate`.
 //!
 //! A `traceparent` that is malformed or repeated is as good as none, and then its `tracestate` is not looked at either. A
-//! malformed `tracestate` is dropped alone. Higher versions are read as far as version 00 goes and sent on as 00.
+//! malformed `tracestate` is dropped alone; of a repeated key the first is kept. Higher versions are read as far as version
+//! 00 goes and sent on as 00.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -83,7 +84,7 @@ pub(super) fn hex(text: &str, len: usize) -> Option<u128> {
     u128::from_str_radix(text, 16).ok()
 }
 
-/// All `tracestate` headers joined in order; `None` if there is none or any member is invalid.
+/// All `tracestate` headers joined in order, each key once; `None` if there is none or any member is invalid.
 fn tracestate(headers: &HeaderMap) -> Option<HeaderValue> {
     let mut members: Vec<(&str, &str)> = Vec::new();
     for value in headers.get_all(TRACESTATE) {
@@ -94,8 +95,14 @@ fn tracestate(headers: &HeaderMap) -> Option<HeaderValue> {
                 continue;
             }
             let (key, value) = member.split_once('=')?;
-            let repeated = members.iter().any(|(k, _)| *k == key);
-            if repeated || members.len() == MAX_MEMBERS || !is_key(key) || !is_value(value) {
+            if !is_key(key) || !is_value(value) {
+                return None;
+            }
+            // Whoever wrote last stands first.
+            if members.iter().any(|(k, _)| *k == key) {
+                continue;
+            }
+            if members.len() == MAX_MEMBERS {
                 return None;
             }
             members.push((key, value));
@@ -127,22 +134,12 @@ fn shorten(members: &mut Vec<(&str, &str)>) {
     }
 }
 
-/// A simple key of up to 256 characters, or `tenant@system` of up to 241 and 14.
+/// Up to 256 of `a` to `z`, digits and `_-*/@`, of which the first is a letter or digit.
 fn is_key(key: &str) -> bool {
-    let part = |text: &str, max: usize, digit_first: bool| {
-        let first = |b: u8| b.is_ascii_lowercase() || (digit_first && b.is_ascii_digit());
-        text.len() <= max
-            && text.bytes().next().is_some_and(first)
-            && text.bytes().all(|b| {
-                b.is_ascii_lowercase()
-                    || b.is_ascii_digit()
-                    || matches!(b, b'_' | b'-' | b'*' | b'/')
-            })
-    };
-    match key.split_once('@') {
-        None => part(key, 256, true),
-        Some((tenant, system)) => part(tenant, 241, true) && part(system, 14, false),
-    }
+    let first = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    key.len() <= 256
+        && key.bytes().next().is_some_and(first)
+        && key.bytes().all(|b| first(b) || b"_-*/@".contains(&b))
 }
 
 /// Up to 256 printable characters without `,` and `=`. (Trailing blanks are gone by now.)

@@ -199,14 +199,19 @@ fn tracestate_table() {
             &["foo=1,bar=2", "rojo=1,congo=2", "baz=3"],
             Some("foo=1,bar=2,rojo=1,congo=2,baz=3"),
         ),
-        ("a key twice", &["foo=1,foo=1"], None),
-        ("a key twice, other value", &["foo=1,foo=2"], None),
-        ("a key twice over headers", &["foo=1", "foo=1"], None),
+        ("a key twice", &["foo=1,foo=1"], Some("foo=1")),
+        (
+            "a key twice, other value",
+            &["foo=1,bar=3,foo=2"],
+            Some("foo=1,bar=3"),
+        ),
+        ("a key twice over headers", &["foo=1", "foo=1"], Some("foo=1")),
         (
             "a key twice over headers, other value",
             &["foo=1", "foo=2"],
-            None,
+            Some("foo=1"),
         ),
+        ("a key twice, once with a bad value", &["foo=1,foo="], None),
         ("all characters", &[&all_characters], Some(&all_characters)),
         (
             "all characters, vendor",
@@ -232,11 +237,13 @@ fn tracestate_table() {
         ("blank in the key", &["foo =1"], None),
         ("upper case", &["FOO=1"], None),
         ("dot in the key", &["foo.bar=1"], None),
-        ("no system", &["foo@=1,bar=2"], None),
-        ("no tenant", &["@foo=1,bar=2"], None),
-        ("two at signs", &["foo@@bar=1,bar=2"], None),
-        ("three parts", &["foo@bar@baz=1,bar=2"], None),
-        ("system with a digit first", &["foo@1=1"], None),
+        ("an at sign last", &["foo@=1,bar=2"], Some("foo@=1,bar=2")),
+        ("an at sign first", &["@foo=1,bar=2"], None),
+        ("two at signs", &["foo@@bar=1"], Some("foo@@bar=1")),
+        ("three parts", &["foo@bar@baz=1"], Some("foo@bar@baz=1")),
+        ("a digit behind an at sign", &["foo@1=1"], Some("foo@1=1")),
+        ("an underscore first", &["_foo=1,bar=2"], None),
+        ("a slash first", &["/foo=1,bar=2"], None),
         ("equals sign in the value", &["foo=bar=baz"], None),
         ("empty value", &["foo=,bar=3"], None),
         ("no value", &["foo"], None),
@@ -264,9 +271,13 @@ fn tracestate_limits() {
     assert_eq!(state(&["foo=1", &key(256)]).unwrap().len(), 5 + 1 + 258);
     assert_eq!(state(&["foo=1", &key(257)]), None);
     let pair = |t: usize, v: usize| format!("{}@{}=1", "t".repeat(t), "v".repeat(v));
-    assert!(state(&["foo=1", &pair(241, 14)]).is_some());
-    assert_eq!(state(&["foo=1", &pair(242, 1)]), None);
-    assert_eq!(state(&["foo=1", &pair(1, 15)]), None);
+    for (before, after) in [(241, 14), (242, 13), (1, 254)] {
+        assert!(state(&["foo=1", &pair(before, after)]).is_some());
+    }
+    assert_eq!(state(&["foo=1", &pair(242, 14)]), None);
+    // A repeated key is none more.
+    let repeated = format!("{},bar01=33", members(32));
+    assert_eq!(state(&[&repeated]), Some(members(32)));
     let value = |n: usize| format!("foo={}", "v".repeat(n));
     assert!(state(&[&value(256)]).is_some());
     assert_eq!(state(&[&value(257)]), None);
