@@ -28,6 +28,8 @@ pub mod watch;
 
 #[cfg(feature = "reqwest")]
 pub use self::reqwest::{MeshRequest, MeshReqwest};
+#[cfg(feature = "proxy")]
+pub(crate) use self::sanitize::request_trailers;
 pub use self::{
     client::{MeshClient, Responding},
     handle::{Builder, Mesh, UnknownHosts},

@@ -6,7 +6,7 @@ use std::{
 };
 
 use http::{
-    HeaderValue, Request, Response, Version,
+    HeaderValue, Method, Request, Response, Version,
     header::{ALLOW, CONNECTION, CONTENT_TYPE},
 };
 use tower::Service;
@@ -91,12 +91,24 @@ impl Service<Request<Body>> for Dispatch {
             let response = refused(*refusal, &request);
             return Box::pin(std::future::ready(Ok(response)));
         }
+        if request.method() == Method::OPTIONS && request.uri().path() == "*" {
+            return Box::pin(std::future::ready(Ok(asked_itself(&request))));
+        }
         let snapshot = self.reloader.snapshot();
         Box::pin(async move { snapshot.serve(request).await })
     }
 }
 
 // === free functions ===
+
+/// The answer to `OPTIONS *`, which asks the server itself whether it is there (RFC 9110 section 9.3.7): no host and no path
+/// could say whom else it means.
+fn asked_itself(request: &Request<Body>) -> Response<Body> {
+    if let Some(record) = request.extensions().get::<Record>() {
+        record.note(|n| n.details = Some("options_of_the_server".to_owned()));
+    }
+    Response::new(Body::empty())
+}
 
 /// On HTTP/1 it is the connection's last: how the rest of it is to be read is not sure.
 fn refused(refusal: Refusal, request: &Request<Body>) -> Response<Body> {

@@ -5,7 +5,9 @@
 //! origin form else, and `CONNECT` with an authority.
 
 mod edge;
+mod frames;
 mod pulse;
+mod socket;
 mod upload;
 
 use std::{
@@ -28,7 +30,8 @@ use tower::Service;
 
 use self::{
     edge::Edge,
-    pulse::{Limit, Pulse, Socket},
+    pulse::{Limit, Pulse},
+    socket::Socket,
 };
 use super::{
     drain::Watch,

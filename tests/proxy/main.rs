@@ -11,6 +11,7 @@ mod attack;
 mod chain;
 mod clients;
 mod discovery;
+mod early;
 mod faults;
 mod framing;
 mod kit;

@@ -78,21 +78,9 @@ impl Front {
         let (listener, address) = bind().await;
         let upstream = Recorder::default();
         tokio::spawn(upstream.clone().serve(listener));
-        let entry = format!(
-            "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: svc}}\nspec:\n  hosts: [{HOST}]\n  \
-             resolution: STATIC\n  ports: [{{number: 80, name: http, protocol: HTTP}}]\n  \
-             endpoints: [{{address: 127.0.0.1, ports: {{http: {}}}}}]\n",
-            address.port()
-        );
-        let log = Arc::new(Log::default());
-        let mut options = Options::new(Input::inline(vec![Source::new("svc.yaml", entry)]));
-        options.outbound.set_port(0);
-        options.admin = None;
-        options.server = server;
-        options.reports = vec![Arc::clone(&log) as _];
-        let proxy = Proxy::start(options).await.map_err(|e| e.to_string());
+        let (proxy, log) = proxy_before(address, "http", server).await;
         Self {
-            proxy: proxy.unwrap(),
+            proxy,
             upstream,
             log,
         }
@@ -101,6 +89,25 @@ impl Front {
     pub async fn wire(&self) -> Wire {
         Wire::connect(self.proxy.outbound()).await
     }
+}
+
+/// A proxy before an upstream that somebody else plays, and what it noted. `port` is the name of the upstream's port.
+pub async fn proxy_before(address: SocketAddr, port: &str, server: Params) -> (Proxy, Arc<Log>) {
+    let protocol = if port == "http2" { "HTTP2" } else { "HTTP" };
+    let entry = format!(
+        "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: svc}}\nspec:\n  hosts: [{HOST}]\n  \
+         resolution: STATIC\n  ports: [{{number: 80, name: {port}, protocol: {protocol}}}]\n  \
+         endpoints: [{{address: 127.0.0.1, ports: {{{port}: {}}}}}]\n",
+        address.port()
+    );
+    let log = Arc::new(Log::default());
+    let mut options = Options::new(Input::inline(vec![Source::new("svc.yaml", entry)]));
+    options.outbound.set_port(0);
+    options.admin = None;
+    options.server = server;
+    options.reports = vec![Arc::clone(&log) as _];
+    let proxy = Proxy::start(options).await.map_err(|e| e.to_string());
+    (proxy.unwrap(), log)
 }
 
 // === impl Recorder ===

@@ -10,7 +10,10 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::{Active, Upload, error, line::Drive};
-use crate::base::{BoxError, muted};
+use crate::{
+    base::{BoxError, muted},
+    mesh::hop::clean_trailers,
+};
 
 /// A response body. It moves its connection's bytes itself, and counts as a request on it until it is over.
 ///
@@ -56,7 +59,7 @@ impl Body for Answer {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
-        let polled = match &this.drive {
+        let mut polled = match &this.drive {
             None => Pin::new(&mut this.incoming).poll_frame(cx),
             Some(drive) => {
                 let mut polled = take(&mut this.incoming, drive, cx);
@@ -67,6 +70,11 @@ impl Body for Answer {
                 polled
             }
         };
+        if let Poll::Ready(Some(Ok(frame))) = &mut polled
+            && let Some(trailers) = frame.trailers_mut()
+        {
+            clean_trailers(trailers);
+        }
         let over = match &polled {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Some(Ok(frame))) => frame.is_trailers() || this.incoming.is_end_stream(),

@@ -10,7 +10,10 @@ use http_body::Body as _;
 use crate::{
     base::{Error, Kind},
     body::Body,
-    mesh::{hop::drop_hop_by_hop, sanitize::content_length},
+    mesh::{
+        hop::drop_hop_by_hop,
+        sanitize::{content_length, join_cookies},
+    },
 };
 
 /// Origin form, `host`, HTTP/1.1, no hop-by-hop fields.
@@ -22,6 +25,9 @@ use crate::{
 pub(super) fn for_http1(request: &mut Request<Body>) -> Result<(), Error> {
     refuse_connect(request)?;
     drop_hop_by_hop(request.headers_mut());
+    if request.version() >= Version::HTTP_2 {
+        join_cookies(request.headers_mut());
+    }
     if !request.headers().contains_key(HOST)
         && let Some(authority) = request.uri().authority()
     {
@@ -33,15 +39,20 @@ pub(super) fn for_http1(request: &mut Request<Body>) -> Result<(), Error> {
     let uri = std::mem::take(request.uri_mut());
     *request.uri_mut() = Uri::from(path_of(&uri));
     *request.version_mut() = Version::HTTP_11;
-    // hyper sends no body with GET and HEAD unless it is told how.
+    if request.headers().contains_key(CONTENT_LENGTH) {
+        return Ok(());
+    }
     let body = request.body();
-    if !body.is_end_stream()
-        && body.size_hint().exact().is_none()
-        && !request.headers().contains_key(CONTENT_LENGTH)
-    {
-        request
-            .headers_mut()
-            .insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    if body.is_end_stream() {
+        // RFC 9110 section 8.6. HTTP/2 says it by the end of the stream, and an HTTP/1 server may insist on a length.
+        if [Method::POST, Method::PUT, Method::PATCH].contains(request.method()) {
+            let headers = request.headers_mut();
+            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
+    } else if body.size_hint().exact().is_none() {
+        // hyper sends no body with GET and HEAD unless it is told how.
+        let chunked = HeaderValue::from_static("chunked");
+        request.headers_mut().insert(TRANSFER_ENCODING, chunked);
     }
     Ok(())
 }
@@ -118,7 +129,8 @@ fn refuse_connect(request: &Request<Body>) -> Result<(), Error> {
 
 fn path_of(uri: &Uri) -> PathAndQuery {
     match uri.path_and_query() {
-        Some(path) if !path.as_str().is_empty() => path.clone(),
+        // An empty path says that it is `/`, and is written as nothing.
+        Some(path) if path.as_str() != "/" => path.clone(),
         _ => PathAndQuery::from_static("/"),
     }
 }
@@ -170,6 +182,7 @@ mod tests {
             ("http://user:pw@a.b:81/x?y=1", "a.b:81", "/x?y=1"),
             ("http://a.b", "a.b", "/"),
             ("http://a.b?q", "a.b", "/?q"),
+            ("http://a.b#f", "a.b", "/"),
         ] {
             let mut r = request(uri, &[]);
             for_http1(&mut r).unwrap();
@@ -246,6 +259,38 @@ mod tests {
         let mut r = Request::builder().uri("/").body(Body::from("abc")).unwrap();
         for_http1(&mut r).unwrap();
         assert!(!r.headers().contains_key(TRANSFER_ENCODING));
+    }
+
+    #[test]
+    fn a_post_without_a_body_says_so() {
+        for (method, sent, told) in [
+            (Method::POST, None, Some("0")),
+            (Method::PUT, None, Some("0")),
+            (Method::PATCH, Some("0"), Some("0")),
+            (Method::DELETE, None, None),
+            (Method::GET, None, None),
+            (Method::GET, Some("0"), Some("0")),
+        ] {
+            let mut r = request("/", &[]);
+            *r.method_mut() = method;
+            if let Some(sent) = sent {
+                let sent = HeaderValue::from_static(sent);
+                r.headers_mut().insert(CONTENT_LENGTH, sent);
+            }
+            for_http1(&mut r).unwrap();
+            let length = r.headers().get(CONTENT_LENGTH);
+            assert_eq!(length.map(|l| l.to_str().unwrap()), told, "{}", r.method());
+            assert!(!r.headers().contains_key(TRANSFER_ENCODING));
+        }
+    }
+
+    #[test]
+    fn http1_gets_one_cookie_field() {
+        let mut r = request("/", &[("cookie", "a=1"), ("cookie", "b=2")]);
+        *r.version_mut() = Version::HTTP_2;
+        for_http1(&mut r).unwrap();
+        let cookies: Vec<_> = r.headers().get_all("cookie").iter().collect();
+        assert_eq!(cookies, ["a=1; b=2"]);
     }
 
     #[test]

@@ -19,9 +19,17 @@ pub(super) struct Place {
 }
 
 /// The socket of a connection, with its place.
+///
+/// A peer that refuses a long request at its head answers, and closes: writing then fails while the answer waits to be read,
+/// and hyper gives up at the first failure. So a failed write is none yet. It waits until reading has come to its end, which
+/// such a connection does by itself.
 pub(super) struct Socket {
     io: BoxIo,
     place: Place,
+    /// Nothing more can be written.
+    deaf: bool,
+    /// Nothing more can be read.
+    over: bool,
 }
 
 // === impl Place ===
@@ -45,7 +53,12 @@ impl Place {
     }
 
     pub(super) fn socket(self, io: BoxIo) -> Socket {
-        Socket { io, place: self }
+        Socket {
+            io,
+            place: self,
+            deaf: false,
+            over: false,
+        }
     }
 }
 
@@ -62,6 +75,40 @@ impl Drop for Place {
 
 // === impl Socket ===
 
+impl Socket {
+    /// What came of a write. One that failed is kept back as long as there may be something to read.
+    fn wrote(
+        &mut self,
+        cx: &Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        match written {
+            Poll::Ready(Err(error)) if !self.over => {
+                tracing::debug!(%error, "the peer reads no more");
+                self.deaf = true;
+                // Who writes may not have seen yet that there is something to read.
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Poll::Ready(Ok(n)) => {
+                let stats = self.place.endpoint.limits().stats();
+                stats.cx_tx_bytes.add(n as u64);
+                Poll::Ready(Ok(n))
+            }
+            written => written,
+        }
+    }
+
+    /// The answer to whoever writes although nothing can be written.
+    fn refuse<T>(&self) -> Poll<io::Result<T>> {
+        if self.over {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        // Woken by what is read: hyper polls both.
+        Poll::Pending
+    }
+}
+
 impl AsyncRead for Socket {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -69,11 +116,12 @@ impl AsyncRead for Socket {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
+        let result = ready!(Pin::new(&mut self.io).poll_read(cx, buf));
         let read = buf.filled().len().saturating_sub(before);
+        self.over |= result.is_err() || (read == 0 && buf.remaining() > 0);
         let stats = self.place.endpoint.limits().stats();
         stats.cx_rx_bytes.add(read as u64);
-        Poll::Ready(Ok(()))
+        Poll::Ready(result)
     }
 }
 
@@ -83,10 +131,11 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.io).poll_write(cx, buf))?;
-        let stats = self.place.endpoint.limits().stats();
-        stats.cx_tx_bytes.add(written as u64);
-        Poll::Ready(Ok(written))
+        if self.deaf {
+            return self.refuse();
+        }
+        let written = Pin::new(&mut self.io).poll_write(cx, buf);
+        self.wrote(cx, written)
     }
 
     fn poll_write_vectored(
@@ -94,10 +143,11 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.io).poll_write_vectored(cx, bufs))?;
-        let stats = self.place.endpoint.limits().stats();
-        stats.cx_tx_bytes.add(written as u64);
-        Poll::Ready(Ok(written))
+        if self.deaf {
+            return self.refuse();
+        }
+        let written = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        self.wrote(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -105,6 +155,9 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.deaf {
+            return self.refuse();
+        }
         Pin::new(&mut self.io).poll_flush(cx)
     }
 

@@ -74,6 +74,9 @@ fn check(head: &mut Parts, max_fields: usize) -> Result<(), Refusal> {
     look_alikes(&head.headers)?;
     transfer_coding(&head.headers)?;
     content_length(&mut head.headers)?;
+    if head.headers.contains_key(TRANSFER_ENCODING) && head.headers.contains_key(CONTENT_LENGTH) {
+        return Err(Refusal::bad("a length beside a transfer coding"));
+    }
     expectation(head)?;
     upgrade(head)?;
     host(head)?;

@@ -5,7 +5,14 @@
 
 mod canonical;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Uri, header::HOST, request::Parts, uri::Authority};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Uri, Version,
+    header::{COOKIE, HOST},
+    request::Parts,
+    uri::Authority,
+};
+
+use super::hop;
 
 pub(super) use self::canonical::content_length;
 pub use self::canonical::{Refusal, canonical};
@@ -31,15 +38,13 @@ const NOT_FROM_CALLERS: [HeaderName; 15] = [
 /// Cleans a request that came in on the outbound side.
 ///
 /// An absolute-form target decides over `Host` (RFC 9112 section 3.2.2), so that routing and the upstream see the same
-/// one. User information in it is taken off: nobody behind this needs it, and it is a credential.
+/// one. User information in it is taken off: nobody behind this needs it, and it is a credential. Cookies that came in
+/// several HTTP/2 fields are one field from here on.
 pub fn outbound(head: &mut Parts) {
-    // Hardly any request has one, and a look at all names is cheaper than looking for each.
-    if head.headers.keys().any(may_be_foreign) {
-        for name in &NOT_FROM_CALLERS {
-            head.headers.remove(name);
-        }
+    drop_foreign(&mut head.headers);
+    if head.version >= Version::HTTP_2 {
+        join_cookies(&mut head.headers);
     }
-    drop_look_alikes(&mut head.headers);
     if let Some(uri) = without_user_info(&head.uri) {
         head.uri = uri;
     }
@@ -49,6 +54,40 @@ pub fn outbound(head: &mut Parts) {
         .map(|a| HeaderValue::from_str(a.as_str()));
     if let Some(Ok(authority)) = authority {
         head.headers.insert(HOST, authority);
+    }
+}
+
+/// Cleans the trailers of a request: what the head may not say they may not either.
+pub(crate) fn request_trailers(trailers: &mut HeaderMap) {
+    hop::clean_trailers(trailers);
+    drop_foreign(trailers);
+}
+
+fn drop_foreign(headers: &mut HeaderMap) {
+    // Hardly any request has one, and a look at all names is cheaper than looking for each.
+    if headers.keys().any(may_be_foreign) {
+        for name in &NOT_FROM_CALLERS {
+            headers.remove(name);
+        }
+    }
+    drop_look_alikes(headers);
+}
+
+/// Makes one `cookie` field of several, in their order (RFC 9113 section 8.2.3): what matches cookies, and HTTP/1, knows
+/// one only.
+pub(super) fn join_cookies(headers: &mut HeaderMap) {
+    let mut crumbs = headers.get_all(COOKIE).iter();
+    let (Some(first), Some(second)) = (crumbs.next(), crumbs.next()) else {
+        return;
+    };
+    let mut joined = first.as_bytes().to_vec();
+    for crumb in std::iter::once(second).chain(crumbs) {
+        joined.extend_from_slice(b"; ");
+        joined.extend_from_slice(crumb.as_bytes());
+    }
+    // Of valid values, and what is between them is valid too.
+    if let Ok(joined) = HeaderValue::from_maybe_shared(joined) {
+        headers.insert(COOKIE, joined);
     }
 }
 
@@ -107,6 +146,41 @@ mod tests {
         names.sort_unstable();
         assert_eq!(names, ["accept", "host", "x-envoy-expected-rq-timeout-ms"]);
         assert_eq!(head.headers[HOST], "llm-service");
+    }
+
+    #[test]
+    fn cookies_of_http2_are_one_field() {
+        for (version, sent, joined) in [
+            (
+                Version::HTTP_2,
+                &["a=1", "b=2", "c=3"][..],
+                &["a=1; b=2; c=3"][..],
+            ),
+            (Version::HTTP_2, &["a=1"], &["a=1"]),
+            (Version::HTTP_2, &["a=1", "", "a=1"], &["a=1; ; a=1"]),
+            (Version::HTTP_2, &[], &[]),
+            (Version::HTTP_11, &["a=1", "b=2"], &["a=1", "b=2"]),
+        ] {
+            let mut request = Request::get("/").version(version).body(()).unwrap();
+            for cookie in sent {
+                let cookie = HeaderValue::from_static(cookie);
+                request.headers_mut().append(COOKIE, cookie);
+            }
+            let (mut head, ()) = request.into_parts();
+            outbound(&mut head);
+            let got: Vec<_> = head.headers.get_all(COOKIE).iter().collect();
+            assert_eq!(got, joined, "{version:?} {sent:?}");
+        }
+    }
+
+    #[test]
+    fn trailers_say_no_more_than_the_head_may() {
+        let mut trailers = HeaderMap::new();
+        for name in ["x-envoy-retry-on", "x_envoy_retry_on", "host", "x-checksum"] {
+            trailers.insert(name, HeaderValue::from_static("5xx"));
+        }
+        request_trailers(&mut trailers);
+        assert_eq!(trailers.keys().collect::<Vec<_>>(), ["x-checksum"]);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use std::{
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Request, Response, Version,
-    header::{CONNECTION, CONTENT_TYPE},
+    header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE},
 };
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -112,12 +112,18 @@ where
         // A gRPC caller may have opened a stream only to listen.
         let limit = (!is_grpc(request.headers())).then_some(self.upload);
         let http1 = request.version() < Version::HTTP_2;
+        let framed_twice = pulse.is_framed_twice();
         let mut request = request.map(|body| {
             if body.is_end_stream() {
                 return Body::empty();
             }
             Body::new(Upload::new(body, Arc::clone(&pulse), limit, http1))
         });
+        if framed_twice {
+            // What hyper took out of the head is put back, for whoever refuses it.
+            let headers = request.headers_mut();
+            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
         request.extensions_mut().insert(Arrival {
             at: Instant::now(),
             peer: self.info.peer,

@@ -6,25 +6,19 @@
 
 use std::{
     io,
-    pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll, ready},
+    task::Poll,
     time::Duration,
 };
-
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Params;
 use crate::base::time::Instant;
 
 /// How HTTP/2 begins.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// Bytes that an HTTP/2 connection reads in a turn.
-const PORTION: usize = 4096;
 
 /// No look is further away.
 const DAY: Duration = Duration::from_secs(86_400);
@@ -48,18 +42,14 @@ pub(super) enum Limit {
 pub(super) struct Request {
     pulse: Pulse,
     answered: AtomicBool,
+    /// Its head frames the body in two ways: by a length and by chunks.
+    framed_twice: bool,
 }
 
-/// A socket whose bytes are noted.
-///
-/// On HTTP/2 it is read in small portions, with a turn for everybody else in between: the codec decodes all heads that it
-/// can read before the first of them is served or refused, and a head of one-byte fields grows a hundredfold.
-pub(super) struct Socket<I> {
-    io: I,
-    pulse: Pulse,
-    http2: bool,
-    /// A portion was read in this turn.
-    had: bool,
+/// A request's body that is being read: until it is over or given up.
+pub(super) struct Reading {
+    request: Arc<Request>,
+    over: bool,
 }
 
 struct State {
@@ -75,6 +65,12 @@ struct State {
     preface: Option<usize>,
     /// The connection was told to close.
     closing: bool,
+    /// Heads that were served.
+    heads: u64,
+    /// The rest of a request's body was given up.
+    unread: bool,
+    /// The first head that frames its body in two ways, counted from 1. There is no other behind it: the connection ends.
+    framed_twice: Option<u64>,
 }
 
 // === impl Pulse ===
@@ -88,6 +84,9 @@ impl Pulse {
             stalled: None,
             preface: Some(0),
             closing: false,
+            heads: 0,
+            unread: false,
+            framed_twice: None,
         })))
     }
 
@@ -101,11 +100,19 @@ impl Pulse {
         let mut state = self.state();
         state.active += 1;
         state.head = None;
+        state.heads += 1;
+        let framed_twice = state.framed_twice == Some(state.heads);
         drop(state);
         Arc::new(Request {
             pulse: self.clone(),
             answered: AtomicBool::new(false),
+            framed_twice,
         })
+    }
+
+    /// Whether the rest of a request's body was given up: the peer may be sending it yet.
+    pub(super) fn is_unread(&self) -> bool {
+        self.state().unread
     }
 
     /// The connection was told to close, and may take as long as a head for it.
@@ -141,8 +148,13 @@ impl Pulse {
         reached.ok_or(next)
     }
 
+    /// This head, counted from 1, frames its body in two ways.
+    pub(super) fn note_framed_twice(&self, head: u64) {
+        self.state().framed_twice.get_or_insert(head);
+    }
+
     /// Bytes came. Whether they are HTTP/2.
-    fn read(&self, bytes: &[u8]) -> bool {
+    pub(super) fn read(&self, bytes: &[u8]) -> bool {
         let mut state = self.state();
         let http2 = |state: &State| state.preface == Some(PREFACE.len());
         if bytes.is_empty() || state.active > 0 {
@@ -162,7 +174,7 @@ impl Pulse {
         http2(&state)
     }
 
-    fn wrote<T>(&self, written: &Poll<io::Result<T>>) {
+    pub(super) fn wrote<T>(&self, written: &Poll<io::Result<T>>) {
         let mut state = self.state();
         match written {
             Poll::Pending if state.stalled.is_none() => state.stalled = Some(Instant::now()),
@@ -184,6 +196,11 @@ impl Request {
         self.answered.store(true, Ordering::Release);
     }
 
+    /// Whether its head frames the body in two ways.
+    pub(super) fn is_framed_twice(&self) -> bool {
+        self.framed_twice
+    }
+
     /// Whether a response has begun.
     pub(super) fn is_answered(&self) -> bool {
         self.answered.load(Ordering::Acquire)
@@ -198,91 +215,30 @@ impl Drop for Request {
     }
 }
 
-// === impl Socket ===
+// === impl Reading ===
 
-impl<I> Socket<I> {
-    pub(super) fn new(io: I, pulse: Pulse) -> Self {
+impl Reading {
+    pub(super) fn new(request: Arc<Request>) -> Self {
         Self {
-            io,
-            pulse,
-            http2: false,
-            had: false,
+            request,
+            over: false,
         }
+    }
+
+    /// Nothing of it is left to be sent.
+    pub(super) fn finish(mut self) {
+        self.over = true;
+    }
+
+    /// Whether a response has begun.
+    pub(super) fn is_answered(&self) -> bool {
+        self.request.is_answered()
     }
 }
 
-impl<I: AsyncRead + Unpin> Socket<I> {
-    /// Reads a portion, or yields if one was just read.
-    fn poll_portion(
-        &mut self,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.had {
-            self.had = false;
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        let size = buf.remaining().min(PORTION);
-        let mut portion = ReadBuf::new(buf.initialize_unfilled_to(size));
-        ready!(Pin::new(&mut self.io).poll_read(cx, &mut portion))?;
-        let came = portion.filled().len();
-        buf.advance(came);
-        self.had = came > 0;
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<I: AsyncRead + Unpin> AsyncRead for Socket<I> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = self.as_mut().get_mut();
-        let before = buf.filled().len();
-        if this.http2 {
-            ready!(this.poll_portion(cx, buf))?;
-        } else {
-            ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
-        }
-        let came = buf.filled().get(before..).unwrap_or_default();
-        this.http2 = this.pulse.read(came);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<I: AsyncWrite + Unpin> AsyncWrite for Socket<I> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.io).poll_write(cx, buf);
-        self.pulse.wrote(&written);
-        written
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
-        self.pulse.wrote(&written);
-        written
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.request.pulse.state().unread |= !self.over;
     }
 }
 

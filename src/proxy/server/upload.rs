@@ -12,10 +12,13 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use pin_project::pin_project;
 
-use super::pulse::Request;
-use crate::base::{
-    BoxError, Error, Kind, muted,
-    time::{Instant, Sleep, sleep_until},
+use super::pulse::{Reading, Request};
+use crate::{
+    base::{
+        BoxError, Error, Kind, muted,
+        time::{Instant, Sleep, sleep_until},
+    },
+    mesh::request_trailers,
 };
 
 /// A body that fails once its reader has waited too long for the next bytes, as long as no answer has begun: behind that
@@ -25,7 +28,7 @@ pub(super) struct Upload {
     #[pin]
     inner: Incoming,
     /// Until the body is over.
-    request: Option<Arc<Request>>,
+    request: Option<Reading>,
     /// `None` is no limit.
     limit: Option<Duration>,
     http1: bool,
@@ -46,7 +49,7 @@ impl Upload {
     ) -> Self {
         Self {
             inner,
-            request: Some(request),
+            request: Some(Reading::new(request)),
             limit,
             http1,
             up: None,
@@ -69,13 +72,22 @@ impl Body for Upload {
         if let Some(relay) = missed.filter(|_| !(*this.http1 && this.inner.is_end_stream())) {
             relay.notify();
         }
-        if let Poll::Ready(frame) = polled {
+        if let Poll::Ready(mut frame) = polled {
+            if let Some(Ok(frame)) = &mut frame
+                && let Some(trailers) = frame.trailers_mut()
+            {
+                request_trailers(trailers);
+            }
             // HTTP/2 may send frames with nothing in them for ever.
             if !matches!(&frame, Some(Ok(f)) if f.data_ref().is_some_and(Bytes::is_empty)) {
                 *this.up = None;
             }
-            if !matches!(frame, Some(Ok(_))) || this.inner.is_end_stream() {
-                *this.request = None;
+            let failed = matches!(frame, Some(Err(_)));
+            if frame.is_none() || failed || this.inner.is_end_stream() {
+                match this.request.take() {
+                    Some(reading) if !failed => reading.finish(),
+                    _ => {}
+                }
             }
             return Poll::Ready(frame.map(|f| f.map_err(|e| super::edge::broken(e).into())));
         }

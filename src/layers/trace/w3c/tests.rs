@@ -205,7 +205,11 @@ fn tracestate_table() {
             &["foo=1,bar=3,foo=2"],
             Some("foo=1,bar=3"),
         ),
-        ("a key twice over headers", &["foo=1", "foo=1"], Some("foo=1")),
+        (
+            "a key twice over headers",
+            &["foo=1", "foo=1"],
+            Some("foo=1"),
+        ),
         (
             "a key twice over headers, other value",
             &["foo=1", "foo=2"],
