@@ -20,3 +20,5 @@ pub mod route;
 #[cfg(feature = "llm")]
 pub mod stream;
 pub mod trace;
+#[cfg(feature = "llm")]
+pub mod usage;

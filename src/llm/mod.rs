@@ -18,6 +18,7 @@ pub mod dialect;
 pub mod errors;
 pub mod fault;
 pub mod pattern;
+pub mod refused;
 pub mod request;
 mod signals;
 pub mod status;

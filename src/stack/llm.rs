@@ -1,10 +1,12 @@
 //! The stack of a route with an LLM policy.
 //!
 //! ```text
-//! SERVED ▸ DEADLINE ▸ CALL ▸ TOKEN LIMITS ▸ FALLBACK ─┬─ RETRY ▸ LEARN ▸ cluster     the route's own target
-//!                                                     └─ RETRY ▸ LEARN ▸ cluster …   those of the chain
+//! SERVED ▸ DEADLINE ▸ CALL ▸ TOKEN LIMITS ▸ FALLBACK ─┬─ RETRY ▸ USAGE ▸ LEARN ▸ cluster     the route's own target
+//!                                                     └─ RETRY ▸ USAGE ▸ LEARN ▸ cluster …   those of the chain
 //! ```
 //!
+//! USAGE stands below RETRY: what it adds and takes back again is one attempt at one target, and above the trace of an attempt,
+//! so that each send has a span of its own.
 //! LEARN reads of each attempt's answer what is left of its target's limits; FALLBACK asks before it chooses. Under
 //! `status-only` it does not, since there no provider's words are read.
 
@@ -28,13 +30,14 @@ use crate::{
         learned::{self, LearnLayer, Learned, Need, Room},
         tokens::{self, TokenLimitLayer},
     },
-    llm::{Setting, request::Call},
+    llm::{Setting, refused::Refusals, request::Call},
     model::LlmPolicy,
     respond::Speaks,
     retry::RetryBudget,
     route::params::Forward,
     stream,
     trace::InjectLayer,
+    usage::UsageLayer,
 };
 
 /// State of the LLM layers that outlives configurations.
@@ -46,6 +49,8 @@ pub struct LlmState {
     pub learned: Arc<Learned>,
     /// What is known of the targets of fallback chains.
     pub health: Health,
+    /// What targets refused of what was added to calls.
+    pub refusals: Refusals,
     /// What fallback did.
     pub fallback: Arc<fallback::Stats>,
 }
@@ -82,9 +87,7 @@ impl LlmRoute<'_> {
         let dialect = policy.stream.dialect;
         let deadline = DeadlineLayer::new(self.forward.deadline.clone())
             .with_stats(Arc::clone(&cluster.deadline_stats));
-        let call = call::Params::default()
-            .with_dialect(dialect)
-            .with_inject_usage(policy.stream.inject_usage);
+        let call = call::Params::default().with_dialect(dialect);
         let limits = TokenLimitLayer::new(policy.limits.clone()).with_registry(&state.limits);
         let (quiet, verbatim) = (!policy.headers, dialect == Setting::StatusOnly);
         let (watched, last) = (
@@ -169,16 +172,22 @@ impl LlmRoute<'_> {
             Some(_) => None,
             None => self.budget(cluster),
         };
+        let usage = self
+            .policy
+            .stream
+            .inject_usage
+            .then(|| UsageLayer::new(Arc::clone(name), state.refusals.clone()));
         let stack = ServiceBuilder::new()
             .map_response(|response: Response<_>| response.map(Body::new))
             .layer(retry(params, cluster, budget, self.rng))
+            .map_request(|request: Request<Replay<Body>>| request.map(Body::new))
+            .option_layer(usage)
             .layer(InjectLayer::new().with_rng(self.rng.clone()))
             .layer(PropagateLayer::new())
             .layer(LearnLayer::new(
                 Arc::clone(&state.learned),
                 Arc::clone(name),
             ))
-            .map_request(|request: Request<Replay<Body>>| request.map(Body::new))
             .service(inner);
         BoxCloneSyncService::new(stack)
     }

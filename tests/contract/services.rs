@@ -32,7 +32,7 @@ use llmesh::{
         learned::LearnLayer,
         tokens::{self, TokenLimitLayer},
     },
-    llm::LlmClassifier,
+    llm::{LlmClassifier, refused::Refusals},
     metrics::{MetricsLayer, Report, Summary},
     model,
     outlier::{self, Group},
@@ -43,6 +43,7 @@ use llmesh::{
     stream::{self, Clocks, StreamLayer},
     testing::{body::ScriptedBody, probe::ServiceProbe},
     trace::{self, InjectLayer, TraceLayer},
+    usage::UsageLayer,
 };
 use tower::{
     Layer, ServiceBuilder,
@@ -236,6 +237,13 @@ contract!(
         terms.llm = true;
         RetryLayer::new(retries().with_retry_on(terms)).layer(attempt)
     })
+);
+
+// === usage ===
+
+contract!(
+    usage_layer_over_what_is_no_call,
+    Subject::new(|probe| UsageLayer::new("c", Refusals::default()).layer(probe))
 );
 
 // === metrics, count ===

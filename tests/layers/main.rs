@@ -22,4 +22,5 @@ mod timeouts;
 #[cfg(feature = "llm")]
 mod tokens;
 mod trace;
+mod usage;
 mod verdict;

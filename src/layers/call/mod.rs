@@ -5,9 +5,6 @@
 //! ([`Buffered`](crate::base::ext::Buffered)), which are shared and sent on as they came; what is longer, or no generation
 //! call, passes unread.
 //!
-//! Where usage is to be asked for on behalf of a caller who did not (`stream_options.include_usage` of OpenAI chat), it is
-//! put in here, and [`UsageInjected`](crate::base::ext::UsageInjected) says so to whoever takes the answer out again.
-//!
 //! The time for the body is the request's own: the layer belongs inside the deadline.
 //!
 //! # Cancel safety

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, header};
+use http::{Request, header};
 use http_body::Body as HttpBody;
 use pin_project::pin_project;
 use tower::{Layer, Service};
@@ -18,14 +18,10 @@ use super::Params;
 use crate::{
     base::{
         BoxError,
-        ext::{Buffered, Model, UsageInjected},
+        ext::{Buffered, Model},
     },
     body::{Body, read_prefix},
-    llm::{
-        Dialect,
-        dialect::Api,
-        request::{Call, with_usage},
-    },
+    llm::{dialect::Api, request::Call},
 };
 
 /// Applies [`ReadCall`].
@@ -118,23 +114,12 @@ async fn read(request: Request<Body>, api: Api, params: Params) -> Request<Body>
     let Some(call) = Call::read(&api, &head.uri, &prefix.bytes) else {
         return Request::from_parts(head, Body::new(body));
     };
-    let asks = params.inject_usage && call.dialect == Dialect::OpenAi && !call.usage_asked;
-    let added = asks.then(|| with_usage(&prefix.bytes)).flatten();
     if let Some(model) = &call.model {
         head.extensions.insert(Model(model.clone()));
     }
     head.extensions.insert(call);
-    let Some(bytes) = added else {
-        head.extensions.insert(Buffered(prefix.bytes));
-        return Request::from_parts(head, Body::new(body));
-    };
-    if head.headers.contains_key(header::CONTENT_LENGTH) {
-        head.headers
-            .insert(header::CONTENT_LENGTH, HeaderValue::from(bytes.len()));
-    }
-    head.extensions.insert(UsageInjected);
-    head.extensions.insert(Buffered(bytes.clone()));
-    Request::from_parts(head, Body::from(bytes))
+    head.extensions.insert(Buffered(prefix.bytes));
+    Request::from_parts(head, Body::new(body))
 }
 
 // === impl ResponseFuture ===
@@ -199,25 +184,6 @@ mod tests {
         assert_eq!(head.extensions.get::<Model>(), Some(&Model("m".into())));
         assert_eq!(head.extensions.get::<Buffered>().unwrap().0, bytes);
         assert_eq!(bytes, &body[..]);
-    }
-
-    #[tokio::test]
-    async fn usage_is_asked_for_where_the_caller_did_not() {
-        let params = Params::default().with_inject_usage(true);
-        let body = br#"{"model":"m","stream":true,"messages":[]}"#;
-        let (head, bytes) = below(params, CHAT, body).await;
-        assert!(head.extensions.get::<UsageInjected>().is_some());
-        let sent: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
-        assert_eq!(sent["stream_options"]["include_usage"], true);
-        assert_eq!(head.headers["content-length"], bytes.len().to_string());
-        for asked in [
-            &br#"{"model":"m","messages":[]}"#[..],
-            br#"{"model":"m","stream":true,"stream_options":{"include_usage":true}}"#,
-        ] {
-            let (head, bytes) = below(params, CHAT, asked).await;
-            assert!(head.extensions.get::<UsageInjected>().is_none());
-            assert_eq!(bytes, asked);
-        }
     }
 
     #[tokio::test]

@@ -1,0 +1,233 @@
+//! The layer, the service and its future.
+
+use std::{
+    fmt,
+    future::Future,
+    mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, Request, Response,
+    header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH},
+    request::Parts,
+};
+use http_body::Body as HttpBody;
+use http_body_util::BodyExt;
+use pin_project::pin_project;
+use tower::{Layer, Service, ServiceExt};
+
+use super::answer::unless_refused;
+use crate::{
+    base::{BoxError, ext::UsageInjected, time::Instant},
+    body::Body,
+    llm::{
+        Dialect,
+        refused::{Addition, Refusals},
+        request::{Call, with_usage},
+    },
+};
+
+/// Headers that say what a body is: another one would not be it.
+const SUMS: &[&str] = &[
+    "content-digest",
+    "content-md5",
+    "digest",
+    "repr-digest",
+    "signature-input",
+    "x-amz-content-sha256",
+];
+
+/// Applies [`Usage`].
+#[derive(Clone, Debug)]
+#[must_use = "a layer does nothing until it is applied to a service"]
+pub struct UsageLayer(Target);
+
+/// Asks for usage on the caller's behalf. See the [module](super).
+#[derive(Clone, Debug)]
+pub struct Usage<S> {
+    inner: S,
+    target: Target,
+}
+
+/// Who is asked.
+#[derive(Clone, Debug)]
+struct Target {
+    cluster: Arc<str>,
+    refusals: Refusals,
+}
+
+/// Response future of [`Usage`].
+#[pin_project]
+#[must_use = "futures do nothing unless polled"]
+pub struct ResponseFuture<F>(#[pin] State<F>);
+
+type Asking = Pin<Box<dyn Future<Output = Result<Response<Body>, BoxError>> + Send>>;
+
+#[pin_project(project = StateProj)]
+enum State<F> {
+    Passed(#[pin] F),
+    Asking(Asking),
+}
+
+// === impl UsageLayer ===
+
+impl UsageLayer {
+    /// Asks this cluster, unless it is known to refuse.
+    pub fn new(cluster: impl Into<Arc<str>>, refusals: Refusals) -> Self {
+        Self(Target {
+            cluster: cluster.into(),
+            refusals,
+        })
+    }
+}
+
+impl<S> Layer<S> for UsageLayer {
+    type Service = Usage<S>;
+
+    fn layer(&self, inner: S) -> Usage<S> {
+        Usage {
+            inner,
+            target: self.0.clone(),
+        }
+    }
+}
+
+// === impl Usage ===
+
+impl<S, R> Service<Request<Body>> for Usage<S>
+where
+    S: Service<Request<Body>, Response = Response<R>> + Clone + Send + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    R: HttpBody<Data = Bytes> + Send + 'static,
+    R::Error: Into<BoxError> + 'static,
+{
+    type Response = Response<Body>;
+    type Error = BoxError;
+    type Future = ResponseFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        if !self.target.is_asked(&request) {
+            return ResponseFuture(State::Passed(self.inner.call(request)));
+        }
+        let clone = self.inner.clone();
+        let ready = mem::replace(&mut self.inner, clone);
+        ResponseFuture(State::Asking(Box::pin(ask(
+            ready,
+            self.target.clone(),
+            request,
+        ))))
+    }
+}
+
+/// Sends the request with the addition, and without it if that was refused.
+async fn ask<S, R>(
+    mut inner: S,
+    target: Target,
+    request: Request<Body>,
+) -> Result<Response<Body>, BoxError>
+where
+    S: Service<Request<Body>, Response = Response<R>>,
+    S::Error: Into<BoxError>,
+    R: HttpBody<Data = Bytes> + Send + 'static,
+    R::Error: Into<BoxError> + 'static,
+{
+    let (head, body) = request.into_parts();
+    let model = head.extensions.get::<Call>().and_then(|c| c.model.clone());
+    // Who read the call has all of it.
+    let own = body.collect().await?.to_bytes();
+    let Some(asking) = with_usage(&own) else {
+        let request = Request::from_parts(head, Body::from(own));
+        let answer = inner.call(request).await.map_err(Into::into)?;
+        return Ok(answer.map(Body::new));
+    };
+    let request = Request::from_parts(asking_head(&head, asking.len()), Body::from(asking));
+    let answer = inner.call(request).await.map_err(Into::into)?;
+    if let Some(answer) = unless_refused(answer, Addition::Usage).await {
+        return Ok(answer);
+    }
+    let Target { cluster, refusals } = target;
+    refusals.note(Addition::Usage, &cluster, model.as_ref(), Instant::now());
+    tracing::info!(%cluster, model = model.as_deref(), "usage is not asked for here: it is refused");
+    let inner = inner.ready().await.map_err(Into::into)?;
+    let request = Request::from_parts(head, Body::from(own));
+    let answer = inner.call(request).await.map_err(Into::into)?;
+    Ok(answer.map(Body::new))
+}
+
+fn asking_head(head: &Parts, length: usize) -> Parts {
+    let mut head = head.clone();
+    if head.headers.contains_key(CONTENT_LENGTH) {
+        head.headers
+            .insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    let identity = HeaderValue::from_static("identity");
+    head.headers.insert(ACCEPT_ENCODING, identity);
+    head.extensions.insert(UsageInjected);
+    head
+}
+
+/// Whether a body cannot be changed without its headers.
+fn is_sealed(headers: &HeaderMap) -> bool {
+    let signed = headers.get(AUTHORIZATION).is_some_and(|value| {
+        let value = value.as_bytes();
+        value.starts_with(b"AWS4-") || value.starts_with(b"Signature ")
+    });
+    signed || SUMS.iter().any(|name| headers.contains_key(*name))
+}
+
+// === impl Target ===
+
+impl Target {
+    fn is_asked(&self, request: &Request<Body>) -> bool {
+        let Some(call) = request.extensions().get::<Call>() else {
+            return false;
+        };
+        call.dialect == Dialect::OpenAi
+            && call.stream
+            && !call.usage_asked
+            && !is_sealed(request.headers())
+            && !self.refusals.knows(
+                Addition::Usage,
+                &self.cluster,
+                call.model.as_ref(),
+                Instant::now(),
+            )
+    }
+}
+
+// === impl ResponseFuture ===
+
+impl<F, R, E> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+    E: Into<BoxError>,
+    R: HttpBody<Data = Bytes> + Send + 'static,
+    R::Error: Into<BoxError> + 'static,
+{
+    type Output = Result<Response<Body>, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().0.project() {
+            StateProj::Passed(future) => future
+                .poll(cx)
+                .map_ok(|answer| answer.map(Body::new))
+                .map_err(Into::into),
+            StateProj::Asking(future) => future.as_mut().poll(cx),
+        }
+    }
+}
+
+impl<F> fmt::Debug for ResponseFuture<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ResponseFuture")
+    }
+}
