@@ -77,6 +77,11 @@ fn no_label(label: &str) -> &'static str {
     }
 }
 
+/// A host in lower case and without the dot that may end it.
+pub(super) fn whole(host: &str) -> String {
+    host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase()
+}
+
 /// The full name of a host as written in a resource of `namespace`, in lower case. A name without a dot is a service of
 /// that namespace; a dot at the end only says that the name is whole.
 pub(super) fn fqdn(host: &str, namespace: &str) -> String {

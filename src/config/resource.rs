@@ -12,8 +12,9 @@ use super::{
     istio::{
         check_read_only,
         destination_rule::{self, DestinationRule},
-        service_entry::{self, ServiceEntry, Workload},
+        service_entry::{self, ServiceEntry},
         virtual_service::{self, VirtualService},
+        workload::{self, Workload},
     },
     k8s,
     llm_policy::{self, LlmPolicy},
@@ -281,7 +282,7 @@ impl Reader<'_> {
             "DestinationRule" => out.destination_rules.extend(destination_rule::read(&spec)),
             "ServiceEntry" => out.service_entries.push(service_entry::read(&spec)),
             "LlmPolicy" => out.llm_policies.push(llm_policy::read(&spec)),
-            _ => out.workloads.extend(service_entry::read_workload(&spec)),
+            _ => out.workloads.extend(workload::read(&spec)),
         }
     }
 }

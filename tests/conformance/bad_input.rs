@@ -656,11 +656,6 @@ fn destination_rules() {
             "loadBalancer",
         ),
         (
-            "loadBalancer: {consistentHash: {}}",
-            "no-hash-key",
-            "loadBalancer.consistentHash",
-        ),
-        (
             "loadBalancer: {consistentHash: {useSourceIp: true, httpHeaderName: a}}",
             "one-of",
             "loadBalancer.consistentHash",
@@ -702,9 +697,9 @@ fn destination_rules() {
         ),
         ("tls: {mode: SIMPLE}", "tls-not-in-force", "tls.mode"),
         (
-            "portLevelSettings: [{port: {number: 80}}, {port: {number: 80}}]",
-            "duplicate-port",
-            "portLevelSettings[1]",
+            "portLevelSettings: [{port: {number: 80}}]",
+            "empty-policy",
+            "portLevelSettings[0]",
         ),
     ] {
         refused(

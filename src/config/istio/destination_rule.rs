@@ -3,8 +3,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
+    export_to,
+    format::{LABELS, SELECTOR},
     traffic_policy::{self, TrafficPolicy},
-    virtual_service::export_to,
 };
 use crate::config::{
     decode::Object,
@@ -39,15 +40,11 @@ pub(in crate::config) struct Subset {
 pub(in crate::config) fn read(spec: &Object<'_>) -> Option<DestinationRule> {
     let policy = spec.get("trafficPolicy").map(|p| traffic_policy::read(&p));
     let subsets = subsets(spec);
-    let export_to = export_to(spec);
-    let clients = spec
-        .object("workloadSelector")
-        .and_then(|selector| selector.labels("matchLabels"));
+    let export_to = export_to::read(spec, false);
+    let clients = clients(spec, &export_to);
     let host = spec.require("host")?;
     let text = host.str()?;
-    if text != "*"
-        && let Err(why) = names::check_host(text)
-    {
+    if let Err(why) = names::check_host(text) {
         host.error("bad-host", format!("{text:?}: {why}"), "");
         return None;
     }
@@ -62,13 +59,38 @@ pub(in crate::config) fn read(spec: &Object<'_>) -> Option<DestinationRule> {
     })
 }
 
+/// The labels of the clients it is for. Such a rule is not seen elsewhere.
+fn clients(spec: &Object<'_>, export_to: &[String]) -> Option<BTreeMap<String, String>> {
+    let selector = spec.get("workloadSelector")?;
+    selector.check(&SELECTOR);
+    let own = &selector.origin().namespace;
+    if export_to.iter().any(|to| to != "." && to != own) {
+        let message = "a rule for some workloads is not exported to other namespaces";
+        selector.error(
+            "export-of-selected",
+            message,
+            "write `exportTo: [\".\"]`, or leave it out",
+        );
+    }
+    let labels = selector.step("matchLabels")?;
+    let texts = labels.entries_of().into_iter();
+    Some(
+        texts
+            .filter_map(|(key, value)| Some((key.to_owned(), value.str_quietly()?.to_owned())))
+            .collect(),
+    )
+}
+
 fn subsets(spec: &Object<'_>) -> Vec<Subset> {
     let mut subsets: Vec<Subset> = Vec::new();
     for field in spec.list("subsets") {
         let Some(object) = field.object() else {
             continue;
         };
-        let labels = object.labels("labels").unwrap_or_default();
+        let labels = object.get("labels").map(|labels| {
+            labels.check(&LABELS);
+            labels.labels()
+        });
         let policy = object
             .get("trafficPolicy")
             .map(|p| traffic_policy::read(&p));
@@ -88,7 +110,7 @@ fn subsets(spec: &Object<'_>) -> Vec<Subset> {
             subsets.push(Subset {
                 name: name.to_owned(),
                 place: field.place(),
-                labels,
+                labels: labels.unwrap_or_default(),
                 policy,
             });
         }

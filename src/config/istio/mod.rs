@@ -1,10 +1,13 @@
 //! Istio's own kinds.
 
+mod client_tls;
 pub(super) mod destination_rule;
+mod export_to;
 mod format;
 mod headers;
 pub(super) mod http_match;
 mod http_route;
+mod locality;
 pub(super) mod outlier;
 pub(super) mod pool;
 mod readonly;
@@ -15,5 +18,6 @@ pub(super) mod rule;
 pub(super) mod service_entry;
 pub(super) mod traffic_policy;
 pub(super) mod virtual_service;
+pub(super) mod workload;
 
 pub(super) use self::readonly::check as check_read_only;

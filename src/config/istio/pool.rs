@@ -2,11 +2,19 @@
 
 use crate::{
     config::{
-        decode::{Field, Least, Object},
+        decode::{
+            Field, Least, Object,
+            shape::{Fields, Shape},
+        },
         diagnostic::{Place, Severity},
     },
     model::{Keepalive, Pool, Protocol},
 };
+
+static PINGS: Shape = Shape::Object(&Fields {
+    fields: &[("interval", Shape::Duration), ("timeout", Shape::Duration)],
+    rules: &[],
+});
 
 /// A `connectionPool`: one whole, whatever it leaves out is the default.
 #[derive(Clone, Debug)]
@@ -22,9 +30,14 @@ pub(in crate::config) struct PoolBlock {
 /// Reads a `connectionPool`.
 pub(super) fn read(field: &Field<'_>) -> Option<PoolBlock> {
     let object = field.object()?;
-    if object.is_empty() {
+    if field.given("tcp").is_none() && field.given("http").is_none() {
         field.error("empty-policy", "`connectionPool` is empty", "remove it");
     }
+    object.not_in_force(
+        "perHostSettings",
+        Severity::Warning,
+        "the limits are of all hosts together",
+    );
     let mut block = PoolBlock {
         place: field.place(),
         pool: Pool::default(),
@@ -98,11 +111,14 @@ fn read_http(http: &Object<'_>, block: &mut PoolBlock) {
     }
     if let Some(idle) = http
         .get("idleTimeout")
-        .and_then(|t| t.duration(Least::Zero))
+        .and_then(|t| t.duration(Least::Millisecond))
     {
-        pool.idle_timeout = (!idle.is_zero()).then_some(idle);
+        pool.idle_timeout = Some(idle);
     }
-    http.not_in_force("http2KeepAlive", Severity::Note, "no HTTP/2 pings are sent");
+    if let Some(pings) = http.get("http2KeepAlive") {
+        pings.check(&PINGS);
+        http.not_in_force("http2KeepAlive", Severity::Note, "no HTTP/2 pings are sent");
+    }
     let upgrade = http.get("h2UpgradePolicy").and_then(|field| {
         field.word(&[
             ("DEFAULT", None),

@@ -1,11 +1,15 @@
 //! ServiceEntry and WorkloadEntry.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
-use super::virtual_service::export_to;
+use super::{
+    export_to,
+    format::{self, CIDR, LABEL, PROTOCOL, UNIX, WORKLOAD_SELECTOR},
+    workload::{self, Workload},
+};
 use crate::{
     config::{
-        decode::{Field, Object},
+        decode::{Field, Object, shape::Shape},
         diagnostic::{Origin, Place, Severity},
         names,
     },
@@ -35,6 +39,15 @@ pub(in crate::config) enum Resolution {
     DynamicDns,
 }
 
+/// The words for them.
+const RESOLUTIONS: [(&str, Resolution); 5] = [
+    ("NONE", Resolution::None),
+    ("STATIC", Resolution::Static),
+    ("DNS", Resolution::Dns),
+    ("DNS_ROUND_ROBIN", Resolution::DnsRoundRobin),
+    ("DYNAMIC_DNS", Resolution::DynamicDns),
+];
+
 /// A port of a service.
 #[derive(Clone, Debug)]
 pub(in crate::config) struct ServicePort {
@@ -51,94 +64,102 @@ pub(in crate::config) enum PortProtocol {
     Other,
 }
 
-/// A WorkloadEntry, alone or as an endpoint.
-#[derive(Clone, Debug)]
-pub(in crate::config) struct Workload {
-    pub(in crate::config) origin: Arc<Origin>,
-    pub(in crate::config) address: String,
-    pub(in crate::config) ports: BTreeMap<String, u16>,
-    pub(in crate::config) labels: BTreeMap<String, String>,
-    pub(in crate::config) locality: Option<String>,
-    pub(in crate::config) weight: u32,
-    pub(in crate::config) service_account: Option<String>,
-}
-
 /// Reads `spec` of a ServiceEntry.
 pub(in crate::config) fn read(spec: &Object<'_>) -> ServiceEntry {
-    let resolution = spec.get("resolution").and_then(|field| {
-        field.word(&[
-            ("NONE", Resolution::None),
-            ("STATIC", Resolution::Static),
-            ("DNS", Resolution::Dns),
-            ("DNS_ROUND_ROBIN", Resolution::DnsRoundRobin),
-            ("DYNAMIC_DNS", Resolution::DynamicDns),
-        ])
-    });
+    let resolution = spec
+        .get("resolution")
+        .and_then(|field| field.word(&RESOLUTIONS));
     let resolution = resolution.unwrap_or(Resolution::None);
     if resolution == Resolution::DynamicDns {
-        spec.not_in_force(
-            "resolution",
-            Severity::Warning,
-            "DYNAMIC_DNS gives no endpoints",
-        );
+        let effect = "DYNAMIC_DNS gives no endpoints";
+        spec.not_in_force("resolution", Severity::Warning, effect);
     }
     if let Some(location) = spec.get("location") {
         location.word(&[("MESH_EXTERNAL", ()), ("MESH_INTERNAL", ())]);
     }
-    spec.not_in_force(
-        "subjectAltNames",
-        Severity::Note,
-        "there is no TLS to check",
-    );
-    let endpoints = spec.list("endpoints");
-    if let Some(field) = spec.get("endpoints")
-        && matches!(resolution, Resolution::None)
-        && !endpoints.is_empty()
-    {
-        let hint = "set `resolution: STATIC` for addresses or DNS for names";
-        field.error(
-            "endpoints-without-resolution",
-            "with resolution NONE endpoints are not used",
-            hint,
-        );
+    if let Some(names) = spec.get("subjectAltNames") {
+        names.check(&Shape::List(&Shape::Str));
+        let effect = "there is no TLS to check";
+        spec.not_in_force("subjectAltNames", Severity::Note, effect);
     }
     spec.one_of(&["endpoints", "workloadSelector"]);
+    let ports = ports(spec);
+    let hosts = hosts(spec, resolution);
+    check_protocols(spec, resolution, hosts.len());
     ServiceEntry {
         origin: Arc::clone(spec.field().origin()),
-        hosts: hosts(spec),
-        addresses: spec
-            .get("addresses")
-            .map(|a| a.strings().into_iter().map(|(s, _)| s.to_owned()).collect())
-            .unwrap_or_default(),
-        ports: ports(spec),
+        hosts,
+        addresses: addresses(spec, resolution),
+        endpoints: endpoints(spec, resolution, &ports),
+        ports,
         resolution,
-        endpoints: endpoints
-            .iter()
-            .filter_map(|e| endpoint(e, resolution))
-            .collect(),
-        selector: spec
-            .object("workloadSelector")
-            .and_then(|selector| selector.labels("labels")),
-        export_to: export_to(spec),
+        selector: spec.get("workloadSelector").map(|selector| {
+            selector.check(&WORKLOAD_SELECTOR);
+            let labels = selector.step("labels").map(|labels| labels.entries_of());
+            let texts = labels.unwrap_or_default().into_iter();
+            texts
+                .filter_map(|(key, value)| Some((key.to_owned(), value.str_quietly()?.to_owned())))
+                .collect()
+        }),
+        export_to: export_to::read(spec, true),
     }
 }
 
-fn hosts(spec: &Object<'_>) -> Vec<(String, Place)> {
+fn hosts(spec: &Object<'_>, resolution: Resolution) -> Vec<(String, Place)> {
     let mut hosts = Vec::new();
     let Some(list) = spec.require("hosts") else {
         return hosts;
     };
+    if list.is_empty_list() {
+        list.error(
+            "no-hosts",
+            "`hosts` is empty",
+            "name the hosts of the service",
+        );
+    }
+    let resolved = matches!(resolution, Resolution::Dns | Resolution::DnsRoundRobin)
+        && spec.field().given("endpoints").is_none();
     for (text, field) in list.strings() {
-        match names::check_host(text) {
-            Ok(()) if text == "*" => {
-                let hint = "name the hosts, or use a wildcard such as *.example.com";
-                field.error("bad-host", "`*` is every host there is", hint);
+        if let Err(why) = names::check_host(text) {
+            let hint = if format::is_ip(text) {
+                "give the service a name, and the address under `addresses`"
+            } else {
+                ""
+            };
+            field.error("bad-host", format!("{text:?}: {why}"), hint);
+        } else if text == "*" {
+            let hint = "name the hosts, or use a wildcard such as *.example.com";
+            field.error("bad-host", "`*` is every host there is", hint);
+        } else if resolved && names::check_fqdn(text).is_err() {
+            let message = format!("{text:?} is looked up in the DNS, and is no name there");
+            let hint = "name a host, give `endpoints`, or use the resolution NONE";
+            field.error("wildcard-dns", message, hint);
+        } else {
+            if text.starts_with('*') && !text.starts_with("*.") {
+                let hint = "write `*.` and then a domain";
+                field.warn("partial-wildcard", "a wildcard is a whole label", hint);
             }
-            Ok(()) => hosts.push((text.to_ascii_lowercase(), field.place())),
-            Err(why) => field.error("bad-host", format!("{text:?}: {why}"), ""),
+            hosts.push((names::whole(text), field.place()));
         }
     }
     hosts
+}
+
+fn addresses(spec: &Object<'_>, resolution: Resolution) -> Vec<String> {
+    let list = spec.get("addresses").map(|list| list.strings());
+    let mut addresses = Vec::new();
+    for (text, field) in list.unwrap_or_default() {
+        if !CIDR.holds(text, &field) {
+            continue;
+        }
+        if text.contains('/') && !matches!(resolution, Resolution::None | Resolution::Static) {
+            let message = "a block of addresses is for the resolutions NONE and STATIC";
+            field.error("bad-address", message, "give single addresses");
+            continue;
+        }
+        addresses.push(text.to_owned());
+    }
+    addresses
 }
 
 fn ports(spec: &Object<'_>) -> Vec<ServicePort> {
@@ -149,20 +170,16 @@ fn ports(spec: &Object<'_>) -> Vec<ServicePort> {
         };
         let name = object.require("name").and_then(|name| {
             let text = name.str()?;
-            if !names::is_dns_label(text) {
-                name.error(
-                    "bad-name",
-                    format!("{text:?} is no port name"),
-                    "letters, digits and `-`",
-                );
-                return None;
-            }
-            Some(text.to_owned())
+            LABEL.holds(text, &name).then(|| text.to_owned())
         });
-        let protocol = object
-            .str("protocol")
-            .map_or(PortProtocol::Http(Protocol::Http1), protocol);
-        let target = object.get("targetPort").and_then(|target| target.port());
+        let spoken = object.get("protocol").and_then(|field| {
+            let text = field.str()?;
+            PROTOCOL.holds(text, &field).then_some(text)
+        });
+        let target = object
+            .get("targetPort")
+            .filter(|target| target.int_quietly() != Some(0))
+            .and_then(|target| target.port());
         let number = object.require("number").and_then(|number| number.port());
         let (Some(name), Some(number)) = (name, number) else {
             continue;
@@ -176,10 +193,26 @@ fn ports(spec: &Object<'_>) -> Vec<ServicePort> {
             number,
             name,
             target,
-            protocol,
+            protocol: spoken.map_or(PortProtocol::Http(Protocol::Http1), protocol),
         });
     }
     ports
+}
+
+/// Hosts on one port are told apart by what HTTP and TLS say, or not at all.
+fn check_protocols(spec: &Object<'_>, resolution: Resolution, hosts: usize) {
+    if hosts < 2 || resolution == Resolution::None {
+        return;
+    }
+    for port in spec.field().items("ports") {
+        let protocol = port.peek_str(&["protocol"]).unwrap_or_default();
+        if !format::is_http(protocol) && !format::is_tls(protocol) {
+            let message = "several hosts share a port on which they cannot be told apart";
+            let hint = "say that the port is HTTP, HTTPS or TLS, or write a ServiceEntry for each";
+            port.error("hosts-on-plain-port", message, hint);
+            return;
+        }
+    }
 }
 
 /// A protocol by its Istio name, in any case; unknown ones are not HTTP.
@@ -191,13 +224,53 @@ pub(in crate::config) fn protocol(name: &str) -> PortProtocol {
     }
 }
 
-fn endpoint(field: &Field<'_>, resolution: Resolution) -> Option<Workload> {
-    let workload = read_workload(&field.object()?)?;
+fn endpoints(spec: &Object<'_>, resolution: Resolution, ports: &[ServicePort]) -> Vec<Workload> {
+    let items = spec.list("endpoints");
+    if let (Some(list), false) = (spec.get("endpoints"), items.is_empty()) {
+        match resolution {
+            Resolution::None | Resolution::DynamicDns => list.error(
+                "endpoints-without-resolution",
+                "with this resolution endpoints are not used",
+                "set `resolution: STATIC` for addresses or DNS for names",
+            ),
+            Resolution::DnsRoundRobin if items.len() > 1 => list.error(
+                "several-endpoints",
+                "DNS_ROUND_ROBIN has one endpoint at most",
+                "keep one of them, or use the resolution DNS",
+            ),
+            _ => {}
+        }
+    }
+    let items = items.iter();
+    items
+        .filter_map(|item| endpoint(item, resolution, ports))
+        .collect()
+}
+
+fn endpoint(field: &Field<'_>, resolution: Resolution, ports: &[ServicePort]) -> Option<Workload> {
+    let workload = workload::read(&field.object()?);
+    for (name, port) in field
+        .step("ports")
+        .map(|p| p.entries_of())
+        .unwrap_or_default()
+    {
+        if !ports.iter().any(|port| port.name == name) {
+            let message = format!("the service has no port named {name:?}");
+            port.error("unknown-port", message, "name a port of `ports`");
+        }
+    }
+    let workload = workload?;
     let place = field.step("address");
     let place = place.as_ref().unwrap_or(field);
     let address = &workload.address;
-    let is_ip = address.parse::<IpAddr>().is_ok();
-    if address.starts_with("unix://") {
+    if address.starts_with(UNIX) {
+        if matches!(resolution, Resolution::Dns | Resolution::DnsRoundRobin) {
+            let message = "a unix socket is not looked up in the DNS";
+            place.error("bad-address", message, "use `resolution: STATIC`");
+        } else if ports.len() != 1 {
+            let message = "a unix socket is the endpoint of one port, and the service has another number of them";
+            place.error("bad-address", message, "");
+        }
         place.warn(
             "not-in-force",
             "unix sockets are valid but not in force in llmesh: this endpoint is left out",
@@ -205,49 +278,11 @@ fn endpoint(field: &Field<'_>, resolution: Resolution) -> Option<Workload> {
         );
         return None;
     }
-    if !is_ip && resolution == Resolution::Static {
+    if resolution == Resolution::Static && !format::is_ip(address) {
         let message = format!("{address:?} is no IP address, and the resolution is STATIC");
-        place.error(
-            "bad-address",
-            message,
-            "use an IP address, or `resolution: DNS`",
-        );
-        return None;
-    }
-    if !is_ip && let Err(why) = names::check_host(address) {
-        place.error("bad-address", format!("{address:?}: {why}"), "");
+        let hint = "use an IP address, or `resolution: DNS`";
+        place.error("bad-address", message, hint);
         return None;
     }
     Some(workload)
-}
-
-/// Reads a WorkloadEntry's fields.
-pub(in crate::config) fn read_workload(object: &Object<'_>) -> Option<Workload> {
-    let mut ports = BTreeMap::new();
-    for (name, field) in object.get("ports").map(|p| p.entries()).unwrap_or_default() {
-        if let Some(port) = field.port() {
-            ports.insert(name.to_owned(), port);
-        }
-    }
-    object.not_in_force(
-        "network",
-        Severity::Note,
-        "all endpoints are dialled directly",
-    );
-    let workload = Workload {
-        origin: Arc::clone(object.field().origin()),
-        ports,
-        labels: object.labels("labels").unwrap_or_default(),
-        locality: object.str("locality").map(str::to_owned),
-        weight: object
-            .get("weight")
-            .map_or(Some(1), |weight| weight.u32())?,
-        service_account: object.str("serviceAccount").map(str::to_owned),
-        address: String::new(),
-    };
-    let address = object.require("address")?.str()?.to_owned();
-    Some(Workload {
-        address,
-        ..workload
-    })
 }

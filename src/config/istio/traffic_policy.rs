@@ -3,14 +3,19 @@
 use http::HeaderName;
 
 use super::{
+    client_tls, format, locality,
     outlier::{self, OutlierBlock},
     pool::{self, PoolBlock},
     retry_budget,
 };
 use crate::{
     config::{
-        decode::{Field, Least, Object},
+        decode::{
+            Field, Least, Object,
+            shape::{Fields, PORT, Rule, Shape},
+        },
         diagnostic::Severity,
+        names,
     },
     layers::{
         balance::params::{HashKey, HashTable, Policy},
@@ -18,8 +23,30 @@ use crate::{
     },
 };
 
-/// The largest Maglev table of Envoy.
+/// Maglev tables are smaller than this.
 const MAX_MAGLEV: i64 = 5_000_011;
+
+/// Envoy's bound on the ring.
+const MAX_RING: i64 = 8 << 20;
+
+static TUNNEL: Shape = Shape::Object(&Fields {
+    fields: &[
+        ("protocol", Shape::Word(&["", "CONNECT", "POST"])),
+        ("targetHost", Shape::And(&Shape::Str, check_target)),
+        ("targetPort", PORT),
+    ],
+    rules: &[Rule::All(&["targetHost", "targetPort"])],
+});
+
+static COOKIE_ATTRIBUTES: Shape = Shape::List(&Shape::Object(&Fields {
+    fields: &[("name", Shape::Str), ("value", Shape::Str)],
+    rules: &[Rule::All(&["name"])],
+}));
+
+static PROXY_PROTOCOL: Shape = Shape::Object(&Fields {
+    fields: &[("version", Shape::Word(&["V1", "V2"]))],
+    rules: &[],
+});
 
 /// The blocks of a `trafficPolicy` or of one of its ports.
 #[derive(Clone, Debug, Default)]
@@ -45,7 +72,7 @@ pub(super) fn read(field: &Field<'_>) -> TrafficPolicy {
     let Some(object) = field.object() else {
         return TrafficPolicy::default();
     };
-    if object.is_empty() {
+    if object.names().all(|name| field.given(name).is_none()) {
         field.error("empty-policy", "`trafficPolicy` is empty", "remove it");
     }
     let mut policy = blocks(&object);
@@ -60,25 +87,48 @@ pub(super) fn read(field: &Field<'_>) -> TrafficPolicy {
             .and_then(|port| port.require("number"))
             .and_then(|number| number.port());
         let settings = blocks(&entry);
+        if BLOCKS.iter().all(|name| item.given(name).is_none()) {
+            let hint = "add a block, or remove the entry";
+            item.error("empty-policy", "nothing is set for this port", hint);
+        }
         if let Some(port) = port {
             if policy.ports.iter().any(|(other, _)| *other == port) {
-                let message = format!("port {port} is given twice");
-                item.error("duplicate-port", message, "keep one of the two");
+                let message = format!("port {port} is given twice: the first entry holds");
+                item.warn("duplicate-port", message, "keep one of the two");
             } else {
                 policy.ports.push((port, settings));
             }
         }
     }
-    object.not_in_force("tunnel", Severity::Warning, "connections are direct");
-    object.not_in_force(
-        "proxyProtocol",
-        Severity::Warning,
-        "no PROXY header is sent",
-    );
+    for (name, shape, effect) in [
+        ("tunnel", &TUNNEL, "connections are direct"),
+        ("proxyProtocol", &PROXY_PROTOCOL, "no PROXY header is sent"),
+    ] {
+        if let Some(field) = object.get(name) {
+            field.check(shape);
+            object.not_in_force(name, Severity::Warning, effect);
+        }
+    }
+    object.one_of(&["tunnel", "proxyProtocol"]);
     policy
 }
 
+/// The blocks that a port has as well.
+const BLOCKS: [&str; 4] = ["loadBalancer", "connectionPool", "outlierDetection", "tls"];
+
+fn check_target(field: &Field<'_>) {
+    if let Some(text) = field.str_quietly()
+        && let Err(why) = names::check_fqdn(text)
+        && !format::is_ip(text)
+    {
+        field.error("bad-host", format!("{text:?}: {why}"), "");
+    }
+}
+
 fn blocks(object: &Object<'_>) -> TrafficPolicy {
+    if let Some(tls) = object.get("tls") {
+        tls.check(&client_tls::TLS);
+    }
     tls(object);
     TrafficPolicy {
         balance: object.get("loadBalancer").and_then(|lb| balance(&lb)),
@@ -116,15 +166,20 @@ fn tls(object: &Object<'_>) {
 
 fn balance(field: &Field<'_>) -> Option<Balance> {
     let object = field.object()?;
-    for (name, effect) in [
-        ("localityLbSetting", "localities are not preferred"),
-        ("warmup", "new endpoints get their full share at once"),
+    let at_once = "new endpoints get their full share at once";
+    for (name, shape, effect) in [
         (
-            "warmupDurationSecs",
-            "new endpoints get their full share at once",
+            "localityLbSetting",
+            &locality::LOCALITY,
+            "localities are not preferred",
         ),
+        ("warmup", &locality::WARMUP, at_once),
+        ("warmupDurationSecs", &Shape::Duration, at_once),
     ] {
-        object.not_in_force(name, Severity::Warning, effect);
+        if let Some(field) = object.get(name) {
+            field.check(shape);
+            object.not_in_force(name, Severity::Warning, effect);
+        }
     }
     match object.one_of(&["simple", "consistentHash"]) {
         Some("simple") => object.get("simple")?.word(&[
@@ -155,57 +210,59 @@ enum Simple {
 }
 
 fn consistent_hash(object: &Object<'_>) -> Option<Balance> {
-    let keys = [
+    let table = table(object);
+    let key = match object.one_of(&[
         "httpHeaderName",
         "httpCookie",
         "useSourceIp",
         "httpQueryParameterName",
-    ];
-    let table = table(object);
-    let key = match object.one_of(&keys) {
+    ]) {
         Some("httpHeaderName") => header_key(&object.get("httpHeaderName")?)?,
-        Some("httpCookie") => cookie_key(&object.object("httpCookie")?)?,
-        Some("useSourceIp") => {
-            let field = object.get("useSourceIp")?;
-            if !field.bool()? {
-                field.error(
-                    "no-hash-key",
-                    "`useSourceIp: false` gives no key",
-                    "set it to true",
-                );
-                return None;
-            }
-            HashKey::SourceIp
+        Some("httpCookie") => Some(cookie_key(&object.object("httpCookie")?)?),
+        Some("useSourceIp") => object.bool("useSourceIp")?.then_some(HashKey::SourceIp),
+        Some(_) => {
+            let name = object.str("httpQueryParameterName")?;
+            (!name.is_empty()).then(|| HashKey::Query(name.to_owned()))
         }
-        Some(_) => HashKey::Query(object.str("httpQueryParameterName")?.to_owned()),
-        None => {
-            let hint =
-                "give one of httpHeaderName, httpCookie, useSourceIp and httpQueryParameterName";
-            object
-                .field()
-                .error("no-hash-key", "`consistentHash` has no key", hint);
-            return None;
-        }
+        None => None,
     };
-    Some(Balance::Policy(Policy::ConsistentHash {
-        key,
-        table: table?,
-    }))
+    let table = table?;
+    let Some(key) = key else {
+        object.field().warn(
+            "no-hash-key",
+            "`consistentHash` has no key: each request goes to an endpoint by chance",
+            "give one of httpHeaderName, httpCookie, useSourceIp and httpQueryParameterName",
+        );
+        return Some(Balance::Policy(Policy::Random));
+    };
+    Some(Balance::Policy(Policy::ConsistentHash { key, table }))
 }
 
-fn header_key(field: &Field<'_>) -> Option<HashKey> {
+/// The outer `None` is a mistake, the inner one no key.
+fn header_key(field: &Field<'_>) -> Option<Option<HashKey>> {
     let name = field.str()?;
+    if name.is_empty() {
+        return Some(None);
+    }
     let parsed = HeaderName::from_bytes(name.as_bytes()).ok();
     if parsed.is_none() {
         let message = format!("{name:?} is not a header name");
         field.error("bad-header-name", message, "");
     }
-    parsed.map(HashKey::Header)
+    parsed.map(|name| Some(HashKey::Header(name)))
 }
 
 fn cookie_key(object: &Object<'_>) -> Option<HashKey> {
     let ttl = object.get("ttl").map(|ttl| ttl.duration(Least::Zero));
     let path = object.str("path").map(str::to_owned);
+    if let Some(attributes) = object.get("attributes") {
+        attributes.check(&COOKIE_ATTRIBUTES);
+        object.not_in_force(
+            "attributes",
+            Severity::Note,
+            "cookies are made without them",
+        );
+    }
     let name = object.require("name")?;
     let text = name.str()?;
     let token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
@@ -224,35 +281,52 @@ fn cookie_key(object: &Object<'_>) -> Option<HashKey> {
 }
 
 fn table(object: &Object<'_>) -> Option<HashTable> {
-    let ring = |size: Option<Field<'_>>| match size {
-        None => Some(HashTable::default()),
-        Some(size) => Some(HashTable::Ring {
-            // Envoy's bound on the ring.
-            min_size: u64::try_from(size.int(0, 8 << 20)?).ok()?,
-        }),
-    };
     let old = object.get("minimumRingSize");
-    match object.one_of(&["ringHash", "maglev"]) {
+    if let Some(old) = &old {
+        let hint = "use `ringHash.minimumRingSize`";
+        old.warn("deprecated", "`minimumRingSize` is deprecated here", hint);
+    }
+    let old = old.filter(|old| old.int_quietly() != Some(0));
+    let algorithm = object.one_of(&["ringHash", "maglev"]);
+    if let (Some(old), Some(algorithm)) = (&old, algorithm) {
+        let message = format!("`minimumRingSize` and `{algorithm}` exclude each other");
+        old.error("one-of", message, "keep one of them");
+    }
+    match algorithm {
         Some("ringHash") => ring(object.object("ringHash")?.get("minimumRingSize")),
-        Some(_) => {
-            let maglev = object.object("maglev")?;
-            let Some(size) = maglev.get("tableSize") else {
-                return Some(HashTable::Maglev { size: 65_537 });
-            };
-            let number = u64::try_from(size.int(2, MAX_MAGLEV)?).ok()?;
-            if !is_prime(number) {
-                let message = format!("{number} is not prime");
-                size.error(
-                    "out-of-range",
-                    message,
-                    "Maglev needs a prime, such as 65537",
-                );
-                return None;
-            }
-            Some(HashTable::Maglev { size: number })
-        }
+        Some(_) => maglev(&object.object("maglev")?),
         None => ring(old),
     }
+}
+
+fn ring(size: Option<Field<'_>>) -> Option<HashTable> {
+    let Some(size) = size else {
+        return Some(HashTable::default());
+    };
+    let asked = size.int(0, i64::MAX)?;
+    if asked > MAX_RING {
+        let message = format!("Envoy has no ring larger than {MAX_RING}: this one is as large");
+        size.warn("out-of-range", message, "");
+    }
+    Some(HashTable::Ring {
+        min_size: u64::try_from(asked.min(MAX_RING)).ok()?,
+    })
+}
+
+fn maglev(object: &Object<'_>) -> Option<HashTable> {
+    let hint = "Maglev needs a prime, such as 65537";
+    let Some(size) = object.get("tableSize") else {
+        object
+            .field()
+            .error("missing-field", "`tableSize` is missing", hint);
+        return None;
+    };
+    let number = u64::try_from(size.int(2, MAX_MAGLEV - 1)?).ok()?;
+    if !is_prime(number) {
+        size.error("out-of-range", format!("{number} is not prime"), hint);
+        return None;
+    }
+    Some(HashTable::Maglev { size: number })
 }
 
 fn is_prime(n: u64) -> bool {

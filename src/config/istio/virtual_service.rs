@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{format, http_route, rule::Rule};
+use super::{export_to, format, http_route, rule::Rule};
 use crate::{
     config::{
         decode::{Field, Object},
@@ -61,7 +61,7 @@ pub(in crate::config) fn read(
         place: spec.place(),
         hosts,
         mesh,
-        export_to: export_to(spec),
+        export_to: export_to::read(spec, false),
         rules: items
             .iter()
             .filter_map(|item| http_route::read(item, default_retry))
@@ -113,26 +113,4 @@ pub(in crate::config) fn host_names(spec: &Object<'_>) -> Vec<(String, Place)> {
         hosts.push((host, field.place()));
     }
     hosts
-}
-
-/// Reads `exportTo`; empty is everywhere.
-pub(super) fn export_to(spec: &Object<'_>) -> Vec<String> {
-    let mut namespaces = Vec::new();
-    for (text, field) in spec
-        .get("exportTo")
-        .map(|e| e.strings())
-        .unwrap_or_default()
-    {
-        if matches!(text, "*" | "." | "~") || names::is_dns_label(text) {
-            namespaces.push(text.to_owned());
-        } else {
-            let message = format!("{text:?} is no namespace");
-            field.error(
-                "bad-namespace",
-                message,
-                "`*`, `.`, `~` or the name of a namespace",
-            );
-        }
-    }
-    namespaces
 }

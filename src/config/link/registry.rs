@@ -9,7 +9,10 @@ use super::contains;
 use crate::{
     config::{
         diagnostic::{Place, Report},
-        istio::service_entry::{Resolution, ServiceEntry, ServicePort, Workload},
+        istio::{
+            service_entry::{Resolution, ServiceEntry, ServicePort},
+            workload::Workload,
+        },
         k8s::{PodTemplate, Service, Slice},
         names,
         resource::Resources,
@@ -155,15 +158,6 @@ impl Registry {
             let found = sources.of_entry(host, entry, port);
             let all = known.endpoints.entry(port.number).or_default();
             all.extend(found);
-        }
-        let dns = matches!(
-            entry.resolution,
-            Resolution::Dns | Resolution::DnsRoundRobin
-        );
-        if dns && host.starts_with('*') && entry.endpoints.is_empty() && entry.selector.is_none() {
-            let message = "a wildcard cannot be resolved";
-            let hint = "give `endpoints`, or resolution NONE";
-            report.error(place, "wildcard-dns", message, hint);
         }
     }
 }

@@ -86,3 +86,13 @@ fn kinds_of_security() {
 fn kinds_of_the_mesh_that_are_only_read() {
     hold(include_str!("read_only.txt"));
 }
+
+#[test]
+fn service_and_workload_entries() {
+    hold(include_str!("services.txt"));
+}
+
+#[test]
+fn destination_rules() {
+    hold(include_str!("destination_rules.txt"));
+}
