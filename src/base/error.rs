@@ -158,6 +158,20 @@ impl Error {
         self
     }
 
+    /// Of a host that nothing defines, by name. The name is the caller's: cut, and quoted.
+    pub(crate) fn unknown_host(host: &str) -> Self {
+        let host: String = host.chars().take(255).collect();
+        Self::new(Kind::UnknownHost).with_detail(format!(
+            "{host:?}; a ServiceEntry or Service in its files makes it known"
+        ))
+    }
+
+    /// The sentence for humans, if there is one.
+    #[must_use]
+    pub fn detail(&self) -> Option<&str> {
+        self.detail.as_deref()
+    }
+
     /// What went wrong.
     #[must_use]
     pub fn kind(&self) -> Kind {

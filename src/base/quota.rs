@@ -55,6 +55,8 @@ pub struct Refused {
     /// After how long the same request would fit, if nothing else comes. `None`: never, it is larger than the whole
     /// allowance.
     pub wait: Option<Duration>,
+    /// How much of the unit the request may take.
+    pub asked: u64,
 }
 
 // === impl Unit ===
@@ -72,6 +74,7 @@ impl Unit {
 
 // === impl Refused ===
 
+/// A sentence for the caller. Its figures stand in OpenAI's words, which clients and other gateways read.
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Quota {
@@ -79,17 +82,21 @@ impl fmt::Display for Refused {
             unit,
             limit,
             per,
+            remaining,
             ..
         } = &self.quota;
         let unit = unit.as_str();
+        let (asked, used) = (self.asked, limit.saturating_sub(*remaining));
         match self.wait {
             None => write!(
                 f,
-                "the request alone is over limit {name} of {limit} {unit} per {per:?}"
+                "Request too large for limit {name:?}, which allows {limit} {unit} in {per:?}: Limit {limit}, Requested {asked}."
             ),
             Some(wait) => write!(
                 f,
-                "limit {name} of {limit} {unit} per {per:?} has room in {wait:?}"
+                "Limit {name:?} is reached, which allows {limit} {unit} in {per:?}: Limit {limit}, Used {used}, Requested \
+                 {asked}. Please try again in {}s.",
+                wait.as_millis().max(1) as f64 / 1000.0
             ),
         }
     }
@@ -205,7 +212,8 @@ mod tests {
         let told = |wait| {
             let mut headers = HeaderMap::new();
             let quota = quota(Unit::Tokens);
-            Refused { quota, wait }.write(&mut headers);
+            let asked = 200;
+            Refused { quota, wait, asked }.write(&mut headers);
             headers
         };
         let later = told(Some(Duration::from_micros(1_000_001)));

@@ -137,7 +137,7 @@ impl MeshClient {
         }
         match self.mesh.unknown_hosts {
             UnknownHosts::Allow => Ok(Way::Through),
-            UnknownHosts::Refuse => Err(Kind::UnknownHost.into()),
+            UnknownHosts::Refuse => Err(Error::unknown_host(host)),
         }
     }
 

@@ -95,7 +95,14 @@ impl Service<Request<Body>> for Dispatch {
             return Box::pin(std::future::ready(Ok(asked_itself(&request))));
         }
         let snapshot = self.reloader.snapshot();
-        Box::pin(async move { snapshot.serve(request).await })
+        let state = Arc::clone(&self.state);
+        Box::pin(async move {
+            let served = snapshot.serve(request).await;
+            if let Err(error) = &served {
+                state.unknown_hosts.note(error);
+            }
+            served
+        })
     }
 }
 

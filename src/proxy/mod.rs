@@ -13,7 +13,8 @@ pub mod listener;
 mod options;
 mod running;
 pub mod server;
-pub mod state;
+mod state;
+mod unknown;
 
 pub use self::{
     options::Options,

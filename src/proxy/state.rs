@@ -8,6 +8,7 @@ use std::{
 
 use metrics_exporter_prometheus::PrometheusHandle;
 
+use super::unknown::UnknownHosts;
 use crate::{
     base::{Counter, time::Instant},
     stack::Counters,
@@ -25,6 +26,8 @@ pub struct ServerState {
     pub active: Counter,
     /// Outbound connections accepted.
     pub connections: Counter,
+    /// Which unknown hosts were named in the log.
+    pub(super) unknown_hosts: UnknownHosts,
 }
 
 // === impl ServerState ===
@@ -40,6 +43,7 @@ impl ServerState {
             downstream: Counters::default(),
             active: Counter::default(),
             connections: Counter::default(),
+            unknown_hosts: UnknownHosts::default(),
         }
     }
 

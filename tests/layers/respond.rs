@@ -71,7 +71,7 @@ const TABLE: &[(Kind, u16, &str, &str, &str)] = &[
     (Kind::NoEndpoints, 503, "no healthy upstream", "UH", "no_healthy_upstream"),
     (Kind::NoCluster, 503, "", "NC", "cluster_not_found"),
     (Kind::NoRoute, 404, "", "NR", "route_not_found"),
-    (Kind::UnknownHost, 502, "", "-", "direct_response"),
+    (Kind::UnknownHost, 502, "the host is not known to the mesh: a detail", "-", "direct_response"),
     (Kind::RateLimited, 429, "local_rate_limited", "RL", "local_rate_limited"),
     (Kind::FaultAbort(418), 418, "fault filter abort", "FI", "fault_filter_abort"),
     (Kind::FaultAbort(204), 204, "", "FI", "fault_filter_abort"),

@@ -168,7 +168,7 @@ async fn a_request_larger_than_the_limit_is_refused_for_ever() {
     let found = error::find(&*error).unwrap();
     let source = std::error::Error::source(found).unwrap().to_string();
     assert!(
-        source.contains("alone is over limit tokens of 1000 tokens"),
+        source.contains("Request too large for limit \"tokens\", which allows 1000 tokens"),
         "{source}"
     );
 

@@ -11,6 +11,7 @@ use llmesh::{
         BoxError, Error, Kind,
         error::{ConnectFailure, ResetReason},
         ext::{AnsweredBy, Ended, OurKey, Record, RouteMeta},
+        quota::{Quota, Refused, Unit},
         time::Instant,
     },
     body::Body,
@@ -252,13 +253,15 @@ async fn an_error_is_told_in_the_callers_dialect_with_envoys_status() {
             "There is nothing at this address.",
         ),
         ("/v1/responses", reset, 503, "/error/type", "server_error"),
+        (MESSAGES, Kind::NoEndpoints, 503, "/error/type", "api_error"),
         (
-            MESSAGES,
-            Kind::NoEndpoints,
+            CHAT,
+            Kind::NoCluster,
             503,
-            "/error/type",
-            "overloaded_error",
+            "/error/message",
+            "The destination of this route does not exist.",
         ),
+        (CHAT, Kind::NoCluster, 503, "/error/type", "server_error"),
         (
             MESSAGES,
             Kind::BodyTooLarge,
@@ -362,7 +365,78 @@ async fn what_is_no_llm_call_is_answered_as_by_envoy() {
     }
     let forced = RespondLayer::new().with_dialect(Setting::Fixed(llmesh::llm::Dialect::Anthropic));
     let (_, body) = told(forced, request("/chat"), Error::new(Kind::NoEndpoints)).await;
-    assert!(body.contains("overloaded_error"), "{body}");
+    assert!(body.contains(r#""api_error""#), "{body}");
+}
+
+/// A refusal of a limit says which, how much and how long, and one that can never be granted is no pacing.
+#[tokio::test(start_paused = true)]
+async fn a_refusal_of_ours_gives_its_figures_in_the_callers_dialect() {
+    let refused = |wait: Option<Duration>, asked| Refused {
+        quota: Quota {
+            name: "free".into(),
+            unit: Unit::Tokens,
+            limit: 10_000,
+            per: Duration::from_secs(60),
+            remaining: 120,
+            reset: Duration::from_secs(30),
+        },
+        wait,
+        asked,
+    };
+    let pacing = "Limit \"free\" is reached, which allows 10000 tokens in 60s: Limit 10000, Used 9880, Requested 1200. \
+                  Please try again in 12.5s.";
+    let never = "Request too large for limit \"free\", which allows 10000 tokens in 60s: Limit 10000, Requested 20000.";
+    for (refused, message, code, retry) in [
+        (
+            refused(Some(Duration::from_millis(12_500)), 1200),
+            pacing,
+            "rate_limit_exceeded",
+            "true",
+        ),
+        (refused(None, 20_000), never, "rate_limit_exceeded", "false"),
+    ] {
+        for path in [CHAT, "/api/knowledge"] {
+            let error = Error::new(Kind::RateLimited).with_source(refused.clone());
+            let (head, body) = told(RespondLayer::new(), request(path), error).await;
+            assert_eq!(
+                (
+                    head.status.as_u16(),
+                    header(&head.headers, "x-should-retry")
+                ),
+                (429, Some(retry))
+            );
+            if path == CHAT {
+                let json: Value = serde_json::from_str(&body).unwrap();
+                assert_eq!(
+                    (&json["error"]["message"], &json["error"]["code"]),
+                    (&message.into(), &code.into())
+                );
+            } else {
+                assert_eq!(body, message);
+            }
+        }
+    }
+}
+
+/// An unknown host is named, with the way out, for every caller.
+#[tokio::test(start_paused = true)]
+async fn an_unknown_host_is_named() {
+    let table = Arc::new(llmesh::route::Table::default());
+    for (path, in_json) in [(CHAT, true), ("/api/knowledge", false)] {
+        let layer = llmesh::route::RouteLayer::new(Arc::clone(&table));
+        let inner = layer.layer(once::<Body>(Ok(Response::new(Body::empty()))));
+        let mut request = request(path);
+        request
+            .headers_mut()
+            .insert("host", "api.unknown.example".parse().unwrap());
+        let Ok(response) = RespondLayer::new().layer(inner).oneshot(request).await;
+        let (head, body) = whole(response).await;
+        assert_eq!(head.status, 502);
+        assert_eq!(serde_json::from_str::<Value>(&body).is_ok(), in_json);
+        for word in ["api.unknown.example", "ServiceEntry"] {
+            assert!(body.contains(word), "{body}");
+        }
+    }
 }
 
 fn noted(path: &str, note: impl FnOnce(&mut llmesh::base::ext::Notes)) -> Request<Body> {

@@ -12,6 +12,7 @@ use http::{
 
 use super::{
     answer::Answer,
+    limits,
     told::Told,
     verdict::{repeat, strip, write_class, write_repeat, write_target},
 };
@@ -33,6 +34,7 @@ use crate::{
 };
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const NO_DESTINATION: &str = "The destination of this route does not exist.";
 const AWS_ERROR: HeaderName = HeaderName::from_static("x-amzn-errortype");
 
 /// Where a route says which dialect its callers speak: what stands outside of the routes, as [`Respond`](super::Respond)
@@ -154,11 +156,15 @@ impl Caller {
             Some(_) => client_status(&class, Some(self.dialect), owner(&notes, None)),
             None => answer.status,
         };
-        let outcome = class.inner.unwrap_or(class.outcome);
-        let message = if failure.is_some() || answer.body.is_empty() {
-            errors::message(outcome, status)
-        } else {
-            &answer.body
+        let outcome = match known {
+            Some((_, known)) => refusal(known).unwrap_or(class.inner.unwrap_or(class.outcome)),
+            None => class.inner.unwrap_or(class.outcome),
+        };
+        let message = match known {
+            // Envoy says nothing, where the caller of an API looks for a sentence.
+            Some((_, known)) if known.kind() == Kind::NoCluster => NO_DESTINATION,
+            _ if failure.is_some() || answer.body.is_empty() => errors::message(outcome, status),
+            _ => &answer.body,
         };
         let asked = known.and_then(|(_, known)| Error::retry_after(known));
         let wait = asked.or_else(|| class.hint.map(|hint| hint.wait));
@@ -281,6 +287,18 @@ impl Caller {
             }
         }
         errors::body(self.dialect, outcome, status, message).into()
+    }
+}
+
+/// What a refusal of this side is called, where its status would say something else: who has no target is not overloaded,
+/// and a request over the whole limit is not too early.
+fn refusal(error: &Error) -> Option<Outcome> {
+    match error.kind() {
+        Kind::NoCluster | Kind::NoEndpoints | Kind::UnknownHost => Some(Outcome::ServerError),
+        Kind::RateLimited if limits::refused(error).is_some_and(|r| r.wait.is_none()) => {
+            Some(Outcome::RequestExceedsLimit)
+        }
+        _ => None,
     }
 }
 

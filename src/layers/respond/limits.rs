@@ -4,12 +4,25 @@ use std::error::Error as StdError;
 
 use http::HeaderMap;
 
-use crate::base::{Error, quota::Refused};
+use crate::base::{Error, Kind, quota::Refused};
 
 /// Writes `retry-after-ms`, `x-should-retry`, `RateLimit` and `RateLimit-Policy` for a refusal; nothing for other errors.
 pub(super) fn write(error: &Error, headers: &mut HeaderMap) {
-    let refused = error.source().and_then(|e| e.downcast_ref::<Refused>());
-    if let Some(refused) = refused {
+    if let Some(refused) = refused(error) {
         refused.write(headers);
+    }
+}
+
+/// The refusal of a limit of ours, if that is what the error is.
+pub(super) fn refused(error: &Error) -> Option<&Refused> {
+    error.source().and_then(|e| e.downcast_ref::<Refused>())
+}
+
+/// What the caller is told in place of Envoy's bare words: which limit, how much and how long; which host.
+pub(super) fn text(error: &Error) -> Option<String> {
+    match refused(error) {
+        Some(refused) => Some(refused.to_string()),
+        None if error.kind() == Kind::UnknownHost => error.detail().map(|_| error.to_string()),
+        None => None,
     }
 }

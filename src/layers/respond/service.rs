@@ -261,7 +261,10 @@ fn respond(
     let error = raised.and_then(|e| error::find(e.as_ref()));
     let kind = error.map_or(Kind::Internal, Error::kind);
     let retried = record.is_some_and(|r| r.note(|n| n.attempts > 1));
-    let answer = answer(kind, retried);
+    let mut answer = answer(kind, retried);
+    if let Some(text) = error.and_then(limits::text) {
+        answer.body = text.into();
+    }
     if let Some(record) = record {
         if let Some(flag) = answer.flag {
             record.flag(flag);

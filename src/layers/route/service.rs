@@ -77,7 +77,7 @@ impl<S> Route<S> {
         let found = match self.table.find(&view) {
             Outcome::Route(found) => found,
             Outcome::NoHost => return Err(Kind::BadRequest.into()),
-            Outcome::UnknownHost => return Err(Kind::UnknownHost.into()),
+            Outcome::UnknownHost => return Err(Error::unknown_host(view.host())),
             Outcome::NoRoute { .. } => return Err(Kind::NoRoute.into()),
         };
         let drawn = found.draw(&self.rng);

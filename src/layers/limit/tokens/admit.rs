@@ -95,7 +95,7 @@ impl Limits {
                         }),
                         Err((short, cell)) => {
                             let quota = registry::quota(limit, unit, allowance, &cell, now);
-                            let this = refusal(quota, short);
+                            let this = refusal(quota, short, amount);
                             if refused.as_ref().is_none_or(|(r, _)| longer(&this, r)) {
                                 refused = Some((this, &**state));
                             }
@@ -208,14 +208,14 @@ fn allowances(limit: &Limit) -> impl Iterator<Item = (Unit, Allowance)> {
     requests.into_iter().chain(tokens)
 }
 
-fn refusal(mut quota: Quota, short: Short) -> Refused {
+fn refusal(mut quota: Quota, short: Short, asked: u64) -> Refused {
     let wait = match short {
         // Back a nanosecond early is refused again, but zero is no wait that anybody heeds.
         Short::Wait(wait) => Some(wait.max(Duration::from_nanos(1))),
         Short::Never => None,
     };
     quota.reset = wait.unwrap_or(quota.reset);
-    Refused { quota, wait }
+    Refused { quota, wait, asked }
 }
 
 /// Whether `a` lasts longer than `b`. Never lasts longest.
