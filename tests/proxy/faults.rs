@@ -118,7 +118,8 @@ spec:
         (
             get("nowhere.example.com", "/"),
             502,
-            String::new(),
+            "the host is not known to the mesh: \"nowhere.example.com\"; a ServiceEntry or Service in its files makes it known"
+                .to_owned(),
             "-",
             "direct_response",
         ),
