@@ -4,6 +4,8 @@
 //! names what was added, in the code, the parameter, the message or a list of details; never in what it quotes of the request),
 //! and remembered for that cluster and model: for an hour, since servers learn, and for [`MOST`] of them, the newest.
 
+mod answer;
+
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -12,6 +14,7 @@ use std::{
 
 use serde_json::Value;
 
+pub(crate) use self::answer::unless_refused;
 use crate::base::time::Instant;
 
 /// How long a refusal is remembered.

@@ -138,7 +138,8 @@ impl LlmRoute<'_> {
         params.targets = targets;
         let layer = FallbackLayer::new(params, Arc::clone(name), reach, state.health.clone())
             .with_dialect(self.policy.stream.dialect)
-            .with_stats(Arc::clone(&state.fallback));
+            .with_stats(Arc::clone(&state.fallback))
+            .with_refusals(state.refusals.clone());
         if self.policy.stream.dialect == Setting::StatusOnly {
             return layer;
         }

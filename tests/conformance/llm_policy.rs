@@ -147,7 +147,7 @@ retries: {budget: {percent: 150, minPerSecond: 7}, maxHint: 20s, beforeFirstToke
 fallback:
 - {subset: v2}
 - {host: backup, port: 9090, model: small, credential: {env: BACKUP_KEY}, account: second, larger: true}
-- {host: api.other.io, credential: {file: /run/key}}
+- {host: api.other.io, credential: {file: /run/key}, prefill: false}
 - {model: other}
 fallbackOn: {contentFilter: true}
 resume: prefill
@@ -213,7 +213,7 @@ headers: false"#,
         backup.credential,
         Some(Credential::Env("BACKUP_KEY".into()))
     );
-    assert!(backup.larger);
+    assert!(backup.larger && backup.prefill && !other.prefill);
     assert_eq!(&*other.cluster, "outbound|80||api.other.io");
     assert_eq!(other.credential, Some(Credential::File("/run/key".into())));
     assert_eq!(

@@ -901,3 +901,154 @@ async fn a_stream_that_is_cut_twice_goes_on_twice() {
     assert_eq!(heard(&answer.text), "one two three");
     assert_eq!((answer.by, answer.spent), (Some(2), 3));
 }
+
+/// A streamed request that asks for more.
+fn asking(more: &serde_json::Value) -> Request<Body> {
+    let mut request = request(true);
+    let mut body = serde_json::json!({
+        "model": "main",
+        "stream": true,
+        "messages": [{"role": "user", "content": "hi"}],
+    });
+    for (key, value) in more.as_object().unwrap() {
+        body[key] = value.clone();
+    }
+    let body = body.to_string();
+    let headers = request.headers_mut();
+    headers.insert("content-length", body.len().into());
+    *request.body_mut() = Body::from(Bytes::from(body));
+    request
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_had_in_two_halves_is_not_gone_on_with() {
+    let tools = serde_json::json!([{"type": "function", "function": {"name": "weather"}}]);
+    for (more, resumed) in [
+        (serde_json::json!({"tools": tools}), false),
+        (
+            serde_json::json!({"response_format": {"type": "json_object"}}),
+            false,
+        ),
+        (serde_json::json!({"n": 2}), false),
+        (serde_json::json!({"modalities": ["text", "audio"]}), false),
+        (serde_json::json!({"stop": ["two"]}), false),
+        (
+            serde_json::json!({"messages": [{"role": "assistant", "content": "zero"}]}),
+            false,
+        ),
+        (serde_json::json!({"stop": ["five"], "tools": []}), true),
+    ] {
+        let house = House::new();
+        let cut = vec![Step::Data(ROLE.to_owned()), says("one "), says("two")];
+        house.upstream.always("main", Answer::Stream(cut));
+        house.upstream.rule("backup", |_| whole(&[" three"]));
+        let answer = call(&house.resuming(), asking(&more)).await;
+        let (asked, kind) = (house.upstream.asked("backup"), answer.kind);
+        if resumed {
+            assert_eq!((asked, kind), (1, None), "{more}");
+        } else {
+            assert_eq!((asked, kind), (0, Some(Kind::StreamTruncated)), "{more}");
+            assert_eq!(heard(&answer.text), "one two", "{more}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_targets_that_go_on_are_asked_to() {
+    let refusal = r#"{"type":"error","error":{"type":"invalid_request_error","message":"This model does not support assistant message prefill. The conversation must end with a user message."}}"#;
+    let house = House::new();
+    house
+        .upstream
+        .always("main", Answer::Stream(vec![says("one ")]));
+    house.upstream.always("refuses", Status(400, None, refusal));
+    house.upstream.rule("third", |_| whole(&["two"]));
+    let [never, refuses, third] =
+        ["never", "refuses", "third"].map(|model| Target::new(OWN).with_model(model));
+    let targets = [never.with_prefill(false), refuses, third];
+    let chain = house.chain(Params::to(targets).with_resume(Resume::Prefill), &[]);
+    for asked in [1, 1] {
+        let answer = call(&chain, request(true)).await;
+        assert_eq!((answer.kind, answer.by), (None, Some(3)));
+        assert_eq!(heard(&answer.text), "one two");
+        // It is asked once, and known from then on.
+        assert_eq!(house.upstream.asked("refuses"), asked);
+    }
+    assert_eq!(house.upstream.asked("never"), 0);
+    // Both serve what was not begun.
+    house.upstream.always("main", Status(503, None, "{}"));
+    house.upstream.rule("never", |_| whole(&["mine"]));
+    let answer = call(&chain, request(true)).await;
+    assert_eq!((heard(&answer.text).as_str(), answer.by), ("mine", Some(1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_nothing_was_shown_the_next_target_begins_anew() {
+    // So much without content that it is passed on, and then the end.
+    let comments = format!(": {}\n\n", "x".repeat(70_000));
+    let begun = vec![Step::Data(ROLE.to_owned()), Step::Data(comments)];
+    let tools = serde_json::json!({"tools": [{"type": "function", "function": {"name": "f"}}]});
+    for more in [serde_json::json!({}), tools] {
+        let house = House::new();
+        house.upstream.always("main", Answer::Stream(begun.clone()));
+        house.upstream.rule("backup", |seen| {
+            assert_eq!(seen.body["messages"].as_array().unwrap().len(), 1);
+            whole(&["one", " two"])
+        });
+        let target = Target::new(OWN).with_model("backup").with_prefill(false);
+        let params = Params::to([target]).with_resume(Resume::Prefill);
+        let answer = call(&house.chain(params, &[]), asking(&more)).await;
+        assert_eq!(answer.kind, None, "{more}");
+        assert_eq!(heard(&answer.text), "one two", "{more}");
+        assert_eq!(answer.text.matches("\"role\"").count(), 1);
+        assert_eq!(answer.text.matches("[DONE]").count(), 1);
+    }
+    // White space is something, and reasoning is.
+    let reasoning =
+        "data: {\"choices\":[{\"index\":0,\"delta\":{\"reasoning_content\":\"hm\"}}]}\n\n";
+    for shown in [says(" "), Step::Data(reasoning.to_owned())] {
+        let house = House::new();
+        house.upstream.always(
+            "main",
+            Answer::Stream(vec![Step::Data(ROLE.to_owned()), shown]),
+        );
+        let answer = call(&house.resuming(), request(true)).await;
+        assert_eq!(answer.kind, Some(Kind::StreamTruncated));
+        assert_eq!(house.upstream.asked("backup"), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_without_a_finish_reason_is_none() {
+    let cut = vec![says("one "), Step::Data("data: [DONE]\n\n".to_owned())];
+    let house = House::new();
+    house.upstream.always("main", Answer::Stream(cut));
+    house.upstream.rule("backup", |_| whole(&["two"]));
+    let answer = call(&house.resuming(), request(true)).await;
+    assert_eq!(
+        (answer.kind, heard(&answer.text).as_str()),
+        (None, "one two")
+    );
+    assert_eq!(answer.text.matches("[DONE]").count(), 1);
+    assert!(answer.text.ends_with("data: [DONE]\n\n"));
+    // And nobody is told of one.
+    house.upstream.always("backup", Status(503, None, "{}"));
+    let answer = call(&house.resuming(), request(true)).await;
+    assert_eq!(answer.kind, Some(Kind::StreamTruncated));
+    assert!(!answer.text.contains("[DONE]"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_be_joined_is_asked_for_as_text() {
+    let coding = |stream: bool, chain: fn(&House) -> Boxed| async move {
+        let house = House::new();
+        house.upstream.rule("main", move |_| whole(&["one"]));
+        let mut request = request(stream);
+        let coding = "gzip".parse().unwrap();
+        request.headers_mut().insert("accept-encoding", coding);
+        call(&chain(&house), request).await;
+        house.upstream.last().headers["accept-encoding"].clone()
+    };
+    assert_eq!(coding(true, House::resuming).await, "identity");
+    assert_eq!(coding(false, House::resuming).await, "gzip");
+    assert_eq!(coding(true, House::pair).await, "gzip");
+}

@@ -106,6 +106,7 @@ impl Linker<'_> {
         resolved.credential = target.credential.as_ref().map(|(key, _)| key.clone());
         resolved.account = target.account.as_deref().map(Into::into);
         resolved.larger = target.larger;
+        resolved.prefill = target.prefill;
         Some(resolved)
     }
 

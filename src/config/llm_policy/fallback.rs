@@ -23,6 +23,7 @@ pub(in crate::config) struct TargetRef {
     pub(in crate::config) credential: Option<(Credential, Place)>,
     pub(in crate::config) account: Option<String>,
     pub(in crate::config) larger: bool,
+    pub(in crate::config) prefill: bool,
 }
 
 /// The longest name of a model or account.
@@ -62,6 +63,7 @@ fn target(field: &Field<'_>) -> Option<TargetRef> {
         model: maybe(model)?,
         account: maybe(account)?,
         larger: object.bool("larger").unwrap_or_default(),
+        prefill: object.bool("prefill").unwrap_or(true),
         host: maybe(host)?,
         port: maybe(port)?,
         subset: maybe(subset)?,

@@ -16,8 +16,12 @@ use super::{
 use crate::{
     base::{BoxError, time::Instant},
     body::{Body, Replay},
-    classify::{Class, class_of_result},
-    llm::{Dialect, request::with_prefill},
+    classify::{Class, Elsewhere, class_of_result},
+    llm::{
+        Dialect,
+        refused::{Addition, unless_refused},
+        request::{can_be_gone_on_with, is_sealed, several, with_prefill},
+    },
 };
 
 /// A stream at this place, which may be cut.
@@ -59,18 +63,29 @@ where
     R: HttpBody<Data = Bytes> + Send + 'static,
     R::Error: Into<BoxError> + 'static,
 {
-    /// Asks the next targets to go on with a text. The stream of the first that does, and its place.
+    /// Asks the next targets to go on with a text, or, if nothing was said, to answer. The stream of the first that does, and
+    /// its place.
     async fn go_on(&mut self, text: &str) -> Option<(Body, usize)> {
         let dialect = self.dialect()?;
         let whole = self.body.clone().collect().await.ok()?.to_bytes();
-        if several(&whole) {
+        if text.is_empty() {
+            // Of several answers each has a beginning of its own.
+            return if several(&whole) {
+                None
+            } else {
+                self.find_next(dialect).await
+            };
+        }
+        if is_sealed(&self.head.headers) || !can_be_gone_on_with(dialect, &whole, text) {
             return None;
         }
         let begun = with_prefill(dialect, &whole, text)?;
         let length = self.head.headers.get(header::CONTENT_LENGTH).cloned();
         set_length(&mut self.head, begun.len());
         let body = mem::replace(&mut self.body, Replay::new(Body::from(begun), usize::MAX));
+        self.begun = true;
         let found = self.find_next(dialect).await;
+        self.begun = false;
         self.body = body;
         if let Some(length) = length {
             self.head.headers.insert(header::CONTENT_LENGTH, length);
@@ -83,25 +98,34 @@ where
             let (at, pass) = self.next(Instant::now())?;
             self.shared.stats.fallbacks.inc();
             let result = self.send(at).await;
-            let class = class_of_result(&result);
-            let goes_on = class.is_success()
-                && result
-                    .as_ref()
-                    .is_ok_and(|r| Splice::of(dialect, r.headers()).is_some());
+            let mut class = class_of_result(&result);
+            let joins = |r: &Response<R>| Splice::of(dialect, r.headers()).is_some();
             match result {
-                Ok(response) if goes_on => {
+                Ok(response) if class.is_success() && joins(&response) => {
                     note(self.record.as_ref(), &self.by(at));
                     return Some((watched(response, pass, class).into_body(), at));
+                }
+                Ok(response) if self.begun => {
+                    pass.finish(&class);
+                    if unless_refused(response, Addition::Prefill).await.is_none() {
+                        self.refused(at);
+                        // It is what was added that was wrong, and no mistake of the caller's.
+                        class.elsewhere = Elsewhere::Any;
+                    }
                 }
                 _ => pass.finish(&class),
             }
             self.asked.push((at, class));
         }
     }
-}
 
-/// Whether several answers are asked for.
-fn several(body: &[u8]) -> bool {
-    let body: Result<serde_json::Value, _> = serde_json::from_slice(body);
-    body.is_ok_and(|body| body.get("n").and_then(serde_json::Value::as_u64) > Some(1))
+    /// The target at this place does not go on with answers.
+    fn refused(&self, at: usize) {
+        if let Some(place) = self.places.get(at) {
+            let (cluster, model) = (&place.who.cluster, place.who.model.as_ref());
+            let refusals = &self.shared.refusals;
+            refusals.note(Addition::Prefill, cluster, model, Instant::now());
+            tracing::info!(%cluster, model = model.map(|m| &**m), "answers are not gone on with here: it is refused");
+        }
+    }
 }

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     base::time::Instant,
     body::replay::DEFAULT_CAP,
-    llm::{Setting, request::Call},
+    llm::{Setting, refused::Refusals, request::Call},
 };
 
 /// Applies [`Fallback`]: what it is applied to is the route's own target.
@@ -48,6 +48,7 @@ impl<S> FallbackLayer<S> {
             setting: Setting::default(),
             cap: DEFAULT_CAP,
             stats: Arc::default(),
+            refusals: Refusals::default(),
             room: None,
         })
     }
@@ -61,6 +62,12 @@ impl<S> FallbackLayer<S> {
     /// Sets how many bytes of a request are kept. A longer one is sent to one target only.
     pub fn with_cap(mut self, bytes: usize) -> Self {
         self.0.cap = bytes;
+        self
+    }
+
+    /// Remembers here which targets refuse to go on with an answer.
+    pub fn with_refusals(mut self, refusals: Refusals) -> Self {
+        self.0.refusals = refusals;
         self
     }
 

@@ -20,10 +20,13 @@
 //! - *What the caller sees*: the answer as it came, with the model that it names. If all fail, the first error, of the
 //!   target the caller meant. Which target it was stands in [`AnsweredBy`](crate::base::ext::AnsweredBy).
 //!
-//! With [`Resume::Prefill`], a stream that was cut after content goes on at the next target: its text so far is sent along as
-//! the beginning of the answer. OpenAI chat and Anthropic, plain text only. Who refuses that, or adds nothing, leaves the
-//! stream with the error that cut it. The output tokens that the joined stream reports are those of its last part plus
-//! one for each event before.
+//! With [`Resume::Prefill`], a stream that was cut after content goes on at the next target that takes it
+//! ([`Target::prefill`](params::Target::prefill)): its text so far is sent along as
+//! the beginning of the answer. OpenAI chat and Anthropic, plain text only: not of a call with tools, a structure, several
+//! answers, sound or (Anthropic) thoughts, nor once a stop sequence was met. Who refuses that in so many words is not asked to go
+//! on again for a while ([`Refusals`](crate::llm::refused::Refusals)), and the one after it is. If nobody goes on, or adds
+//! anything, the stream ends with the error that cut it. The output tokens that the joined stream reports are those of its last
+//! part plus one for each event before. A stream that may be joined is asked for without a coding.
 //!
 //! Answers are judged at their end; a stream that is cut after content counts against its target like a 503.
 //!

@@ -32,6 +32,9 @@ pub struct Target {
     pub account: Option<Arc<str>>,
     /// Whether its context window and limits are larger than the route's own: where a prompt that was too long goes.
     pub larger: bool,
+    /// Whether it goes on with an answer that was begun ([`Resume::Prefill`]). Models that take the beginning for a turn of its
+    /// own, or refuse it, do not.
+    pub prefill: bool,
 }
 
 /// Where a key is read from. Never the key.
@@ -68,6 +71,7 @@ impl Target {
             credential: None,
             account: None,
             larger: false,
+            prefill: true,
         }
     }
 
@@ -89,6 +93,13 @@ impl Target {
     #[must_use]
     pub fn with_credential(mut self, credential: Credential) -> Self {
         self.credential = Some(credential);
+        self
+    }
+
+    /// Sets whether it goes on with an answer that was begun.
+    #[must_use]
+    pub fn with_prefill(mut self, prefill: bool) -> Self {
+        self.prefill = prefill;
         self
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, request::Parts};
+use http::{HeaderValue, Request, Response, StatusCode, header::ACCEPT_ENCODING, request::Parts};
 use http_body::Body as HttpBody;
 use tower::{Service, ServiceExt};
 
@@ -40,10 +40,12 @@ pub(super) struct Run<S> {
     pub(super) shared: Arc<Shared<S>>,
     pub(super) head: Parts,
     pub(super) body: Replay<Body>,
-    places: Vec<Place>,
+    pub(super) places: Vec<Place>,
     chain: Chain,
     pub(super) asked: Vec<(usize, Class)>,
     first: Option<First>,
+    /// Whether the request carries the beginning of its answer.
+    pub(super) begun: bool,
     deadline: Option<Deadline>,
     pub(super) record: Option<Record>,
 }
@@ -64,6 +66,7 @@ impl<S> Run<S> {
             chain: Chain::default(),
             asked: Vec::new(),
             first: None,
+            begun: false,
         }
     }
 
@@ -141,6 +144,12 @@ impl<S> Run<S> {
         } else {
             head.extensions.insert(LastTarget);
         }
+        let streams = head.extensions.get::<Call>().is_some_and(|c| c.stream);
+        if streams && self.resumes() && self.dialect().is_some_and(Splice::joins) {
+            // Streams are joined as text.
+            let identity = HeaderValue::from_static("identity");
+            head.headers.insert(ACCEPT_ENCODING, identity);
+        }
         if let Some(place) = self.places.get(at) {
             if let Some(model) = &place.who.model {
                 head.extensions.insert(Model(Arc::clone(model)));
@@ -149,6 +158,11 @@ impl<S> Run<S> {
             head.extensions
                 .insert(Witness::new(move |class| health.note(&who, class)));
         }
+    }
+
+    /// Whether a stream that is cut may be gone on with.
+    fn resumes(&self) -> bool {
+        self.shared.params.resume == Resume::Prefill && self.body.can_replay()
     }
 
     fn has_room(&self, place: &Place, now: Instant) -> bool {
@@ -180,7 +194,9 @@ impl<S> Run<S> {
 
     fn admit(&self, to: usize, room: bool, now: Instant) -> Option<Pass> {
         let place = self.places.get(to)?;
-        if self.has_room(place, now) != room {
+        if self.has_room(place, now) != room
+            || (self.begun && !self.shared.goes_on(to, &place.who, now))
+        {
             return None;
         }
         let pass = self.shared.health.admit(&place.who, now).ok()?;
@@ -286,9 +302,7 @@ where
 
     /// How the answer can be joined with another one, if it is a stream and that is wanted.
     fn splice(&self, response: &Response<R>) -> Option<Splice> {
-        let wanted = self.shared.params.resume == Resume::Prefill
-            && response.status() == StatusCode::OK
-            && self.body.can_replay();
+        let wanted = self.resumes() && response.status() == StatusCode::OK;
         let dialect = wanted.then(|| self.dialect())??;
         Splice::of(dialect, response.headers())
     }

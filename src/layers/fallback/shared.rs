@@ -7,7 +7,11 @@ use http::request::Parts;
 use super::{Params, Stats, chain::Place, health::Health, target::Target, who::Who};
 use crate::{
     base::time::Instant,
-    llm::{Setting, credential, request::Call},
+    llm::{
+        Setting, credential,
+        refused::{Addition, Refusals},
+        request::Call,
+    },
 };
 
 /// What the services of a layer share.
@@ -23,6 +27,7 @@ pub(super) struct Shared<S> {
     pub(super) setting: Setting,
     pub(super) cap: usize,
     pub(super) stats: Arc<Stats>,
+    pub(super) refusals: Refusals,
     pub(super) room: Option<Room>,
 }
 
@@ -73,5 +78,14 @@ impl<S> Shared<S> {
         self.room
             .as_ref()
             .is_none_or(|room| (room.0)(who, call, now))
+    }
+
+    /// Whether the target at this place, where `who` is asked, goes on with an answer, as far as is known.
+    pub(super) fn goes_on(&self, at: usize, who: &Who, now: Instant) -> bool {
+        let target = at.checked_sub(1).and_then(|n| self.targets.get(n));
+        target.is_none_or(|target| target.params.prefill)
+            && !self
+                .refusals
+                .knows(Addition::Prefill, &who.cluster, who.model.as_ref(), now)
     }
 }

@@ -21,7 +21,7 @@ use crate::{
     llm::{
         Dialect, Setting,
         dialect::{Api, provider},
-        request::{Call, with_model},
+        request::{Call, with_model, without_sums},
     },
 };
 
@@ -127,6 +127,9 @@ impl Target {
             let whole = origin.body.clone().collect().await?.to_bytes();
             let (uri, bytes) = remodel(dialect, &head.uri, &whole, model)?;
             head.uri = uri;
+            if bytes != whole {
+                without_sums(&mut head.headers);
+            }
             set_length(&mut head, bytes.len());
             body = Some(bytes);
             if let Some(mut call) = call {

@@ -45,7 +45,6 @@
 //! # }
 //! ```
 
-mod answer;
 mod service;
 
 pub use self::service::{ResponseFuture, Usage, UsageLayer};

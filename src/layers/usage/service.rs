@@ -11,8 +11,8 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Request, Response,
-    header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH},
+    HeaderValue, Request, Response,
+    header::{ACCEPT_ENCODING, CONTENT_LENGTH},
     request::Parts,
 };
 use http_body::Body as HttpBody;
@@ -20,26 +20,15 @@ use http_body_util::BodyExt;
 use pin_project::pin_project;
 use tower::{Layer, Service, ServiceExt};
 
-use super::answer::unless_refused;
 use crate::{
     base::{BoxError, ext::UsageInjected, time::Instant},
     body::Body,
     llm::{
         Dialect,
-        refused::{Addition, Refusals},
-        request::{Call, with_usage},
+        refused::{Addition, Refusals, unless_refused},
+        request::{Call, is_sealed, with_usage},
     },
 };
-
-/// Headers that say what a body is: another one would not be it.
-const SUMS: &[&str] = &[
-    "content-digest",
-    "content-md5",
-    "digest",
-    "repr-digest",
-    "signature-input",
-    "x-amz-content-sha256",
-];
 
 /// Applies [`Usage`].
 #[derive(Clone, Debug)]
@@ -173,15 +162,6 @@ fn asking_head(head: &Parts, length: usize) -> Parts {
     head.headers.insert(ACCEPT_ENCODING, identity);
     head.extensions.insert(UsageInjected);
     head
-}
-
-/// Whether a body cannot be changed without its headers.
-fn is_sealed(headers: &HeaderMap) -> bool {
-    let signed = headers.get(AUTHORIZATION).is_some_and(|value| {
-        let value = value.as_bytes();
-        value.starts_with(b"AWS4-") || value.starts_with(b"Signature ")
-    });
-    signed || SUMS.iter().any(|name| headers.contains_key(*name))
 }
 
 // === impl Target ===

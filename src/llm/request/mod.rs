@@ -3,8 +3,10 @@
 //! Nothing of a prompt is kept, and a rewriting changes the bytes it names and no other. A body that is not one JSON
 //! object is none of ours: [`Call::read`] says `None`, and the upstream may say what is wrong with it.
 
+mod resume;
 mod rewrite;
 mod scan;
+mod sealed;
 
 use std::sync::Arc;
 
@@ -14,6 +16,10 @@ use bytes::Bytes;
 use crate::llm::dialect::{Api, Dialect, Provider};
 
 pub use self::rewrite::{Unwritable, with_model, with_prefill, with_usage};
+pub(crate) use self::{
+    resume::{can_be_gone_on_with, several},
+    sealed::{is_sealed, without_sums},
+};
 
 /// The longest name of a model that is read: names become keys and labels.
 const MODEL_CAP: usize = 512;

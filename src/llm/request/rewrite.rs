@@ -131,29 +131,26 @@ pub fn with_usage(body: &Bytes) -> Option<Bytes> {
 /// For OpenAI chat, Anthropic, Gemini and Ollama chat; `None` in other dialects, for an empty text, and where there is no
 /// message to answer. Anthropic refuses an answer that ends in white space: there it is taken off, so that the
 /// continuation may begin with it again.
+///
+/// A list that the caller ended with a message of the assistant follows its dialect's rule. Anthropic takes that message for
+/// the beginning of the answer, so the text follows in it (if it is plain text); the others leave open whether it is a turn of
+/// its own: `None`.
 #[must_use]
 pub fn with_prefill(dialect: Dialect, body: &Bytes, text: &str) -> Option<Bytes> {
-    let text = match dialect {
-        Dialect::Anthropic => text.trim_end(),
-        _ => text,
-    };
-    if text.is_empty() {
-        return None;
-    }
-    let begun = quoted(text);
-    let (list, message) = match dialect {
-        Dialect::OpenAi | Dialect::Anthropic | Dialect::Ollama => (
-            "messages",
-            format!(r#",{{"role":"assistant","content":{begun}}}"#),
-        ),
-        Dialect::Gemini => (
-            "contents",
-            format!(r#",{{"role":"model","parts":[{{"text":{begun}}}]}}"#),
-        ),
+    let (list, role) = match dialect {
+        Dialect::OpenAi | Dialect::Anthropic | Dialect::Ollama => ("messages", "assistant"),
+        Dialect::Gemini => ("contents", "model"),
         Dialect::OpenAiResponses | Dialect::Bedrock | Dialect::Cohere | Dialect::Tgi => {
             return None;
         }
     };
+    let begun = |text: &str| match dialect {
+        Dialect::Anthropic => text.trim_end().to_owned(),
+        _ => text.to_owned(),
+    };
+    if begun(text).is_empty() {
+        return None;
+    }
     let json = std::str::from_utf8(body).ok()?;
     let mut messages = None;
     scan::object(json, |m| {
@@ -162,6 +159,27 @@ pub fn with_prefill(dialect: Dialect, body: &Bytes, text: &str) -> Option<Bytes>
         }
     })?;
     let last = scan::last_element(body, messages?)??;
+    let (mut by, mut content) = (None, None);
+    // What is no object has no role.
+    let _ = scan::members(body, last.start, &mut |m| {
+        let key = json.get(m.key).unwrap_or_default();
+        if scan::is(key, "role") {
+            by = json.get(m.value).and_then(scan::decoded);
+        } else if scan::is(key, "content") {
+            content = Some(m.value);
+        }
+    });
+    if by.as_deref() == Some(role) {
+        let content = content.filter(|_| dialect == Dialect::Anthropic)?;
+        let own = scan::decoded(json.get(content.clone())?)?;
+        let whole = quoted(&begun(&(own + text)));
+        return Some(spliced(body, &[(content, whole)]));
+    }
+    let text = quoted(&begun(text));
+    let message = match dialect {
+        Dialect::Gemini => format!(r#",{{"role":"model","parts":[{{"text":{text}}}]}}"#),
+        _ => format!(r#",{{"role":"assistant","content":{text}}}"#),
+    };
     Some(spliced(body, &[(last.end..last.end, message)]))
 }
 

@@ -443,6 +443,29 @@ fn a_begun_answer_is_the_last_message() {
     }
 }
 
+#[test]
+fn a_list_that_the_caller_ended_follows_the_dialects_rule() {
+    let body = Bytes::from_static(
+        br#"{"messages":[{"role":"user","content":"q"},{"content":"Once \u00e9 ","role":"assistant"}],"x":1}"#,
+    );
+    let with = with_prefill(Dialect::Anthropic, &body, "upon a ").unwrap();
+    assert_eq!(
+        with,
+        "{\"messages\":[{\"role\":\"user\",\"content\":\"q\"},{\"content\":\"Once \u{e9} upon a\",\"role\":\"assistant\"}],\"x\":1}"
+    );
+    // It may be a turn of its own.
+    for dialect in [Dialect::OpenAi, Dialect::Ollama] {
+        assert_eq!(with_prefill(dialect, &body, "upon a"), None);
+    }
+    let gemini = Bytes::from_static(br#"{"contents":[{"role":"model","parts":[{"text":"a"}]}]}"#);
+    assert_eq!(with_prefill(Dialect::Gemini, &gemini, "b"), None);
+    // No plain text.
+    let parts = Bytes::from_static(
+        br#"{"messages":[{"role":"assistant","content":[{"type":"text","text":"a"}]}]}"#,
+    );
+    assert_eq!(with_prefill(Dialect::Anthropic, &parts, "b"), None);
+}
+
 /// Whatever the bytes are: nothing panics, and what was a JSON object stays one with the new model in it.
 #[test]
 fn any_body_is_survived() {

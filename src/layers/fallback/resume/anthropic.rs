@@ -41,6 +41,14 @@ impl Anthropic {
             "content_block_start" => self.start(event, &mut said, facts),
             "content_block_delta" => {
                 said.changed = self.renumber(event);
+                facts.shown |= event
+                    .get("delta")
+                    .and_then(Value::as_object)
+                    .is_none_or(|delta| {
+                        delta
+                            .iter()
+                            .any(|(key, value)| key != "type" && value != "")
+                    });
                 match event.pointer("/delta/type").and_then(Value::as_str) {
                     Some("text_delta") => {
                         let text = event.pointer("/delta/text").and_then(Value::as_str);

@@ -8,7 +8,20 @@
 //! A target that refuses the beginning, or none being left, ends the stream as if it had not been tried: with the error that
 //! cut it. One that repeats what it was sent before it adds to it is cut by the repetition.
 //!
-//! For OpenAI chat and Anthropic, in server-sent events; all else passes untouched.
+//! As long as the caller was shown nothing but the beginning of a stream (a role, `message_start`, comments), the next target
+//! answers the caller's own request anew, and its beginning is left out: nothing is asked of it that it could refuse, and calls
+//! with tools are no exception.
+//!
+//! What each dialect says of the odd cases:
+//! - *A list of messages that the caller ended with the assistant's* is, to Anthropic, the beginning of the answer: the text
+//!   follows in that message. OpenAI's API leaves open whether it is a turn of its own, and servers differ: not gone on with.
+//! - *`[DONE]` while `finish_reason` is `null`*: OpenAI's marker of a whole answer is the finish reason; `[DONE]` ends the
+//!   transport, and servers send it after failures too. So such a stream was cut, it may be gone on with, and its `[DONE]`
+//!   is not shown: neither in the middle of the joined stream, nor before the error if nobody goes on.
+//! - *A `stop_reason` without `message_stop`* (Anthropic): all content came, so there is nothing to go on with; the stream ends as
+//!   without this.
+//!
+//! For OpenAI chat and Anthropic, in server-sent events that are not compressed; all else passes untouched.
 
 mod anthropic;
 mod events;

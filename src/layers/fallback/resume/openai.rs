@@ -52,9 +52,13 @@ pub(super) fn read(chunk: &mut Value, facts: &mut Facts) -> Said {
         Some(Value::Array(parts)) if !parts.is_empty() => facts.more = true,
         _ => {}
     }
+    let says = is_more
+        || delta
+            .iter()
+            .any(|(key, value)| key != "role" && some(value));
+    facts.shown |= says;
     if facts.before.is_some() {
         said.changed |= delta.remove("role").is_some();
-        let says = is_more || delta.values().any(some);
         said.stale = !says && !finishes && !has_usage;
     }
     said

@@ -30,6 +30,8 @@ pub(in super::super) struct Splice {
     looks: bool,
     /// An error event, which does not go on as long as another target may.
     fault: Option<Bytes>,
+    /// `[DONE]` without a finish reason before it, which does not go on as long as another target may.
+    done: Option<Bytes>,
     echo: Option<Echo>,
 }
 
@@ -47,6 +49,8 @@ pub(super) struct Facts {
     pub(super) text: String,
     /// In how many events.
     pub(super) pieces: u64,
+    /// Whether the caller was shown anything of it but its beginning.
+    pub(super) shown: bool,
     /// Whether it holds more than text: a call of a tool, several answers.
     pub(super) more: bool,
     /// Whether its finish marker was seen.
@@ -103,8 +107,14 @@ impl Splice {
             facts: Facts::default(),
             looks: true,
             fault: None,
+            done: None,
             echo: None,
         })
+    }
+
+    /// Whether streams of this dialect can be joined.
+    pub(in super::super) fn joins(dialect: Dialect) -> bool {
+        matches!(dialect, Dialect::OpenAi | Dialect::Anthropic)
     }
 
     /// Takes a chunk; gives what goes on.
@@ -133,6 +143,7 @@ impl Splice {
         let mut out = self.let_go_of_echo();
         let rest = self.events.rest();
         if well {
+            out.extend_from_slice(&self.done.take().unwrap_or_default());
             out.extend_from_slice(&rest);
         } else if let Some(fault) = self.fault.take() {
             out.extend_from_slice(&fault);
@@ -140,11 +151,17 @@ impl Splice {
         out.into()
     }
 
-    /// What another target is to go on with; `None`: nothing, or it cannot.
+    /// What another target is to go on with: empty if the caller was shown nothing yet, so that it may begin anew. `None`:
+    /// it cannot.
     pub(super) fn text(&self) -> Option<&str> {
         let facts = &self.facts;
-        let can = self.looks && !facts.more && !facts.finished;
-        (can && !facts.text.trim().is_empty() && facts.text.len() <= TEXT_CAP)
+        if !self.looks || facts.more || facts.finished {
+            return None;
+        }
+        if !facts.shown {
+            return Some("");
+        }
+        (!facts.text.trim().is_empty() && facts.text.len() <= TEXT_CAP)
             .then_some(facts.text.as_str())
     }
 
@@ -152,7 +169,7 @@ impl Splice {
     pub(super) fn join(&mut self) -> Bytes {
         let out = self.let_go_of_echo();
         self.events = Events::default();
-        self.fault = None;
+        (self.fault, self.done) = (None, None);
         self.facts.before = Some(self.facts.pieces);
         if let Tongue::Anthropic(state) = &mut self.tongue {
             state.join();
@@ -177,11 +194,20 @@ impl Splice {
     }
 
     fn event(&mut self, event: Event, out: &mut Vec<u8>) {
+        if let Some(done) = self.done.take() {
+            out.extend_from_slice(&done);
+        }
+        let data = event.data.as_deref().map(str::trim);
+        if matches!(self.tongue, Tongue::OpenAi) && data == Some("[DONE]") && !self.facts.finished {
+            self.done = Some(event.raw);
+            return;
+        }
         let parsed = event
             .data
             .as_deref()
             .and_then(|data| serde_json::from_str::<Value>(data).ok());
         let Some(mut value) = parsed.filter(Value::is_object) else {
+            self.facts.shown |= data.is_some_and(|data| !data.is_empty());
             out.extend_from_slice(&event.raw);
             return;
         };

@@ -126,6 +126,7 @@ fn target(t: &Target) -> Value {
         ),
         ("account", text(&t.account)),
         ("larger", Some(t.larger.into())),
+        ("prefill", Some(t.prefill.into())),
     ])
 }
 
@@ -167,11 +168,11 @@ mod tests {
         assert_eq!(
             policy["fallback"],
             json!([
-                {"cluster": "outbound|8080|v2|llm.ai.svc.cluster.local", "larger": true},
+                {"cluster": "outbound|8080|v2|llm.ai.svc.cluster.local", "larger": true, "prefill": true},
                 {"cluster": "outbound|8080||backup.ai.svc.cluster.local", "authority": "backup.ai.svc.cluster.local",
-                 "model": "gpt-4o-mini", "credential": {"env": "BACKUP_KEY"}, "account": "second", "larger": false},
+                 "model": "gpt-4o-mini", "credential": {"env": "BACKUP_KEY"}, "account": "second", "larger": false, "prefill": false},
                 {"cluster": "outbound|8080|v1|llm.ai.svc.cluster.local", "model": "small",
-                 "credential": {"file": "/var/run/secrets/key"}, "larger": false},
+                 "credential": {"file": "/var/run/secrets/key"}, "larger": false, "prefill": true},
             ])
         );
         assert_eq!(

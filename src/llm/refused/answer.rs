@@ -1,4 +1,4 @@
-//! Whether an answer refuses what was added to its request.
+//! Whether an answer refuses what was added to its request: its body is read, and held back no longer than that takes.
 
 use std::{ops::ControlFlow, time::Duration};
 
@@ -6,10 +6,11 @@ use bytes::Bytes;
 use http::Response;
 use http_body::Body as HttpBody;
 
+use super::Addition;
 use crate::{
     base::BoxError,
     body::{Body, box_errors, peek::Peek},
-    llm::{coding::Coding, refused::Addition},
+    llm::coding::Coding,
 };
 
 /// How much of an error is read.
