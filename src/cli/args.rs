@@ -1,10 +1,17 @@
 //! Every subcommand and flag.
 
-use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, str::FromStr, time::Duration};
+use std::{
+    io,
+    net::SocketAddr,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::testing::upstream::Answer;
+use crate::{config::Source, testing::upstream::Answer};
 
 /// The service mesh for AI traffic: retries, deadlines, circuit breaking, canaries and limits that know LLM APIs,
 /// from the Istio resources you already have.
@@ -82,11 +89,13 @@ Examples:
   http_proxy=http://127.0.0.1:15001 ./my-service
       Or let an unchanged program use llmesh as its HTTP proxy.
   llmesh run -f mesh/ --overlay experiment.yaml
-      Try a canary; deleting experiment.yaml ends it.")]
+      Try a canary; deleting experiment.yaml ends it.
+  llmesh run -R deploy/ --lenient
+      A repository as it is: sub-folders too, and what is wrong is left out by name.")]
 pub struct RunArgs {
     /// Files and folders of Istio and llmesh resources; reloaded when they change.
-    #[arg(short = 'f', long = "file", value_name = "PATH", num_args = 1.., required = true)]
-    pub files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub input: InputArgs,
     /// Resources that win over those under -f for the same host.
     #[arg(long, value_name = "PATH", num_args = 1..)]
     pub overlay: Vec<PathBuf>,
@@ -109,12 +118,31 @@ pub struct RunArgs {
     /// Treat what two resources claim at once (the same host) as an error.
     #[arg(long)]
     pub strict: bool,
+    /// Leave out what is wrong, by name, and serve the rest; without it nothing is served, and no change taken, until all
+    /// is right. What is left out stands in the log, in /ready?verbose and in server.config_left_out of /stats.
+    #[arg(long)]
+    pub lenient: bool,
     /// How long a graceful stop waits for requests in flight.
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = parse_seconds)]
     pub drain: Duration,
     /// Write one line per request to stdout, with Istio's fields.
     #[arg(long, value_enum, value_name = "FORMAT", num_args = 0..=1, default_missing_value = "json")]
     pub access_log: Option<LogFormat>,
+}
+
+/// What is read.
+#[derive(Clone, Debug, Default, Args)]
+pub struct InputArgs {
+    /// Files and folders of Istio and llmesh resources; `-` is standard input, read once. Files of other tools in a folder
+    /// do no harm.
+    #[arg(short = 'f', long = "file", value_name = "PATH", num_args = 1.., required_unless_present = "paths")]
+    pub files: Vec<PathBuf>,
+    /// The same, without -f.
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Read the sub-folders of folders too.
+    #[arg(short = 'R', long)]
+    pub recursive: bool,
 }
 
 /// Who this process is in the mesh: what Sidecar, AuthorizationPolicy and `sourceLabels` select by.
@@ -143,11 +171,13 @@ Examples:
   llmesh check -f mesh/
       What is wrong, where, and what to write instead.
   llmesh check -f mesh/ --strict -o json
-      For CI: one JSON document, and warnings fail.")]
+      For CI: one JSON document, and warnings fail.
+  helm template chart/ | llmesh check -f -
+      What a chart or a kustomization gives.")]
 pub struct CheckArgs {
     /// Files and folders of Istio and llmesh resources.
-    #[arg(short = 'f', long = "file", value_name = "PATH", num_args = 1.., required = true)]
-    pub files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub input: InputArgs,
     /// Resources that win over those under -f for the same host.
     #[arg(long, value_name = "PATH", num_args = 1..)]
     pub overlay: Vec<PathBuf>,
@@ -297,6 +327,26 @@ pub struct Listen {
     pub address: SocketAddr,
     /// The version that answers name.
     pub label: Option<String>,
+}
+
+// === impl InputArgs ===
+
+impl InputArgs {
+    /// The files and folders, and the text of standard input if it is asked for.
+    ///
+    /// # Errors
+    /// If standard input cannot be read or is no UTF-8.
+    pub fn split(&self) -> io::Result<(Vec<PathBuf>, Vec<Source>)> {
+        let stdin = Path::new("-");
+        let all = || self.files.iter().chain(&self.paths);
+        let files = all().filter(|path| *path != stdin).cloned().collect();
+        let mut texts = Vec::new();
+        if all().any(|path| path == stdin) {
+            let text = io::read_to_string(io::stdin())?;
+            texts.push(Source::new("standard input", text));
+        }
+        Ok((files, texts))
+    }
 }
 
 // === impl Listen ===

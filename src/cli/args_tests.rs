@@ -28,7 +28,7 @@ fn run_takes_several_paths_and_has_istios_ports() {
         "-f", "a", "b", "-f", "c", "--label", "app=x", "--label", "v=",
     ])
     .unwrap();
-    assert_eq!(args.files, ["a", "b", "c"].map(PathBuf::from));
+    assert_eq!(args.input.files, ["a", "b", "c"].map(PathBuf::from));
     assert_eq!(args.outbound.port(), 15001);
     assert_eq!(args.admin.port(), 15000);
     assert!(!args.strict && args.access_log.is_none());

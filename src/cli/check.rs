@@ -10,14 +10,15 @@ use super::{
     table::Table,
 };
 use crate::{
-    config::{self, Diagnostic, Loaded, Severity},
+    base::BoxError,
+    config::{self, Diagnostic, Loaded, Severity, Source},
     model::Model,
 };
 
 /// Exit 0 if clean or only warned about, 1 on warnings under `--strict`, 2 on errors.
 #[must_use]
 pub fn run(args: &CheckArgs) -> ExitCode {
-    let sources = match config::read_paths(&args.files, &args.overlay) {
+    let sources = match sources(args) {
         Ok(sources) => sources,
         Err(error) => return cannot_run(format_args!("llmesh: {error}")),
     };
@@ -29,13 +30,20 @@ pub fn run(args: &CheckArgs) -> ExitCode {
     match args.output {
         Output::Json => println!("{:#}", tally.to_json(&loaded)),
         Output::Text => {
-            for d in &loaded.diagnostics {
+            for d in &config::shown(&loaded.diagnostics) {
                 println!("{}", paint(d, std::io::stdout().is_terminal()));
             }
             if let Some(table) = loaded.model.as_ref().and_then(policy_table) {
                 print!("\n{table}\n");
             }
             println!("{}", tally.line());
+            if loaded
+                .model
+                .as_ref()
+                .is_some_and(|model| model.virtual_hosts.is_empty())
+            {
+                println!("{}", nothing(args));
+            }
         }
     }
     match tally {
@@ -43,6 +51,28 @@ pub fn run(args: &CheckArgs) -> ExitCode {
         Tally { warnings: 1.., .. } if args.strict => ExitCode::from(1),
         _ => ExitCode::SUCCESS,
     }
+}
+
+fn sources(args: &CheckArgs) -> Result<Vec<Source>, BoxError> {
+    let (files, mut sources) = args.input.split()?;
+    let read = if args.input.recursive {
+        config::read_trees
+    } else {
+        config::read_paths
+    };
+    sources.extend(read(&files, &args.overlay)?);
+    Ok(sources)
+}
+
+/// What is said where no host is served.
+fn nothing(args: &CheckArgs) -> String {
+    let mut text =
+        "nothing here is served: no VirtualService, ServiceEntry or Service for the mesh"
+            .to_owned();
+    if !args.input.recursive {
+        text.push_str(" (sub-folders are read with -R)");
+    }
+    text
 }
 
 /// How many of each.
@@ -137,7 +167,7 @@ fn paint(d: &Diagnostic, terminal: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Options, Source, load};
+    use crate::config::{Options, load};
 
     #[test]
     fn each_route_is_shown_with_its_policy() {

@@ -22,12 +22,16 @@ pub async fn run(args: RunArgs) -> ExitCode {
         Err(e) => return cannot_run(format_args!("llmesh: cannot wait for signals: {e}")),
     };
     let limit = args.drain;
-    let proxy = match Proxy::start(options(args)).await {
+    let options = match options(args) {
+        Ok(options) => options,
+        Err(e) => return cannot_run(format_args!("llmesh: cannot read standard input: {e}")),
+    };
+    let proxy = match Proxy::start(options).await {
         Ok(proxy) => proxy,
         Err(StartError::Config(error @ LoadError::Invalid(_))) => {
             eprintln!("{error}");
             return cannot_run(format_args!(
-                "llmesh: not started: the configuration has errors"
+                "llmesh: not started: the configuration has errors; --lenient leaves out what is wrong and serves the rest"
             ));
         }
         Err(error) => return cannot_run(format_args!("llmesh: {error}")),
@@ -51,6 +55,12 @@ fn announce(proxy: &Proxy) {
         clusters = snapshot.clusters.len(),
         "serving"
     );
+    if snapshot.model.virtual_hosts.is_empty() {
+        tracing::warn!(
+            target: "llmesh",
+            "no host is served: the files hold no VirtualService, ServiceEntry or Service for the mesh; sub-folders are read with -R"
+        );
+    }
 }
 
 async fn stop(proxy: Proxy, mut signals: Signals, limit: Duration) -> ExitCode {
@@ -74,10 +84,14 @@ async fn stop(proxy: Proxy, mut signals: Signals, limit: Duration) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn options(args: RunArgs) -> Options {
-    let mut input = Input::new(args.files);
+fn options(args: RunArgs) -> std::io::Result<Options> {
+    let (files, texts) = args.input.split()?;
+    let mut input = Input::new(files);
+    input.inline = texts;
+    input.recursive = args.input.recursive;
     input.overlays = args.overlay;
     input.options.strict = args.strict;
+    input.options.lenient = args.lenient;
     input.options.workload_labels = args.identity.labels.iter().cloned().collect();
     let source = source(&args.identity);
     input.options.namespace = args.identity.namespace;
@@ -101,7 +115,7 @@ fn options(args: RunArgs) -> Options {
                 println!("{line}")
             })));
     }
-    options
+    Ok(options)
 }
 
 /// How many files this process may have open, where the system says so (Linux).

@@ -5,7 +5,9 @@
 
 use std::{cell::RefCell, fmt, sync::Arc};
 
-/// More than this many of one load are counted, not kept.
+use super::shown::shortened;
+
+/// More than this many of one severity are counted, not kept.
 const MAX_KEPT: usize = 1000;
 
 /// How bad it is.
@@ -146,8 +148,8 @@ impl Origin {
     pub(super) fn resource(&self) -> String {
         match (self.kind.as_str(), self.name.as_str()) {
             ("", _) => String::new(),
-            (kind, "") => kind.to_owned(),
-            (kind, name) => format!("{kind} {}/{name}", self.namespace),
+            (kind, "") => shortened(kind),
+            (kind, name) => shortened(&format!("{kind} {}/{name}", self.namespace)),
         }
     }
 
@@ -195,16 +197,7 @@ impl Report {
         message: impl Into<String>,
         hint: impl Into<String>,
     ) {
-        let mut kept = self.kept.borrow_mut();
-        // Errors are always shown: what is kept beyond the cap is the first error only.
-        let first_error = severity == Severity::Error
-            && kept.len() < 2 * MAX_KEPT
-            && !kept.iter().any(|d| d.severity == Severity::Error);
-        if kept.len() >= MAX_KEPT && !first_error {
-            self.dropped.borrow_mut()[severity as usize] += 1;
-            return;
-        }
-        kept.push(Diagnostic {
+        self.keep(Diagnostic {
             severity,
             rule,
             file: Arc::clone(&place.origin.file),
@@ -212,11 +205,58 @@ impl Report {
             column: place.column,
             document: place.origin.document,
             resource: place.origin.resource(),
-            path: place.path.clone(),
-            message: message.into(),
-            hint: hint.into(),
+            path: shortened(&place.path),
+            message: shortened(&message.into()),
+            hint: shortened(&hint.into()),
             order: place.origin.order,
         });
+    }
+
+    pub(super) fn keep(&self, finding: Diagnostic) {
+        let severity = finding.severity;
+        let mut kept = self.kept.borrow_mut();
+        if kept.iter().filter(|d| d.severity == severity).count() >= MAX_KEPT {
+            self.dropped.borrow_mut()[severity as usize] += 1;
+        } else {
+            kept.push(finding);
+        }
+    }
+
+    /// Takes over all that another one found.
+    pub(super) fn absorb(&self, other: Self) {
+        for finding in other.kept.into_inner() {
+            self.keep(finding);
+        }
+        let more = other.dropped.into_inner();
+        for (mine, more) in self.dropped.borrow_mut().iter_mut().zip(more) {
+            *mine += more;
+        }
+    }
+
+    /// Keeps those that `wanted` tells.
+    pub(super) fn retain(&mut self, wanted: impl FnMut(&Diagnostic) -> bool) {
+        self.kept.get_mut().retain(wanted);
+    }
+
+    /// Makes warnings of errors.
+    pub(super) fn soften(&mut self) {
+        for finding in self.kept.get_mut() {
+            if finding.severity == Severity::Error {
+                finding.severity = Severity::Warning;
+            }
+        }
+    }
+
+    /// All errors, as they came.
+    pub(super) fn errors(&self) -> Vec<Diagnostic> {
+        let kept = self.kept.borrow();
+        let errors = kept.iter().filter(|d| d.severity == Severity::Error);
+        errors.cloned().collect()
+    }
+
+    /// The first error.
+    pub(super) fn first_error(&self) -> Option<Diagnostic> {
+        self.errors().into_iter().next()
     }
 
     pub(super) fn error(

@@ -30,23 +30,33 @@
 //! assert!(model.clusters.contains_key("outbound|8080||llm.ai.svc.cluster.local"));
 //! ```
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 mod decode;
 mod diagnostic;
 mod document;
+mod foreign;
 mod istio;
 mod k8s;
+mod kinds;
+mod left_out;
 mod link;
 mod lint;
 mod llm_policy;
 mod names;
+mod read;
 mod resource;
 mod scalar;
+mod shown;
 mod sources;
 
 #[cfg(feature = "proxy")] // for its fuzz target
 pub(crate) use self::scalar::duration as parse_duration;
+#[cfg(feature = "mesh")]
+pub(crate) use self::sources::{beginning, entries};
 use self::{
     diagnostic::Report,
     istio::retries,
@@ -54,7 +64,9 @@ use self::{
 };
 pub use self::{
     diagnostic::{Diagnostic, Severity},
-    sources::{ReadError, credential_is_there, read_paths},
+    left_out::LeftOut,
+    shown::shown,
+    sources::{ReadError, credential_is_there, read_paths, read_trees},
 };
 use crate::{layers::fallback::Credential, model::Model};
 
@@ -68,6 +80,8 @@ pub struct Source {
     pub text: String,
     /// Whether its resources win over those of other sources for the same host.
     pub overlay: bool,
+    /// Why the text is not all of it.
+    unread: Option<sources::Unread>,
 }
 
 /// How to read.
@@ -86,6 +100,11 @@ pub struct Options {
     /// Tells whether the key of a fallback target can be read here; one that cannot is warned about. `None`: not asked.
     /// [`credential_is_there`] asks this process's environment and file system.
     pub credentials: Option<fn(&Credential) -> bool>,
+    /// A resource that is wrong is left out by name, and the others are served.
+    pub lenient: bool,
+    /// Files that held a resource when they were read last ([`Loaded::files`]): one that is no YAML now is broken, and not
+    /// a file of another tool.
+    pub known_files: BTreeSet<Arc<str>>,
 }
 
 /// Whose defaults apply where versions of Istio differ.
@@ -103,10 +122,14 @@ pub enum IstioCompat {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Loaded {
-    /// `None` if there is any error: nothing is half applied.
+    /// `None` if there is any error and reading is not lenient: nothing is half applied.
     pub model: Option<Model>,
     /// Everything found, by source and line.
     pub diagnostics: Vec<Diagnostic>,
+    /// What lenient reading left out, in load order.
+    pub left_out: Vec<LeftOut>,
+    /// The files that hold resources of the mesh.
+    pub files: BTreeSet<Arc<str>>,
 }
 
 // === impl Source ===
@@ -119,6 +142,7 @@ impl Source {
             name: name.into(),
             text: text.into(),
             overlay: false,
+            unread: None,
         }
     }
 
@@ -161,6 +185,20 @@ impl Options {
         self
     }
 
+    /// Sets whether a resource that is wrong is left out rather than refusing all.
+    #[must_use]
+    pub fn with_lenient(mut self, lenient: bool) -> Self {
+        self.lenient = lenient;
+        self
+    }
+
+    /// Sets which files held a resource when they were read last.
+    #[must_use]
+    pub fn with_known_files(mut self, files: BTreeSet<Arc<str>>) -> Self {
+        self.known_files = files;
+        self
+    }
+
     /// Sets whose defaults apply.
     #[must_use]
     pub fn with_istio_compat(mut self, compat: IstioCompat) -> Self {
@@ -185,28 +223,64 @@ impl Loaded {
 /// Reads, links and checks. Pure: equal inputs give equal results.
 #[must_use]
 pub fn load(sources: &[Source], options: &Options) -> Loaded {
+    let mut refused = BTreeMap::new();
+    loop {
+        let (loaded, found_by_linking) = attempt(sources, options, &refused);
+        let known = refused.len();
+        if options.lenient {
+            for error in found_by_linking {
+                refused
+                    .entry(left_out::Id::of_finding(&error))
+                    .or_insert(error);
+            }
+        }
+        // What is wrong only together with others is left out as well, until nothing is.
+        if refused.len() == known {
+            return loaded;
+        }
+    }
+}
+
+/// Loads without the resources in `refused`; gives the errors of linking as well.
+fn attempt(
+    sources: &[Source],
+    options: &Options,
+    refused: &BTreeMap<left_out::Id, Diagnostic>,
+) -> (Loaded, Vec<Diagnostic>) {
     let report = Report::default();
     let default_retry = retries::default_policy(options.istio_compat == IstioCompat::V1_20);
+    let patches = foreign::patches(sources);
     let reader = Reader {
         report: &report,
         namespace: options.namespace.as_deref().unwrap_or("default"),
         default_retry: &default_retry,
+        lenient: options.lenient,
+        refused,
+        patches: &patches,
+        ours: &options.known_files,
     };
     let mut resources = Resources::default();
     for overlay in [true, false] {
         for (order, source) in sources.iter().enumerate() {
             if source.overlay == overlay {
-                let name: Arc<str> = source.name.as_str().into();
-                reader.file(order, &name, &source.text, overlay, &mut resources);
+                reader.file(order, source, &mut resources);
             }
         }
     }
-    lint::resources(&resources, &report);
-    let model = link::link(resources, options, &default_retry, &report);
+    let left_out = std::mem::take(&mut resources.left_out);
+    let files = std::mem::take(&mut resources.files);
+    let linking = Report::default();
+    lint::resources(&resources, &linking);
+    let model = link::link(resources, options, &default_retry, &linking);
+    let errors = linking.errors();
+    report.absorb(linking);
     let diagnostics = report.into_sorted();
     let failed = diagnostics.iter().any(|d| d.severity == Severity::Error);
-    Loaded {
-        model: (!failed).then_some(model),
+    let loaded = Loaded {
+        model: (options.lenient || !failed).then_some(model),
         diagnostics,
-    }
+        left_out,
+        files,
+    };
+    (loaded, errors)
 }

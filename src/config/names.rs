@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 /// The domain of services in a cluster.
-const DOMAIN: &str = "cluster.local";
+pub(super) const DOMAIN: &str = "cluster.local";
 
 /// A DNS label (RFC 1123): what subsets and ports are named with.
 pub(super) fn is_dns_label(text: &str) -> bool {

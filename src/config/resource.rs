@@ -1,24 +1,30 @@
 //! What kind of resource a document is, and which reader takes it.
+//!
+//! A folder holds more than resources. What is not for the mesh is noted and stops nothing, whatever it looks like; what
+//! is for the mesh and wrong is an error, and no other resource's. Each resource is therefore read on its own, and what
+//! was found is judged once it is read.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    cell::OnceCell,
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
 use super::{
-    decode::{Cx, Field, Object, nearest},
-    diagnostic::{Origin, Place, Report},
-    document::{self, Problem},
+    Source,
+    decode::{Cx, Field},
+    diagnostic::{Diagnostic, Origin, Place, Report, Severity},
+    document::{self, Document, Problem},
+    foreign,
     istio::{
-        check_read_only,
-        destination_rule::{self, DestinationRule},
-        service_entry::{self, ServiceEntry},
-        virtual_service::{self, VirtualService},
-        workload::{self, Workload},
+        destination_rule::DestinationRule, service_entry::ServiceEntry,
+        virtual_service::VirtualService, workload::Workload,
     },
     k8s,
-    llm_policy::{self, LlmPolicy},
-    names,
+    kinds::{self, Class},
+    left_out::{Id, LeftOut},
+    llm_policy::LlmPolicy,
+    read::off_mesh,
 };
 use crate::layers::retry;
 
@@ -36,9 +42,13 @@ pub(super) struct Resources {
     /// Namespaces that resources name.
     pub(super) namespaces: BTreeSet<String>,
     /// Where each resource was first given, by `Kind/namespace/name`.
-    seen: HashMap<String, Place>,
+    pub(super) seen: HashMap<String, Place>,
     /// Whether some document could not be read at all, so that others may miss what it defines.
     pub(super) incomplete: bool,
+    /// What is wrong and was left out by name.
+    pub(super) left_out: Vec<LeftOut>,
+    /// Files that hold a resource of the mesh.
+    pub(super) files: BTreeSet<Arc<str>>,
 }
 
 /// What reading needs besides the text.
@@ -47,114 +57,198 @@ pub(super) struct Reader<'r> {
     pub(super) report: &'r Report,
     pub(super) namespace: &'r str,
     pub(super) default_retry: &'r retry::params::Params,
+    /// Whether what is wrong is left out by name.
+    pub(super) lenient: bool,
+    /// What is left out although nothing is wrong with it alone, and why.
+    pub(super) refused: &'r BTreeMap<Id, Diagnostic>,
+    /// Files that kustomizations name as patches.
+    pub(super) patches: &'r BTreeSet<String>,
+    /// Files that held a resource when they were read last: they are broken now, not another tool's.
+    pub(super) ours: &'r BTreeSet<Arc<str>>,
 }
 
-/// The versions of Istio's kinds that are in force.
-const VERSIONS: [&str; 3] = ["v1", "v1beta1", "v1alpha3"];
+/// The file that is being read.
+struct File<'f> {
+    text: &'f str,
+    lines: OnceCell<Vec<&'f str>>,
+    /// Whether its name says that it is a patch.
+    patch: bool,
+}
 
-/// Our own API group, and its versions.
-const OWN: (&str, [&str; 1]) = ("llmesh.io", ["v1alpha1"]);
-
-/// Kinds of Istio and our own by group, and whether llmesh puts them in force.
-const GROUPS: [(&str, &[(&str, bool)]); 6] = [
-    (OWN.0, &[("LlmPolicy", true), ("Rollout", false)]),
-    (
-        "networking.istio.io",
-        &[
-            ("VirtualService", true),
-            ("DestinationRule", true),
-            ("ServiceEntry", true),
-            ("WorkloadEntry", true),
-            ("Sidecar", false),
-            ("Gateway", false),
-            ("EnvoyFilter", false),
-            ("WorkloadGroup", false),
-            ("ProxyConfig", false),
-        ],
-    ),
-    (
-        "security.istio.io",
-        &[
-            ("PeerAuthentication", false),
-            ("AuthorizationPolicy", false),
-            ("RequestAuthentication", false),
-        ],
-    ),
-    ("telemetry.istio.io", &[("Telemetry", false)]),
-    ("extensions.istio.io", &[("WasmPlugin", false)]),
-    ("install.istio.io", &[("IstioOperator", false)]),
+/// The rules that half a resource breaks.
+const HALF: [&str; 5] = [
+    "missing-field",
+    "no-hosts",
+    "no-routes",
+    "no-action",
+    "no-destination",
 ];
+
+/// The rules that hold inside the mesh only.
+const MESH_ONLY: [&str; 2] = ["wildcard-host", "jwt-claim-match"];
+
+// === impl Resources ===
+
+impl Resources {
+    fn append(&mut self, mut own: Self) {
+        self.virtual_services.append(&mut own.virtual_services);
+        self.destination_rules.append(&mut own.destination_rules);
+        self.service_entries.append(&mut own.service_entries);
+        self.workloads.append(&mut own.workloads);
+        self.services.append(&mut own.services);
+        self.templates.append(&mut own.templates);
+        self.slices.append(&mut own.slices);
+        self.llm_policies.append(&mut own.llm_policies);
+    }
+
+    /// Whether everything that was read concerns traffic at gateways only, or is a delegate's.
+    fn is_off_mesh(&self) -> bool {
+        let mut all = self.virtual_services.iter();
+        all.any(|service| !service.mesh || service.delegate)
+    }
+}
+
+// === impl File ===
+
+impl File<'_> {
+    /// Why errors are none of a resource's own: it is half a resource, or still to be filled in.
+    fn excuse(&self, errors: &[&Diagnostic]) -> Option<(Severity, &'static str, &'static str)> {
+        if self.patch && errors.iter().all(|d| HALF.contains(&d.rule)) {
+            let message = "half a resource, in a file that is named a patch: it is not read";
+            return Some((Severity::Note, "kustomize-patch", message));
+        }
+        let line = |d: &Diagnostic| {
+            let number = usize::try_from(d.line).unwrap_or_default().checked_sub(1)?;
+            let lines = self.lines.get_or_init(|| self.text.lines().collect());
+            lines.get(number)
+        };
+        let open = |d: &&Diagnostic| line(d).is_some_and(|line| foreign::has_placeholder(line));
+        errors.iter().all(open).then_some((
+            Severity::Warning,
+            "placeholder",
+            "what is wrong here are places that are still to be filled in: the resource is not read",
+        ))
+    }
+}
 
 // === impl Reader ===
 
 impl Reader<'_> {
     /// Reads all documents of a file.
-    pub(super) fn file(
-        &self,
-        order: usize,
-        file: &Arc<str>,
-        text: &str,
-        overlay: bool,
-        out: &mut Resources,
-    ) {
-        if text.len() > document::MAX_BYTES {
-            let message = format!("the file is larger than {} bytes", document::MAX_BYTES);
-            let place = Place::file(order, file);
-            self.report
-                .error(&place, "file-too-large", message, "split it");
-            out.incomplete = true;
+    pub(super) fn file(&self, order: usize, source: &Source, out: &mut Resources) {
+        let name: Arc<str> = source.name.as_str().into();
+        let place = Place::file(order, &name);
+        let text = source.text.as_str();
+        if let Some((certain, message, hint)) = source.unread(document::MAX_BYTES) {
+            let ours = certain || foreign::names_mesh(text);
+            self.unreadable(&place, "file-not-read", (message, hint), ours, out);
             return;
         }
-        for document in document::parse(text) {
+        if self.patches.contains(&foreign::normal(&name)) {
+            let message = "a patch of a kustomization, not a resource: it is not read";
+            let hint = "load what `kustomize build` gives";
+            self.report.note(&place, "kustomize-patch", message, hint);
+            return;
+        }
+        let documents = document::parse(text);
+        if !self.ours.contains(&name) && documents.iter().any(is_template) {
+            let message = "a template, not a resource: it is not read";
+            let hint = "load what it renders to, as with `helm template`";
+            self.report.note(&place, "template", message, hint);
+            return;
+        }
+        let patch = name.rsplit('/').take(2).any(|part| part.contains("patch"));
+        let file = File {
+            text,
+            lines: OnceCell::new(),
+            patch,
+        };
+        for document in &documents {
             let origin = Arc::new(Origin {
                 order,
-                file: Arc::clone(file),
+                file: Arc::clone(&name),
                 document: document.number,
-                overlay,
+                overlay: source.overlay,
                 ..Origin::default()
             });
-            for problem in &document.problems {
-                self.problem(&origin, problem);
-            }
             let Some(root) = document.root.as_ref() else {
-                out.incomplete = true;
+                self.broken(&origin, document, out);
                 continue;
             };
             let cx = Cx {
                 report: self.report,
                 origin,
             };
-            self.document(Field::root(cx, root), out);
+            self.document(&file, Field::root(cx, root), &document.problems, out);
         }
     }
 
-    fn problem(&self, origin: &Arc<Origin>, problem: &Problem) {
-        let place = Place {
-            origin: Arc::clone(origin),
-            line: problem.line,
-            column: problem.column,
-            path: String::new(),
-        };
-        self.report
-            .error(&place, problem.rule, problem.message.as_str(), problem.hint);
+    /// A document that is no YAML.
+    fn broken(&self, origin: &Arc<Origin>, document: &Document, out: &mut Resources) {
+        for problem in &document.problems {
+            let place = problem.place(origin);
+            let said = (problem.message.clone(), problem.hint);
+            self.unreadable(&place, problem.rule, said, document.names_mesh, out);
+        }
     }
 
-    fn document(&self, field: Field<'_>, out: &mut Resources) {
+    /// Text that cannot be read: an error if it holds, or may hold, a resource.
+    fn unreadable(
+        &self,
+        place: &Place,
+        rule: &'static str,
+        (message, hint): (String, &'static str),
+        ours: bool,
+        out: &mut Resources,
+    ) {
+        if !ours && !self.ours.contains(&place.origin.file) {
+            let message = format!("{message}; it shows no resource of the mesh, and is ignored");
+            self.report.note(place, rule, message, hint);
+            return;
+        }
+        let found = Report::default();
+        found.error(place, rule, message, hint);
+        if self.lenient {
+            out.left_out
+                .extend(found.first_error().map(|d| LeftOut::of(&d)));
+        } else {
+            out.incomplete = true;
+        }
+        self.report.absorb(found);
+    }
+
+    fn document(
+        &self,
+        file: &File<'_>,
+        field: Field<'_>,
+        problems: &[Problem],
+        out: &mut Resources,
+    ) {
         let version = field.peek_str(&["apiVersion"]);
         let kind = field.peek_str(&["kind"]);
         let (Some(version), Some(kind)) = (version, kind) else {
-            self.nameless(&field);
+            self.nameless(file, &field, out);
             return;
         };
+        let (group, version) = version.rsplit_once('/').unwrap_or(("", version));
         if kind.ends_with("List")
-            && let Some(items) = field.step("items")
+            && (kind == "List" || kinds::is_read(group, kind.trim_end_matches("List")))
+            && let Some(items) = field.step("items").filter(|items| !items.is_null())
         {
-            for item in items.list() {
-                self.document(item, out);
+            let items = items.list();
+            for (index, item) in items.iter().enumerate() {
+                let lines = item.line()..items.get(index + 1).map_or(u32::MAX, Field::line);
+                let own: Vec<_> = problems
+                    .iter()
+                    .filter(|problem| lines.contains(&problem.line))
+                    .cloned()
+                    .collect();
+                self.document(file, item.clone(), &own, out);
             }
             return;
         }
         let namespace = field.peek_str(&["metadata", "namespace"]);
+        let name = field.peek_str(&["metadata", "name"]);
         let outer = field.origin();
         let origin = Arc::new(Origin {
             order: outer.order,
@@ -163,219 +257,126 @@ impl Reader<'_> {
             overlay: outer.overlay,
             kind: kind.to_owned(),
             namespace: namespace.unwrap_or(self.namespace).to_owned(),
-            name: field
-                .peek_str(&["metadata", "name"])
-                .unwrap_or_default()
-                .to_owned(),
+            name: name.unwrap_or_default().to_owned(),
         });
         let field = field.with_origin(origin);
-        if !well_named(&field, kind) || self.repeated(&field, out) {
-            return;
-        }
-        let (group, version) = version.rsplit_once('/').unwrap_or(("", version));
-        if GROUPS.iter().any(|(name, _)| *name == group) {
-            self.known(&field, group, version, out);
-        } else {
-            kubernetes(&field, group, out);
-        }
-        if let Some(namespace) = namespace {
-            out.namespaces.insert(namespace.to_owned());
-        }
+        self.resource(file, &field, (group, version), problems, out);
     }
 
-    /// Whether a resource of this kind and name was read before: the first one wins, an overlay's before all others.
-    fn repeated(&self, field: &Field<'_>, out: &mut Resources) -> bool {
+    /// Reads a resource, and takes it if nothing is wrong with it.
+    fn resource(
+        &self,
+        file: &File<'_>,
+        field: &Field<'_>,
+        (group, version): (&str, &str),
+        problems: &[Problem],
+        out: &mut Resources,
+    ) {
         let origin = field.origin();
-        if origin.name.is_empty() {
+        let mut found = Report::default();
+        let mut own = Resources::default();
+        let class = self.read(
+            (&field.with_report(&found), (group, version)),
+            out,
+            &mut own,
+        );
+        match class {
+            Some(Class::Other) => {
+                self.report.absorb(found);
+                return;
+            }
+            Some(Class::Workload) => found.soften(),
+            _ => {
+                for problem in problems {
+                    let place = problem.place(origin);
+                    found.error(&place, problem.rule, problem.message.as_str(), problem.hint);
+                }
+            }
+        }
+        if own.is_off_mesh() {
+            found.retain(|d| d.severity == Severity::Error && !MESH_ONLY.contains(&d.rule));
+            off_mesh(&field.with_report(&found), &own);
+        }
+        if !self.is_good(file, field, found, out) {
+            return;
+        }
+        if matches!(class, Some(Class::Mesh | Class::Topology)) {
+            if !origin.name.is_empty() {
+                out.seen.insert(origin.id(), field.place());
+            }
+            out.files.insert(Arc::clone(&origin.file));
+            let named = field.peek_str(&["metadata", "namespace"]);
+            out.namespaces.extend(named.map(str::to_owned));
+        }
+        out.append(own);
+    }
+
+    /// Whether a resource counts, judged by what was found in it.
+    fn is_good(
+        &self,
+        file: &File<'_>,
+        field: &Field<'_>,
+        found: Report,
+        out: &mut Resources,
+    ) -> bool {
+        let errors = found.errors();
+        let excuse = file.excuse(&errors.iter().collect::<Vec<_>>());
+        if let (Some((severity, rule, message)), false) = (excuse, errors.is_empty()) {
+            let hint = "load what the tool that fills it in gives";
+            self.report
+                .add(&field.place(), severity, rule, message, hint);
             return false;
         }
-        let Some(first) = out.seen.get(&origin.id()) else {
-            out.seen.insert(origin.id(), field.place());
-            return false;
-        };
-        let message = format!("already given as {first}: this one has no effect");
-        if first.origin.overlay && !origin.overlay {
-            field.note(
-                "resource-overlaid",
-                message,
-                "it comes back when the overlay is removed",
-            );
-        } else {
-            field.warn(
-                "duplicate-resource",
-                message,
-                "keep one of the two, or rename one",
-            );
+        self.report.absorb(found);
+        if !self.lenient {
+            return true;
         }
-        true
+        let refused = self.refused.get(&Id::of(field.origin()));
+        if let Some(finding) = refused {
+            self.report.keep(finding.clone());
+        }
+        let first = errors.first().or(refused);
+        out.left_out.extend(first.map(LeftOut::of));
+        first.is_none()
     }
 
     /// A document without `apiVersion` or `kind`.
-    fn nameless(&self, field: &Field<'_>) {
-        let missing = match (field.peek(&["apiVersion"]), field.peek(&["kind"])) {
-            (None, None) => {
-                field.warn(
-                    "not-kubernetes",
-                    "not a Kubernetes object: it has neither `apiVersion` nor `kind`, and is ignored",
-                    "leave it out, or add both",
-                );
-                return;
-            }
-            (None, _) => "apiVersion",
-            (_, None) => "kind",
-            (Some(_), Some(_)) => {
-                let message = "`apiVersion` and `kind` must be strings";
-                field.error("wrong-type", message, "");
-                return;
-            }
-        };
-        let message = format!("`{missing}` is missing");
-        let hint = "such as apiVersion: networking.istio.io/v1, kind: VirtualService";
-        field.error("missing-field", message, hint);
-    }
-
-    /// A resource of a group that is known.
-    fn known(&self, field: &Field<'_>, group: &str, version: &str, out: &mut Resources) {
-        let origin = Arc::clone(field.origin());
-        let kind = origin.kind.as_str();
-        let all = GROUPS.iter().filter(|(name, _)| *name == group);
-        let mut all = all.flat_map(|(_, kinds)| *kinds);
-        let Some((_, in_force)) = all.clone().find(|(name, _)| *name == kind) else {
-            if misplaced(field, kind) {
-                return;
-            }
-            let place = field.step("kind").unwrap_or_else(|| field.clone());
-            let hint = nearest(kind, all.by_ref().map(|(name, _)| *name))
-                .map(|near| format!("did you mean {near}?"))
-                .unwrap_or_default();
-            let message = format!("{kind:?} is no kind of this API group that is known here");
-            place.error("unsupported-kind", message, hint);
-            return;
-        };
-        if !in_force {
-            not_in_force(field, kind, group);
+    fn nameless(&self, file: &File<'_>, field: &Field<'_>, out: &mut Resources) {
+        let text = |key: &str| field.peek_str(&[key]);
+        let (version, kind) = (text("apiVersion"), text("kind"));
+        if kinds::is_half_known(version, kind) {
+            let missing = if version.is_none() {
+                "apiVersion"
+            } else {
+                "kind"
+            };
+            let message = format!("`{missing}` is missing, or no string");
+            let hint = "such as apiVersion: networking.istio.io/v1, kind: VirtualService";
+            let found = Report::default();
+            found.error(&field.place(), "missing-field", message, hint);
+            self.is_good(file, field, found, out);
             return;
         }
-        let (versions, hint): (&[&str], _) = if group == OWN.0 {
-            (&OWN.1, "v1alpha1")
-        } else {
-            (&VERSIONS, "v1, v1beta1 or v1alpha3")
-        };
-        if !versions.contains(&version) {
-            let place = field.step("apiVersion").unwrap_or_else(|| field.clone());
-            let message = format!("{version:?} is no version of {group}");
-            place.error("unsupported-version", message, hint);
+        let headless = [["metadata", "name"].as_slice(), &["spec"]];
+        if version.or(kind).is_none() && headless.iter().all(|path| field.peek(path).is_some()) {
+            let message = "not a Kubernetes object: it has `metadata` and `spec`, but neither `apiVersion` nor `kind`, and is ignored";
+            field.warn("not-kubernetes", message, "add both");
             return;
         }
-        let Some(root) = field.object() else { return };
-        metadata(&root);
-        for name in ["apiVersion", "kind", "status"] {
-            root.raw(name);
-        }
-        let Some(spec) = root.require("spec").and_then(|spec| spec.object()) else {
-            return;
-        };
-        match kind {
-            "VirtualService" => out
-                .virtual_services
-                .push(virtual_service::read(&spec, self.default_retry)),
-            "DestinationRule" => out.destination_rules.extend(destination_rule::read(&spec)),
-            "ServiceEntry" => out.service_entries.push(service_entry::read(&spec)),
-            "LlmPolicy" => out.llm_policies.push(llm_policy::read(&spec)),
-            _ => out.workloads.extend(workload::read(&spec)),
-        }
+        let message = "not a Kubernetes object: it is ignored";
+        field.note("not-kubernetes", message, "");
     }
 }
 
-/// Checks the names that become parts of host names. No cluster would take a resource with others.
-fn well_named(field: &Field<'_>, kind: &str) -> bool {
-    let keys = ["namespace", "name"];
-    let used = &keys[..if kind == "Service" { 2 } else { 1 }];
-    let bad = used.iter().find_map(|key| {
-        let text = field.peek_str(&["metadata", key])?;
-        let place = field.step("metadata")?.step(key)?;
-        (!names::is_dns_label(text)).then_some((place, text, key))
-    });
-    if let Some((place, text, key)) = &bad {
-        place.error(
-            "bad-name",
-            format!("{text:?} is no {key}: it becomes a part of host names"),
-            "letters, digits and `-`",
-        );
-    }
-    bad.is_none()
-}
-
-fn metadata(root: &Object<'_>) {
-    let Some(metadata) = root.require("metadata").and_then(|m| m.object()) else {
-        return;
+/// Whether a document is a template, by its text or by what a resource in it holds.
+fn is_template(document: &Document) -> bool {
+    let Some(root) = &document.root else {
+        return document.template;
     };
-    let metadata = metadata.lenient();
-    metadata.str("namespace");
-    if let Some(name) = metadata.require("name") {
-        name.str();
-    }
-}
-
-fn not_in_force(field: &Field<'_>, kind: &str, group: &str) {
-    check_read_only(field, kind);
-    let whose = if group == OWN.0 { "llmesh" } else { "Istio" };
-    let message =
-        format!("{kind} is a valid {whose} kind, but not in force in llmesh: it is ignored");
-    field.warn("not-in-force", message, "");
-}
-
-/// Reports a kind that is in force under another API group.
-fn misplaced(field: &Field<'_>, kind: &str) -> bool {
-    let belongs = |(_, kinds): &&(&str, &[(&str, bool)])| {
-        let mut kinds = kinds.iter();
-        kinds.any(|(name, in_force)| *in_force && *name == kind)
-    };
-    let Some((group, _)) = GROUPS.iter().find(belongs) else {
+    let text = |name: &str| root.get(name).and_then(|node| node.as_str());
+    let (Some(version), Some(kind)) = (text("apiVersion"), text("kind")) else {
         return false;
     };
-    let place = field.step("apiVersion").unwrap_or_else(|| field.clone());
-    let version = if *group == OWN.0 {
-        OWN.1[0]
-    } else {
-        VERSIONS[0]
-    };
-    let message = format!("{kind} belongs to the API group {group}");
-    let hint = format!("apiVersion: {group}/{version}");
-    place.error("unsupported-version", message, hint);
-    true
-}
-
-fn kubernetes(field: &Field<'_>, group: &str, out: &mut Resources) {
-    let kind = field.origin().kind.clone();
-    if misplaced(field, &kind) {
-        return;
-    }
-    let Some(root) = field.object() else { return };
-    let root = root.lenient();
-    match (group, kind.as_str()) {
-        ("", "Service") => out.services.extend(k8s::service(&root)),
-        ("", "Pod") => {
-            out.templates.push(k8s::pod(&root));
-            let hint = "annotations for a sidecar have no effect without one";
-            field.note(
-                "ignored-kind",
-                "of a Pod only labels and service account are read",
-                hint,
-            );
-        }
-        ("apps", "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet") => {
-            out.templates.extend(k8s::template(&root));
-        }
-        ("discovery.k8s.io", "EndpointSlice") => out.slices.push(k8s::slice(&root)),
-        ("gateway.networking.k8s.io", _) => {
-            let message = format!("{kind} is not in force in llmesh: it is ignored");
-            field.warn("not-in-force", message, "");
-        }
-        _ => field.note(
-            "ignored-kind",
-            format!("{kind} says nothing about traffic: it is ignored"),
-            "",
-        ),
-    }
+    let group = version.rsplit_once('/').map_or("", |(group, _)| group);
+    kinds::is_read(group, kind) && foreign::is_templated(root)
 }

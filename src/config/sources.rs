@@ -1,7 +1,9 @@
 //! Files and folders to texts.
 
 use std::{
-    fs, io,
+    collections::HashSet,
+    fs,
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
@@ -17,29 +19,75 @@ pub struct ReadError {
     source: io::Error,
 }
 
+/// Why a file's text is not all that it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Unread {
+    /// It is no UTF-8; the text is what could be made of it.
+    NotUtf8,
+    /// It has this many bytes; the text is its beginning.
+    TooLarge(u64),
+    /// It could not be read; there is no text.
+    Failed(String),
+}
+
+/// How folders are read.
+struct Walk {
+    overlay: bool,
+    recursive: bool,
+    /// Files that were read: a file may be named twice.
+    seen: HashSet<PathBuf>,
+    sources: Vec<Source>,
+}
+
 /// Reads files, and the `*.yaml`, `*.yml` and `*.json` files of folders by name (not their sub-folders, not names that
 /// begin with a dot). Texts under `overlays` come last and win over those under `paths`; an overlay that does not exist
-/// is none, so that deleting it ends it.
+/// is none, so that deleting it ends it. A file of a folder that cannot be read is one of the texts all the same, so that
+/// [`load`](super::load) names it.
 ///
 /// # Errors
-/// If a path does not exist or cannot be read, if a file is not UTF-8, or if there is no file at all under `paths`: an
-/// emptied folder is a mishap more often than a wish.
+/// If a path does not exist or cannot be read, or if there is no file at all under `paths`: an emptied folder is a mishap
+/// more often than a wish.
 pub fn read_paths(paths: &[PathBuf], overlays: &[PathBuf]) -> Result<Vec<Source>, ReadError> {
+    read(paths, overlays, false)
+}
+
+/// Reads as [`read_paths`], and the sub-folders of folders too.
+///
+/// # Errors
+/// As those of [`read_paths`].
+pub fn read_trees(paths: &[PathBuf], overlays: &[PathBuf]) -> Result<Vec<Source>, ReadError> {
+    read(paths, overlays, true)
+}
+
+fn read(
+    paths: &[PathBuf],
+    overlays: &[PathBuf],
+    recursive: bool,
+) -> Result<Vec<Source>, ReadError> {
     let mut sources = Vec::new();
     for (paths, overlay) in [(paths, false), (overlays, true)] {
+        let mut walk = Walk {
+            overlay,
+            recursive,
+            seen: HashSet::new(),
+            sources: Vec::new(),
+        };
         for path in paths {
-            match read_path(path, overlay, &mut sources) {
+            match walk.path(path) {
                 Err(gone) if overlay && gone.kind() == io::ErrorKind::NotFound => {}
                 read => read.map_err(|source| ReadError::new(path, source))?,
             }
         }
-        if let (Some(path), true) = (paths.first(), sources.is_empty() && !overlay) {
-            let none = io::Error::new(
-                io::ErrorKind::NotFound,
-                "no *.yaml, *.yml or *.json file there",
-            );
+        if let (Some(path), true) = (paths.first(), walk.sources.is_empty() && !overlay) {
+            let message = if !recursive && paths.iter().any(|path| has_files_below(path)) {
+                "no *.yaml, *.yml or *.json file there, only in sub-folders: -R reads them too"
+            } else {
+                "no *.yaml, *.yml or *.json file there"
+            };
+            let none = io::Error::new(io::ErrorKind::NotFound, message);
             return Err(ReadError::new(path, none));
         }
+        sources.append(&mut walk.sources);
     }
     Ok(sources)
 }
@@ -67,44 +115,178 @@ impl ReadError {
     }
 }
 
-fn read_path(path: &Path, overlay: bool, sources: &mut Vec<Source>) -> io::Result<()> {
-    if !fs::metadata(path)?.is_dir() {
-        sources.push(read_file(path, overlay)?);
-        return Ok(());
+// === impl Walk ===
+
+impl Walk {
+    fn path(&mut self, path: &Path) -> io::Result<()> {
+        if fs::metadata(path)?.is_dir() {
+            return self.folder(path, &mut HashSet::new());
+        }
+        if self.is_new(path) {
+            let source = read_file(path)?;
+            self.push(source);
+        }
+        Ok(())
     }
-    let mut files = Vec::new();
-    for entry in fs::read_dir(path)? {
-        let path = entry?.path();
-        let hidden = path
-            .file_name()
-            .and_then(|n| n.to_str())
-            .is_some_and(|n| n.starts_with('.'));
-        let wanted = !hidden
-            && path
-                .extension()
-                .and_then(|extension| extension.to_str())
-                .is_some_and(|extension| matches!(extension, "yaml" | "yml" | "json"));
-        if wanted && fs::metadata(&path)?.is_file() {
-            files.push(path);
+
+    fn folder(&mut self, folder: &Path, above: &mut HashSet<PathBuf>) -> io::Result<()> {
+        // A link may lead back up.
+        let real = folder.canonicalize()?;
+        if !above.insert(real.clone()) {
+            return Ok(());
+        }
+        for (path, is_folder) in entries(folder)? {
+            if !is_folder {
+                self.file(&path);
+            } else if self.recursive
+                && let Err(error) = self.folder(&path, above)
+            {
+                self.failed(&path, &error);
+            }
+        }
+        above.remove(&real);
+        Ok(())
+    }
+
+    /// A file of a folder. One that is gone by now, or a link that leads nowhere, is none.
+    fn file(&mut self, path: &Path) {
+        if !self.is_new(path) {
+            return;
+        }
+        match read_file(path) {
+            Ok(source) => self.push(source),
+            Err(error) => self.failed(path, &error),
         }
     }
-    files.sort();
-    for file in files {
-        let source = read_file(&file, overlay)
-            .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", file.display())))?;
-        sources.push(source);
+
+    fn failed(&mut self, path: &Path, error: &io::Error) {
+        if error.kind() != io::ErrorKind::NotFound {
+            let mut source = Source::new(path.display().to_string(), "");
+            source.unread = Some(Unread::Failed(error.to_string()));
+            self.push(source);
+        }
     }
-    Ok(())
+
+    fn is_new(&mut self, path: &Path) -> bool {
+        path.canonicalize().is_ok_and(|real| self.seen.insert(real))
+    }
+
+    fn push(&mut self, mut source: Source) {
+        source.overlay = self.overlay;
+        self.sources.push(source);
+    }
 }
 
-fn read_file(path: &Path, overlay: bool) -> io::Result<Source> {
-    let size = fs::metadata(path)?.len();
-    if size > MAX_BYTES as u64 {
-        let message = format!("{size} bytes are more than the {MAX_BYTES} that are read");
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
+// === impl Source ===
+
+impl Source {
+    /// Why its text is not to be read: whether it may hold a resource whatever its text shows, what is wrong, and the way
+    /// out.
+    pub(super) fn unread(&self, most: usize) -> Option<(bool, String, &'static str)> {
+        match &self.unread {
+            Some(Unread::NotUtf8) => Some((
+                false,
+                "the file is not UTF-8 text".to_owned(),
+                "save it as UTF-8",
+            )),
+            Some(Unread::TooLarge(bytes)) => Some(too_large(*bytes, most)),
+            Some(Unread::Failed(error)) => Some((true, format!("cannot be read: {error}"), "")),
+            None if self.text.len() > most => Some(too_large(self.text.len() as u64, most)),
+            None => None,
+        }
     }
-    let source = Source::new(path.display().to_string(), fs::read_to_string(path)?);
-    Ok(if overlay { source.as_overlay() } else { source })
+}
+
+fn too_large(bytes: u64, most: usize) -> (bool, String, &'static str) {
+    let message = format!("the file has {bytes} bytes, more than the {most} that are read");
+    (false, message, "split it")
+}
+
+/// The files and folders to be read in a folder, by name.
+///
+/// # Errors
+/// If the folder cannot be read.
+pub(crate) fn entries(folder: &Path) -> io::Result<Vec<(PathBuf, bool)>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        let hidden = name.is_some_and(|name| name.starts_with('.'));
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        let wanted = extension.is_some_and(|extension| {
+            let mut read = ["yaml", "yml", "json"].into_iter();
+            read.any(|known| extension.eq_ignore_ascii_case(known))
+        });
+        // A link that leads nowhere has no metadata.
+        let Ok(metadata) = fs::metadata(&path) else {
+            continue;
+        };
+        if !hidden && (metadata.is_dir() || (wanted && metadata.is_file())) {
+            found.push((path, metadata.is_dir()));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Whether there is a file to be read in the sub-folders, a few levels down.
+fn has_files_below(folder: &Path) -> bool {
+    fn below(folder: &Path, levels: usize) -> bool {
+        let found = entries(folder).unwrap_or_default();
+        found
+            .iter()
+            .any(|(path, is_folder)| !is_folder || (levels > 0 && below(path, levels - 1)))
+    }
+    below(folder, 8)
+}
+
+fn read_file(path: &Path) -> io::Result<Source> {
+    let name = path.display().to_string();
+    let size = fs::metadata(path)?.len();
+    let (text, whole) = decoded(beginning(path)?);
+    let mut source = Source::new(name, text);
+    source.unread = if size.max(source.text.len() as u64) > MAX_BYTES as u64 {
+        Some(Unread::TooLarge(size))
+    } else {
+        (!whole).then_some(Unread::NotUtf8)
+    };
+    Ok(source)
+}
+
+/// A file's bytes, up to one more than are read as a configuration.
+///
+/// # Errors
+/// If it cannot be read.
+pub(crate) fn beginning(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let file = fs::File::open(path)?;
+    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The text of bytes, and whether it is all that they say: UTF-8, or UTF-16 by its byte order mark.
+fn decoded(bytes: Vec<u8>) -> (String, bool) {
+    let units = |of: fn([u8; 2]) -> u16| {
+        let (pairs, rest) = bytes.as_chunks::<2>();
+        let units: Vec<u16> = pairs.iter().map(|pair| of(*pair)).collect();
+        let text = String::from_utf16(&units);
+        let whole = text.is_ok() && rest.is_empty();
+        (
+            text.unwrap_or_else(|_| String::from_utf16_lossy(&units)),
+            whole,
+        )
+    };
+    match bytes.as_slice() {
+        [0xff, 0xfe, ..] => units(u16::from_le_bytes),
+        [0xfe, 0xff, ..] => units(u16::from_be_bytes),
+        _ => match String::from_utf8(bytes) {
+            Ok(text) => (text, true),
+            Err(error) => (
+                String::from_utf8_lossy(error.as_bytes()).into_owned(),
+                false,
+            ),
+        },
+    }
 }
 
 #[cfg(test)]

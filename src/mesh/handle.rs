@@ -150,6 +150,12 @@ impl Builder {
         self
     }
 
+    /// Sets whether the sub-folders of folders are read too.
+    pub fn recursive(mut self, recursive: bool) -> Self {
+        self.input.recursive = recursive;
+        self
+    }
+
     /// Adds a text that is no file.
     pub fn inline(mut self, source: Source) -> Self {
         self.input.inline.push(source);
@@ -229,8 +235,12 @@ impl Builder {
         // Before the files are read, so that no change in between is missed.
         let input = &self.input;
         let watched: Vec<_> = input.files.iter().chain(&input.overlays).cloned().collect();
+        let params = watch::Params {
+            recursive: input.recursive,
+            ..watch::Params::default()
+        };
         let watch = if self.watch && !watched.is_empty() {
-            Some(Watch::new(watched, watch::Params::default()).await)
+            Some(Watch::new(watched, params).await)
         } else {
             None
         };

@@ -4,7 +4,7 @@
 //! serving, a counter is raised and each problem is logged with its place. An equal model changes nothing, unless a key of
 //! a fallback target has changed: keys are read again at each reload, and their files are watched.
 
-use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 use super::{registry::Registry, snapshot::Snapshot, watch::Watch};
 use crate::{
     base::{Counter, SharedRng, time::sleep},
-    config::{self, Diagnostic, ReadError, Severity, Source},
+    config::{self, Diagnostic, LeftOut, ReadError, Severity, Source},
     fallback,
     limit::tokens,
     model::Model,
@@ -26,6 +26,8 @@ pub struct Input {
     pub files: Vec<PathBuf>,
     /// Files and folders that win over [`files`](Self::files) for the same host.
     pub overlays: Vec<PathBuf>,
+    /// Whether the sub-folders of folders are read too.
+    pub recursive: bool,
     /// Texts that are no files; read before them.
     pub inline: Vec<Source>,
     /// How they are read.
@@ -40,6 +42,21 @@ pub enum LoadError {
     Read(config::ReadError),
     /// The resources have errors.
     Invalid(Vec<Diagnostic>),
+}
+
+/// A configuration that can be put in force.
+struct Compiled {
+    model: Model,
+    diagnostics: Vec<Diagnostic>,
+    notes: Notes,
+}
+
+/// What is kept of the last load besides its model.
+#[derive(Debug)]
+struct Notes {
+    left_out: Arc<[LeftOut]>,
+    /// The files that hold resources.
+    files: BTreeSet<Arc<str>>,
 }
 
 /// Counters of reloads.
@@ -60,6 +77,7 @@ pub struct Reloader {
     input: Mutex<Input>,
     registry: Registry,
     current: ArcSwap<Snapshot>,
+    notes: ArcSwap<Notes>,
     rng: SharedRng,
     /// Counters of reloads.
     pub stats: ReloadStats,
@@ -91,23 +109,41 @@ impl Input {
     /// # Errors
     /// If a path cannot be read or a resource has an error.
     pub fn load(&self) -> Result<(Model, Vec<Diagnostic>), LoadError> {
-        self.compile(&self.read().map_err(LoadError::Read)?)
+        let loaded = self.compile(&self.read().map_err(LoadError::Read)?, BTreeSet::new())?;
+        Ok((loaded.model, loaded.diagnostics))
     }
 
     fn read(&self) -> Result<Vec<Source>, ReadError> {
         let mut sources = self.inline.clone();
-        sources.extend(config::read_paths(&self.files, &self.overlays)?);
+        let read = if self.recursive {
+            config::read_trees
+        } else {
+            config::read_paths
+        };
+        sources.extend(read(&self.files, &self.overlays)?);
         Ok(sources)
     }
 
-    fn compile(&self, sources: &[Source]) -> Result<(Model, Vec<Diagnostic>), LoadError> {
-        let mut options = self.options.clone();
+    /// Compiles; `known_files` held resources when they were read last.
+    fn compile(
+        &self,
+        sources: &[Source],
+        known_files: BTreeSet<Arc<str>>,
+    ) -> Result<Compiled, LoadError> {
+        let mut options = self.options.clone().with_known_files(known_files);
         options
             .credentials
             .get_or_insert(config::credential_is_there);
         let loaded = config::load(sources, &options);
         match loaded.model {
-            Some(model) => Ok((model, loaded.diagnostics)),
+            Some(model) => Ok(Compiled {
+                model,
+                diagnostics: loaded.diagnostics,
+                notes: Notes {
+                    left_out: loaded.left_out.into(),
+                    files: loaded.files,
+                },
+            }),
             None => Err(LoadError::Invalid(loaded.diagnostics)),
         }
     }
@@ -137,8 +173,11 @@ impl Reloader {
         registry: Registry,
         rng: SharedRng,
     ) -> Result<Arc<Self>, LoadError> {
-        let (model, diagnostics) = input.load()?;
-        log(&diagnostics);
+        let sources = input.read().map_err(LoadError::Read)?;
+        let loaded = input.compile(&sources, BTreeSet::new())?;
+        let model = loaded.model;
+        log(&loaded.diagnostics);
+        log_left_out(&loaded.notes.left_out);
         let clusters = registry.apply(&model).await;
         let snapshot = Snapshot::build(Arc::new(model), clusters, registry.llm(), &rng);
         let stats = ReloadStats::default();
@@ -148,6 +187,7 @@ impl Reloader {
             input: Mutex::new(input),
             registry,
             current,
+            notes: ArcSwap::from_pointee(loaded.notes),
             rng,
             stats,
         }))
@@ -157,6 +197,12 @@ impl Reloader {
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.current.load_full()
+    }
+
+    /// What is wrong and was left out by name (see [`Options::lenient`](config::Options::lenient)).
+    #[must_use]
+    pub fn left_out(&self) -> Arc<[LeftOut]> {
+        Arc::clone(&self.notes.load().left_out)
     }
 
     /// Reads everything again and puts it in force if it is good and different. Returns whether it changed anything.
@@ -203,7 +249,8 @@ impl Reloader {
         let current = self.snapshot();
         let stale = current.keys.are_stale();
         let loaded = sources.map_err(LoadError::Read);
-        let (model, diagnostics) = match loaded.and_then(|sources| input.compile(&sources)) {
+        let files = self.notes.load().files.clone();
+        let loaded = match loaded.and_then(|sources| input.compile(&sources, files)) {
             Ok(loaded) => loaded,
             Err(error) => {
                 self.stats.failure.inc();
@@ -217,6 +264,11 @@ impl Reloader {
                 return false;
             }
         };
+        if loaded.notes.left_out != self.left_out() {
+            log_left_out(&loaded.notes.left_out);
+        }
+        self.notes.store(Arc::new(loaded.notes));
+        let model = loaded.model;
         if model == *current.model && stale {
             self.renew(&current);
             return true;
@@ -226,7 +278,7 @@ impl Reloader {
             tracing::info!(target: "llmesh::config", "files changed, nothing in effect did");
             return false;
         }
-        log(&diagnostics);
+        log(&loaded.diagnostics);
         let clusters = self.registry.apply(&model).await;
         let snapshot = Snapshot::build(Arc::new(model), clusters, self.registry.llm(), &self.rng);
         tracing::info!(
@@ -276,12 +328,18 @@ async fn settled<E>(mut read: impl FnMut() -> Result<Vec<Source>, E>) -> Result<
 }
 
 fn log(diagnostics: &[Diagnostic]) {
-    for d in diagnostics {
+    for d in &config::shown(diagnostics) {
         match d.severity {
             Severity::Error => tracing::error!(target: "llmesh::config", "{d}"),
             Severity::Warning => tracing::warn!(target: "llmesh::config", "{d}"),
             Severity::Note => tracing::info!(target: "llmesh::config", "{d}"),
         }
+    }
+}
+
+fn log_left_out(left_out: &[LeftOut]) {
+    for resource in left_out {
+        tracing::error!(target: "llmesh::config", "left out, the rest is served: {resource}");
     }
 }
 

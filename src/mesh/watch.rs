@@ -6,7 +6,7 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    fs, io,
+    io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -14,9 +14,9 @@ use std::{
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::{sync::mpsc, time::timeout};
 
-use crate::base::time::sleep;
+use crate::{base::time::sleep, config};
 
-/// Watches files and folders (with what is in them, at any depth; names that begin with a dot are left out).
+/// Watches files and folders: those of their files that are read as configuration, in sub-folders if these are.
 #[derive(Debug)]
 pub struct Watch {
     paths: Vec<PathBuf>,
@@ -37,6 +37,8 @@ pub struct Params {
     pub settle: Duration,
     /// How often without any event.
     pub poll: Duration,
+    /// Whether the sub-folders of folders are watched too.
+    pub recursive: bool,
 }
 
 /// Hashes of what is readable, by path.
@@ -47,6 +49,7 @@ impl Default for Params {
         Self {
             settle: Duration::from_millis(150),
             poll: Duration::from_secs(2),
+            recursive: true,
         }
     }
 }
@@ -124,7 +127,8 @@ impl Watch {
     async fn look(&mut self) -> Content {
         let mut paths = self.paths.clone();
         paths.extend_from_slice(&self.also);
-        let seen = tokio::task::spawn_blocking(move || read(&paths)).await;
+        let recursive = self.params.recursive;
+        let seen = tokio::task::spawn_blocking(move || read(&paths, recursive)).await;
         let Ok((content, folders)) = seen else {
             // The runtime is going away.
             return self.last.clone();
@@ -160,11 +164,11 @@ impl Watch {
 // === free functions ===
 
 /// The content of all files, and the folders whose events matter.
-fn read(paths: &[PathBuf]) -> (Content, HashSet<PathBuf>) {
+fn read(paths: &[PathBuf], recursive: bool) -> (Content, HashSet<PathBuf>) {
     let (mut content, mut folders) = (Content::new(), HashSet::new());
     for path in paths {
         if path.is_dir() {
-            read_folder(path, &mut content, &mut folders, &mut HashSet::new());
+            read_folder(path, recursive, &mut content, &mut folders);
         } else {
             let parent = path.parent().filter(|p| !p.as_os_str().is_empty());
             folders.insert(parent.unwrap_or_else(|| Path::new(".")).to_owned());
@@ -176,34 +180,29 @@ fn read(paths: &[PathBuf]) -> (Content, HashSet<PathBuf>) {
 
 fn read_folder(
     folder: &Path,
+    recursive: bool,
     content: &mut Content,
     folders: &mut HashSet<PathBuf>,
-    above: &mut HashSet<PathBuf>,
 ) {
-    // A link may lead back up.
-    let Ok(real) = folder.canonicalize() else {
-        return;
-    };
-    if !above.insert(real) {
-        return;
-    }
-    folders.insert(folder.to_owned());
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    for entry in entries {
-        let path = entry.path();
-        if entry.file_name().as_encoded_bytes().starts_with(b".") {
+    let (mut due, mut seen) = (vec![folder.to_owned()], HashSet::new());
+    while let Some(folder) = due.pop() {
+        // A link may lead back up.
+        if !folder.canonicalize().is_ok_and(|real| seen.insert(real)) {
             continue;
         }
-        if path.is_dir() {
-            read_folder(&path, content, folders, above);
-        } else {
-            read_file(&path, content);
+        for (path, is_folder) in config::entries(&folder).unwrap_or_default() {
+            if !is_folder {
+                read_file(&path, content);
+            } else if recursive {
+                due.push(path);
+            }
         }
+        folders.insert(folder);
     }
 }
 
 fn read_file(path: &Path, content: &mut Content) {
-    let hash = match fs::read(path) {
+    let hash = match config::beginning(path) {
         Ok(bytes) => xxhash_rust::xxh3::xxh3_64(&bytes),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return,
         // Unreadable is a content of its own; the reader will say why.

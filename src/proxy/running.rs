@@ -80,8 +80,12 @@ impl Proxy {
         let Options { input, rng, .. } = &options;
         // Before the files are read, so that no change in between is missed.
         let watched: Vec<_> = input.files.iter().chain(&input.overlays).cloned().collect();
+        let params = watch::Params {
+            recursive: input.recursive,
+            ..watch::Params::default()
+        };
         let watch = if options.watch {
-            Some(Watch::new(watched, watch::Params::default()).await)
+            Some(Watch::new(watched, params).await)
         } else {
             None
         };

@@ -446,14 +446,14 @@ const BAD: &[(&str, &[&str])] = &[
     (
         "hosts: [\"*\"]",
         &[
-            "5:11: error[bad-host] spec.hosts[0]: `*` is not allowed inside the mesh\n  hint: name the hosts, or use a wildcard such as *.example.com",
+            "5:11: error[wildcard-host] spec.hosts[0]: `*` is not allowed inside the mesh\n  hint: name the hosts, or use a wildcard such as *.example.com",
         ],
     ),
     (
         "hosts: [lm]",
         &[
             "4:1: warning[llm-policy-unused] spec: it selects no route\n  hint: check `hosts` and `routes`; without both it is for the hosts of its namespace",
-            "5:11: warning[unknown-host] spec.hosts[0]: lm.ai.svc.cluster.local is not known: no Service or ServiceEntry of that name is loaded\n  hint: load one, or check the spelling and the namespace",
+            "5:11: warning[unknown-host] spec.hosts[0]: lm.ai.svc.cluster.local is not known: no Service or ServiceEntry of that name is loaded\n  hint: did you mean llm.ai.svc.cluster.local?",
         ],
     ),
     (
@@ -585,19 +585,19 @@ const BAD: &[(&str, &[&str])] = &[
     (
         "hosts: [llm]\nroutes: [chat]\nfallback: [{subset: v3}]",
         &[
-            "7:23: error[fallback-unknown-subset] spec.fallback[0].subset: llm.ai.svc.cluster.local has no subset `v3`\n  hint: did you mean `v1`?",
+            "7:23: warning[fallback-unknown-subset] spec.fallback[0].subset: llm.ai.svc.cluster.local has no subset `v3`: the target is left out; looked at: DestinationRules in namespace ai (the caller's and the service's) and istio-system (the mesh's)\n  hint: did you mean `v1`?",
         ],
     ),
     (
         "routes: [chat]\nfallback: [{host: bakcup, port: 8080}]",
         &[
-            "6:21: error[fallback-unknown-host] spec.fallback[0].host: bakcup.ai.svc.cluster.local is not known: no Service or ServiceEntry of that name is loaded\n  hint: did you mean backup.ai.svc.cluster.local?",
+            "6:21: warning[fallback-unknown-host] spec.fallback[0].host: bakcup.ai.svc.cluster.local is not known, so the target is left out: no Service or ServiceEntry of that name is loaded\n  hint: did you mean backup.ai.svc.cluster.local?",
         ],
     ),
     (
         "routes: [chat]\nfallback: [{host: backup, port: 80}]",
         &[
-            "6:35: error[fallback-unknown-port] spec.fallback[0].port: backup.ai.svc.cluster.local has no port 80\n  hint: its ports are: 8080, 9090",
+            "6:35: warning[fallback-unknown-port] spec.fallback[0].port: backup.ai.svc.cluster.local has no port 80: the target is left out\n  hint: its ports are: 8080, 9090",
         ],
     ),
     (
@@ -607,13 +607,13 @@ const BAD: &[(&str, &[&str])] = &[
     (
         "routes: [chat]\nfallback: [{subset: v1}]",
         &[
-            "6:14: error[fallback-to-itself] spec.fallback[0]: this is where route \"chat\" of llm.ai.svc.cluster.local leads already\n  hint: name another subset, host, model or credential",
+            "6:14: warning[fallback-to-itself] spec.fallback[0]: this is where route \"chat\" of llm.ai.svc.cluster.local leads already\n  hint: name another subset, host, model or credential",
         ],
     ),
     (
         "routes: [split]\nfallback: [{subset: v2}]",
         &[
-            "6:14: error[fallback-without-host] spec.fallback[0]: route \"split\" of front.ai.svc.cluster.local leads to several hosts, and none is named here\n  hint: add `host`",
+            "6:14: warning[fallback-without-host] spec.fallback[0]: route \"split\" of front.ai.svc.cluster.local leads to several hosts, and none is named here: the target is left out\n  hint: add `host`",
         ],
     ),
     (

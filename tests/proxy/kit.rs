@@ -83,6 +83,7 @@ pub struct Mesh {
 pub struct Plan {
     texts: Vec<(String, String)>,
     watched: Option<PathBuf>,
+    lenient: bool,
 }
 
 /// Every summary.
@@ -122,6 +123,7 @@ impl Plan {
         Self {
             texts: Vec::new(),
             watched: None,
+            lenient: false,
         }
         .and("rules.yaml", rules)
         .and("knowledge.yaml", KNOWLEDGE)
@@ -135,6 +137,12 @@ impl Plan {
     /// Reads this file or folder too, and watches it.
     pub fn watch(mut self, path: PathBuf) -> Self {
         self.watched = Some(path);
+        self
+    }
+
+    /// Leaves out what is wrong, by name.
+    pub fn lenient(mut self) -> Self {
+        self.lenient = true;
         self
     }
 
@@ -167,6 +175,7 @@ impl Plan {
         input.files.extend(self.watched.clone());
         // The files may be of another namespace than the rest.
         input.options.namespace = Some("ai-services".to_owned());
+        input.options.lenient = self.lenient;
         let log = Arc::new(Log::default());
         let mut options = Options::new(input);
         options.watch = self.watched.is_some();

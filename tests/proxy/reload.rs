@@ -56,6 +56,63 @@ async fn a_bad_file_changes_nothing_and_a_repaired_one_is_taken() {
 }
 
 #[tokio::test]
+async fn what_is_left_out_has_a_name_until_it_is_repaired() {
+    let folder = Folder::new();
+    folder.write("routes.yaml", ROUTES);
+    folder.write(
+        "extra.yaml",
+        &with(
+            CANARY,
+            &[("30s", "30"), ("host: llm-service", "host: other")],
+        ),
+    );
+    folder.write("values.yaml", "replicas: 3\n");
+    let plan = Plan::rules(RULES).watch(folder.0.clone()).lenient();
+    let mesh = plan.start().await;
+    let (reply, summary) = mesh.tell(ask("/api/llm/chat", &[])).await;
+    assert_eq!((reply.status, &*route(&summary)), (200, "chat-route"));
+    assert_eq!(mesh.stat("server.config_left_out").await, 1);
+    let page = mesh.page("/ready?verbose").await;
+    assert_eq!(page.status, 200);
+    assert!(
+        page.body
+            .starts_with("LIVE\nleft out: VirtualService ai-services/llm-service-canary (")
+            && page.body.contains("extra.yaml:")
+            && page
+                .body
+                .ends_with(": spec.http[1].timeout: 30 has no unit\n"),
+        "{}",
+        page.body
+    );
+    assert_eq!(mesh.page("/ready").await.body, "LIVE\n");
+    // What was good and is broken now is left out by its place; the rest is taken.
+    folder.write("routes.yaml", "spec: [");
+    reaches(&mesh, "server.config_left_out", 2).await;
+    let (reply, summary) = mesh.tell(ask("/api/llm/chat", &[])).await;
+    assert_eq!((reply.status, &*route(&summary)), (200, "default"));
+    folder.write("routes.yaml", ROUTES);
+    folder.write("extra.yaml", "replicas: 3\n");
+    reaches(&mesh, "server.config_left_out", 0).await;
+    let (_, summary) = mesh.tell(ask("/api/llm/chat", &[])).await;
+    assert_eq!(route(&summary), "chat-route");
+    assert_eq!(mesh.stat("server.config_reload_failure").await, 0);
+}
+
+#[tokio::test]
+async fn a_reference_that_is_not_met_is_503_on_its_route_alone() {
+    let routes = with(ROUTES, &[("\"chat-route\"", "\"lost-route\"")]);
+    let start = routes.find("lost-route").expect("it is there");
+    let (before, after) = routes.split_at(start);
+    let after = after.replacen("subset: v1", "subset: v9", 1);
+    let mesh = Plan::routes(&format!("{before}{after}")).start().await;
+    let (reply, summary) = mesh.tell(ask("/api/llm/chat", &[])).await;
+    assert_eq!((reply.status, &*route(&summary)), (503, "lost-route"));
+    assert_eq!(summary.notes.flags(), "NC");
+    let (reply, summary) = mesh.tell(ask("/x", &[])).await;
+    assert_eq!((reply.status, &*route(&summary)), (200, "default-route"));
+}
+
+#[tokio::test]
 async fn a_request_in_flight_keeps_its_routes_and_endpoints_keep_their_state() {
     let folder = Folder::new();
     folder.write("routes.yaml", ROUTES);
@@ -96,7 +153,7 @@ async fn a_request_in_flight_keeps_its_routes_and_endpoints_keep_their_state() {
     assert_eq!(mesh.v1[2].requests(), 5);
     assert_eq!(mesh.of(V1, "outlier_detection.ejections_active").await, 1);
     // An overlay in all but name: a folder gains and loses a file.
-    folder.write("rate.yaml", "kind: [");
+    folder.write("rate.yaml", "apiVersion: networking.istio.io/v1\nkind: [");
     reaches(&mesh, "server.config_reload_failure", 1).await;
     std::fs::remove_file(folder.0.join("rate.yaml")).unwrap();
     reaches(&mesh, "server.config_reload_unchanged", 1).await;

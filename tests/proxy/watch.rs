@@ -47,6 +47,7 @@ fn events() -> Params {
     Params {
         settle: Duration::from_millis(20),
         poll: HOUR,
+        recursive: true,
     }
 }
 
@@ -55,6 +56,7 @@ fn polling() -> Params {
     Params {
         settle: HOUR,
         poll: Duration::from_millis(30),
+        recursive: true,
     }
 }
 
@@ -154,5 +156,23 @@ async fn without_events_it_looks_by_itself() {
     let mut watch = Watch::new(vec![missing.clone()], polling()).await;
     fs::create_dir(missing.parent().unwrap()).unwrap();
     fs::write(&missing, "1").unwrap();
+    soon(watch.changed()).await;
+}
+
+#[tokio::test]
+async fn what_is_not_read_is_not_watched() {
+    let folder = Folder::new();
+    let sub = folder.0.join("sub");
+    fs::create_dir_all(&sub).unwrap();
+    folder.write("a.yaml", "1");
+    let flat = Params {
+        recursive: false,
+        ..events()
+    };
+    let mut watch = Watch::new(vec![folder.0.clone()], flat).await;
+    folder.write("notes.txt", "1");
+    fs::write(sub.join("b.yaml"), "1").unwrap();
+    nothing(&mut watch).await;
+    folder.write("a.YAML", "1");
     soon(watch.changed()).await;
 }

@@ -110,6 +110,21 @@ impl<'a> Field<'a> {
         self
     }
 
+    /// The same value, with findings reported elsewhere.
+    pub(super) fn with_report<'r>(&self, report: &'r Report) -> Field<'r>
+    where
+        'a: 'r,
+    {
+        let mut field: Field<'r> = self.clone();
+        field.cx.report = report;
+        field
+    }
+
+    /// The line where it is said to be.
+    pub(super) fn line(&self) -> u32 {
+        self.line
+    }
+
     /// A value below, silently: `None` unless every step is a mapping that has it.
     pub(super) fn peek(&self, path: &[&str]) -> Option<&'a Node> {
         path.iter()

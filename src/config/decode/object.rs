@@ -153,7 +153,7 @@ impl Drop for Object<'_> {
             let mut place = field.place();
             (place.line, place.column) = (key.line, key.column);
             let hint = if name == "<<" {
-                "merge keys are not part of YAML 1.2: write the fields out".to_owned()
+                "what is merged must be a mapping, or a list of mappings".to_owned()
             } else {
                 nearest(name, asked.iter().copied())
                     .map(|near| format!("did you mean `{near}`?"))

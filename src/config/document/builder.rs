@@ -4,25 +4,26 @@ use std::collections::HashMap;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, Tag};
 
-use super::{Document, Key, Node, Problem, Value};
+use super::{Document, Key, Node, Problem, Value, merge, relaxed::Padding};
 use crate::config::scalar;
 
 /// The most values of one file.
 const MAX_NODES: usize = 1_000_000;
 /// The most values that aliases may add to one document.
 const MAX_ALIASED: usize = 200_000;
-const TOO_DEEP: &str = "no Istio or Kubernetes resource is nested that deep";
+pub(super) const TOO_DEEP: &str = "no Istio or Kubernetes resource is nested that deep";
 /// The deepest nesting.
 const MAX_DEPTH: usize = 64;
 
-pub(super) struct Builder {
-    line_offset: u32,
+pub(super) struct Builder<'p> {
+    pub(super) line_offset: u32,
     nodes: usize,
     aliased: usize,
     stack: Vec<Open>,
     /// Finished anchored values and how many values each holds; `None` while still open.
     anchors: HashMap<usize, Option<(Node, usize)>>,
     problems: Vec<Problem>,
+    padding: &'p Padding,
 }
 
 /// A collection that is still open.
@@ -41,9 +42,10 @@ enum Items {
 
 // === impl Builder ===
 
-impl Builder {
-    /// A builder for text that begins after `line_offset` lines, in a file that has given `nodes` values so far.
-    pub(super) fn new(line_offset: u32, nodes: usize) -> Self {
+impl<'p> Builder<'p> {
+    /// A builder for text that begins after `line_offset` lines, in a file that has given `nodes` values so far, with
+    /// blanks put before some lines.
+    pub(super) fn new(line_offset: u32, nodes: usize, padding: &'p Padding) -> Self {
         Self {
             line_offset,
             nodes,
@@ -51,13 +53,19 @@ impl Builder {
             stack: Vec::new(),
             anchors: HashMap::new(),
             problems: Vec::new(),
+            padding,
         }
     }
 
-    /// Appends the documents in `text`; gives the number of values so far. Stops at the first that is not YAML.
-    pub(super) fn run(mut self, text: &str, documents: &mut Vec<Document>) -> usize {
+    /// Appends the documents in `text`; gives the number of values so far. Stops at the first that is not YAML, and gives
+    /// what the scanner said of it as well.
+    pub(super) fn run(
+        mut self,
+        text: &str,
+        documents: &mut Vec<Document>,
+    ) -> (usize, Option<ScanError>) {
         let mut parser = Parser::new_from_str(text);
-        let mut root = None;
+        let (mut root, mut stopped) = (None, None);
         while let Some(event) = parser.next_event() {
             let step = match event {
                 Ok((Event::DocumentEnd, _)) => {
@@ -65,7 +73,11 @@ impl Builder {
                     continue;
                 }
                 Ok((event, span)) => self.event(event, span),
-                Err(error) => Err(self.scan_error(&error, text)),
+                Err(error) => {
+                    let problem = self.scan_error(&error, text);
+                    stopped = Some(error);
+                    Err(problem)
+                }
             };
             match step {
                 Ok(Some(node)) => root = Some(node),
@@ -77,7 +89,7 @@ impl Builder {
                 }
             }
         }
-        self.nodes
+        (self.nodes, stopped)
     }
 
     fn finish(&mut self, root: Option<Node>, documents: &mut Vec<Document>) {
@@ -91,6 +103,8 @@ impl Builder {
                 number: 0,
                 root,
                 problems,
+                names_mesh: false,
+                template: false,
             });
         }
     }
@@ -190,7 +204,9 @@ impl Builder {
         let value = match open.items {
             Items::Seq(items) => Value::Seq(items),
             Items::Map(mut entries, _) => {
+                let merged = merge::take(&mut entries);
                 self.drop_duplicates(&mut entries);
+                merge::put(merged, &mut entries);
                 Value::Map(entries)
             }
         };
@@ -312,77 +328,16 @@ impl Builder {
         })
     }
 
-    fn position(&self, span: Span) -> (u32, u32) {
+    pub(super) fn position(&self, span: Span) -> (u32, u32) {
+        let padded = self.padding.before(span.start.line());
+        let column = span.start.col().saturating_sub(padded);
         let line = u32::try_from(span.start.line()).unwrap_or(u32::MAX);
-        let column = u32::try_from(span.start.col()).unwrap_or(u32::MAX);
+        let column = u32::try_from(column).unwrap_or(u32::MAX);
         (
             line.saturating_add(self.line_offset),
             column.saturating_add(1),
         )
     }
-
-    fn scan_error(&self, error: &ScanError, text: &str) -> Problem {
-        let marker = *error.marker();
-        let (mut line, mut column) = self.position(Span::new(marker, marker));
-        // The scanner puts a line break after text that ends without one, and may stop behind it.
-        let (last, end) = last_line(text);
-        if line > last.saturating_add(self.line_offset) {
-            (line, column) = (last.saturating_add(self.line_offset), end);
-        }
-        let info = error.info();
-        // The scanner stops at the tab, or one line before or after it.
-        let tabbed = [
-            marker.line(),
-            marker.line() + 1,
-            marker.line().saturating_sub(1),
-        ]
-        .into_iter()
-        .find_map(|number| {
-            let line = text.lines().nth(number.checked_sub(1)?)?;
-            let indent = &line[..line.len() - line.trim_start().len()];
-            let at = indent.find('\t')?;
-            Some((number, indent[..at].chars().count()))
-        });
-        if let Some((number, at)) = tabbed {
-            return Problem {
-                rule: "yaml-tab",
-                line: u32::try_from(number)
-                    .unwrap_or(u32::MAX)
-                    .saturating_add(self.line_offset),
-                column: u32::try_from(at).unwrap_or(u32::MAX).saturating_add(1),
-                message: "a tab is used for indentation".to_owned(),
-                hint: "YAML is indented with spaces only: replace the tab",
-            };
-        }
-        let (rule, hint) = if info.contains("anchor") {
-            (
-                "yaml-unknown-alias",
-                "define it with `&name` above its first use",
-            )
-        } else if info.contains("recursion") {
-            ("yaml-depth", TOO_DEEP)
-        } else {
-            (
-                "yaml",
-                "check the indentation, the colons and the quotes of this line and the one above",
-            )
-        };
-        Problem {
-            rule,
-            line,
-            column,
-            message: format!("not YAML: {info}"),
-            hint,
-        }
-    }
-}
-
-/// The number of the last line, and the column behind its end.
-fn last_line(text: &str) -> (u32, u32) {
-    let breaks = text.bytes().filter(|b| *b == b'\n').count();
-    let last = text.rsplit('\n').next().unwrap_or_default();
-    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).saturating_add(1);
-    (count(breaks), count(last.chars().count()))
 }
 
 fn bad_key(line: u32, column: u32) -> Problem {

@@ -4,10 +4,16 @@
 //! is checked while reading, so that a hostile file costs no more than a large one.
 
 mod builder;
+mod merge;
+mod relaxed;
+mod scan_error;
 
-use builder::Builder;
+use std::{borrow::Cow, sync::Arc};
 
-use super::scalar;
+use super::{
+    diagnostic::{Origin, Place},
+    foreign, scalar,
+};
 
 /// The largest file that is read, in bytes.
 pub(super) const MAX_BYTES: usize = 16 << 20;
@@ -46,10 +52,14 @@ pub(super) struct Document {
     pub(super) number: u32,
     pub(super) root: Option<Node>,
     pub(super) problems: Vec<Problem>,
+    /// Whether its text shows a resource that would be read, however broken it is.
+    pub(super) names_mesh: bool,
+    /// Whether it cannot be read and its text has the marks of a template.
+    pub(super) template: bool,
 }
 
 /// Something wrong with the text itself.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Problem {
     pub(super) rule: &'static str,
     pub(super) line: u32,
@@ -62,6 +72,43 @@ pub(super) struct Problem {
 struct Chunk<'a> {
     text: &'a str,
     first_line: u32,
+}
+
+// === impl Node ===
+
+impl Node {
+    /// The value under a key of a mapping.
+    pub(super) fn get(&self, name: &str) -> Option<&Self> {
+        let Value::Map(entries) = &self.value else {
+            return None;
+        };
+        let mut entries = entries.iter();
+        entries
+            .find(|(key, _)| key.text == name)
+            .map(|(_, node)| node)
+    }
+
+    /// The text of a string.
+    pub(super) fn as_str(&self) -> Option<&str> {
+        match &self.value {
+            Value::Str(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+// === impl Problem ===
+
+impl Problem {
+    /// Where it is, in a document.
+    pub(super) fn place(&self, origin: &Arc<Origin>) -> Place {
+        Place {
+            origin: Arc::clone(origin),
+            line: self.line,
+            column: self.column,
+            path: String::new(),
+        }
+    }
 }
 
 // === impl Value ===
@@ -87,20 +134,26 @@ impl Value {
 
 /// Reads all documents of a file. Empty ones are left out.
 pub(super) fn parse(text: &str) -> Vec<Document> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let plain = without_marks(text);
     let mut documents = Vec::new();
-    let mut nodes = 0;
-    for chunk in chunks(text) {
+    let (mut nodes, mut again) = (0, relaxed::Again::default());
+    for chunk in chunks(&plain) {
         let json = chunk.text.trim_start().starts_with(['{', '[']);
-        let spaced;
         let source = if json && chunk.text.contains('\t') {
             // Tabs between JSON tokens are blanks, and its strings cannot hold one.
-            spaced = chunk.text.replace('\t', " ");
-            spaced.as_str()
+            Cow::Owned(chunk.text.replace('\t', " "))
         } else {
-            chunk.text
+            Cow::Borrowed(chunk.text)
         };
-        nodes = Builder::new(chunk.first_line, nodes).run(source, &mut documents);
+        let first = documents.len();
+        nodes = relaxed::read(&source, chunk.first_line, nodes, &mut again, &mut documents);
+        if documents.len() > first {
+            let names_mesh = foreign::names_mesh(chunk.text);
+            for document in &mut documents[first..] {
+                document.names_mesh = names_mesh;
+                document.template = document.root.is_none() && foreign::is_template(chunk.text);
+            }
+        }
     }
     for (number, document) in (1..).zip(&mut documents) {
         document.number = number;
@@ -108,26 +161,48 @@ pub(super) fn parse(text: &str) -> Vec<Document> {
     documents
 }
 
+/// Byte order marks may begin every document: files are made by putting others together.
+fn without_marks(text: &str) -> Cow<'_, str> {
+    const MARK: char = '\u{feff}';
+    let text = text.strip_prefix(MARK).unwrap_or(text);
+    if text.contains("\n\u{feff}") {
+        Cow::Owned(text.replace("\n\u{feff}", "\n"))
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
 /// Cuts at lines that begin with `---`, which YAML forbids anywhere but between documents.
 fn chunks(text: &str) -> Vec<Chunk<'_>> {
     let mut chunks = Vec::new();
     let (mut start, mut first_line, mut at, mut content) = (0, 0, 0, false);
+    // Where the document last ended with `...`, if nothing but directives and comments came since.
+    let mut ended = None;
     for (number, line) in (0..).zip(text.split_inclusive('\n')) {
-        let marker = line
-            .strip_prefix("---")
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']));
         // Directives (`%YAML 1.2`) belong to the document that the marker begins.
-        if marker && content {
-            let text = &text[start..at];
+        if is_marker(line, "---") && content {
+            let (cut, line_number) = ended.unwrap_or((at, number));
+            let text = &text[start..cut];
             chunks.push(Chunk { text, first_line });
-            (start, first_line, content) = (at, number, false);
+            (start, first_line, content) = (cut, line_number, false);
         }
-        content |= has_content(line);
+        let counts = has_content(line);
+        content |= counts;
         at += line.len();
+        if is_marker(line, "...") {
+            ended = Some((at, number + 1));
+        } else if counts || is_marker(line, "---") {
+            ended = None;
+        }
     }
     let text = &text[start..];
     chunks.push(Chunk { text, first_line });
     chunks
+}
+
+fn is_marker(line: &str, marker: &str) -> bool {
+    line.strip_prefix(marker)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']))
 }
 
 /// Whether a line is more than blanks, a comment, a directive or a marker.

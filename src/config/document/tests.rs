@@ -62,6 +62,11 @@ fn documents_are_told_apart() {
         ("# c\n--- # d\na: 1\n...\n---\nb: 1\n", vec![2, 5]),
         ("a: 1\r\n---\r\nb: 2\r\n", vec![0, 2]),
         ("a: |\n  ---\n  x\n", vec![1]),
+        ("a: 1\n...\nb: 2\n", vec![1, 3]),
+        ("a: 1\n...\n# c\n%YAML 1.1\n---\nb: 2\n", vec![1, 6]),
+        ("%TAG ! tag:example.com,2000:\n--- # d\na: 1\n", vec![3]),
+        ("%LATER x\n---\na: 1\n", vec![3]),
+        ("a: 1\n---\n\u{feff}b: 2\n", vec![1, 3]),
     ] {
         let documents = parse(text);
         assert_eq!(documents.len(), numbers.len(), "{text:?}: {documents:?}");
@@ -141,4 +146,81 @@ fn json_with_tabs_is_yaml() {
 #[test]
 fn a_byte_order_mark_is_skipped() {
     assert_eq!(at(&root("\u{feff}a: 1\n"), "a").value, Value::Int(1));
+}
+
+#[test]
+fn merge_keys_add_what_is_missing() {
+    let text = "base: &b {x: 1, y: 1}\nmore: &m {y: 2, z: 2}\none:\n  <<: *b\n  x: 0\nlist:\n  <<: [*m, *b]\n  w: 3\ntwice:\n  <<: *b\n  <<: *m\n";
+    let root = root(text);
+    let int = |of: &str, key: &str| at(at(&root, of), key).value.clone();
+    for (of, key, value) in [
+        ("one", "x", 0),
+        ("one", "y", 1),
+        ("list", "w", 3),
+        ("list", "y", 2),
+        ("list", "x", 1),
+        ("twice", "y", 1),
+        ("twice", "z", 2),
+    ] {
+        assert_eq!(int(of, key), Value::Int(value), "{of}.{key}");
+    }
+    let Value::Map(entries) = &at(&root, "one").value else {
+        panic!("no mapping");
+    };
+    assert_eq!(entries.len(), 2);
+    // What is no mapping cannot be merged, and is left to be reported.
+    let kept = super::parse("<<: 1\na: 2\n");
+    assert!(
+        kept[0]
+            .root
+            .as_ref()
+            .is_some_and(|root| root.get("<<").is_some())
+    );
+}
+
+#[test]
+fn indentation_does_not_matter_inside_of_brackets_and_quotes() {
+    for (source, key, value) in [
+        ("a:\n  h: [\n    x\n  ]\n  k: v\n", "k", "v"),
+        ("a:\n    h: [\n    x,\n  y\n]\n    k: v\n", "k", "v"),
+        ("a: {\n\"k\": \"v\",\n\"h\": [\n1\n]\n}\n", "k", "v"),
+        ("a:\n  h:\n  - [\n  x\n  ]\n  k: v\n", "k", "v"),
+        ("a:\n  k: \"v\nw\"\n", "k", "v w"),
+        ("a:\n  k: 'v\n\n\nw'\n", "k", "v\n\nw"),
+        ("a:\r\n  h: {\r\nx: 1\r\n}\r\n  k: v\r\n", "k", "v"),
+    ] {
+        let root = root(source);
+        assert_eq!(at(at(&root, "a"), key).value, text(value), "{source:?}");
+    }
+    // Places are those of the text as it is written.
+    let root = root("a: {\nk: v,\n  l: w}\n");
+    let (k, l) = (at(at(&root, "a"), "k"), at(at(&root, "a"), "l"));
+    assert_eq!((k.line, k.column, l.line, l.column), (2, 4, 3, 6));
+}
+
+#[test]
+fn a_tab_after_a_colon_is_a_blank() {
+    let root = root("a:\t1\nb:\n-\tx\nc: 2\t\n\t\n");
+    assert_eq!(at(&root, "a").value, Value::Int(1));
+    assert_eq!(at(&root, "c").value, Value::Int(2));
+}
+
+#[test]
+fn text_that_is_read_again_is_bounded() {
+    // Each line would be mended on its own.
+    let mut source = String::from("a: {\n");
+    for n in 0..20_000 {
+        source.push_str(&format!("\"k{n}\": [\n1\n],\n"));
+    }
+    source.push_str("}\n");
+    let documents = parse(&source);
+    assert_eq!(documents.len(), 1);
+}
+
+#[test]
+fn a_document_says_what_its_text_shows() {
+    let all =
+        parse("apiVersion: networking.istio.io/v1\nkind: [\n---\na: {{ .Values.x }}\n---\na: [\n");
+    let shown: Vec<_> = all.iter().map(|d| (d.names_mesh, d.template)).collect();
+    assert_eq!(shown, [(true, false), (false, true), (false, false)]);
 }

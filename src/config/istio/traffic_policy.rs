@@ -14,7 +14,7 @@ use crate::{
             Field, Least, Object,
             shape::{Fields, PORT, Rule, Shape},
         },
-        diagnostic::Severity,
+        diagnostic::{Place, Severity},
         names,
     },
     layers::{
@@ -54,9 +54,18 @@ pub(in crate::config) struct TrafficPolicy {
     pub(in crate::config) balance: Option<Balance>,
     pub(in crate::config) pool: Option<PoolBlock>,
     pub(in crate::config) outlier: Option<OutlierBlock>,
+    pub(in crate::config) tls: Option<Tls>,
     /// Of all ports: entries for a port have none.
     pub(in crate::config) retry_budget: Option<Budget>,
     pub(in crate::config) ports: Vec<(u16, Self)>,
+}
+
+/// A `tls` block.
+#[derive(Clone, Debug)]
+pub(in crate::config) struct Tls {
+    /// Whether it asks for TLS that nothing else stands in for.
+    pub(in crate::config) needed: bool,
+    pub(in crate::config) place: Place,
 }
 
 /// How an endpoint is chosen.
@@ -129,8 +138,8 @@ fn blocks(object: &Object<'_>) -> TrafficPolicy {
     if let Some(tls) = object.get("tls") {
         tls.check(&client_tls::TLS);
     }
-    tls(object);
     TrafficPolicy {
+        tls: tls(object),
         balance: object.get("loadBalancer").and_then(|lb| balance(&lb)),
         pool: object.get("connectionPool").and_then(|p| pool::read(&p)),
         outlier: object
@@ -140,28 +149,29 @@ fn blocks(object: &Object<'_>) -> TrafficPolicy {
     }
 }
 
-/// TLS to the upstream is not in force. A resource that asks for it is not taken in plain text behind its back.
-fn tls(object: &Object<'_>) {
-    let Some(tls) = object.object("tls") else {
-        return;
-    };
-    let tls = tls.lenient();
+/// TLS to the upstream is not in force: where it goes, requests are not sent in plain text behind its back (see
+/// [`link`](crate::config::link)). Mutual TLS inside the mesh is what a sidecar would add; without one it is said and left.
+fn tls(object: &Object<'_>) -> Option<Tls> {
+    let tls = object.object("tls")?.lenient();
     let modes = [
         ("DISABLE", None),
-        ("SIMPLE", Some(Severity::Error)),
-        ("MUTUAL", Some(Severity::Error)),
-        ("ISTIO_MUTUAL", Some(Severity::Warning)),
+        ("SIMPLE", Some(true)),
+        ("MUTUAL", Some(true)),
+        ("ISTIO_MUTUAL", Some(false)),
     ];
-    let Some(mode) = tls.get("mode") else { return };
-    if let Some(Some(severity)) = mode.word(&modes) {
-        mode.report().add(
-            &mode.place(),
-            severity,
+    let mode = tls.get("mode")?;
+    let secure = mode.word(&modes)?;
+    if secure == Some(false) {
+        mode.warn(
             "tls-not-in-force",
-            "TLS to the upstream is valid but not in force in llmesh: requests would leave in plain text",
+            "TLS to the upstream is valid but not in force in llmesh: requests leave in plain text",
             "use mode DISABLE where plain text is acceptable",
         );
     }
+    Some(Tls {
+        needed: secure == Some(true),
+        place: mode.place(),
+    })
 }
 
 fn balance(field: &Field<'_>) -> Option<Balance> {

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{export_to, format, http_route, rule::Rule};
+use super::{
+    export_to, format, http_route,
+    rule::{Rule, RuleAction},
+};
 use crate::{
     config::{
         decode::{Field, Object},
@@ -21,8 +24,25 @@ pub(in crate::config) struct VirtualService {
     pub(in crate::config) hosts: Vec<(String, Place)>,
     /// Whether its gateways include the mesh.
     pub(in crate::config) mesh: bool,
+    /// Whether it has no hosts, and so is for other VirtualServices to use.
+    pub(in crate::config) delegate: bool,
     pub(in crate::config) export_to: Vec<String>,
     pub(in crate::config) rules: Vec<Rule>,
+}
+
+// === impl VirtualService ===
+
+impl VirtualService {
+    /// Whether a rule has a host as its destination.
+    pub(in crate::config) fn leads_to(&self, host: &str) -> bool {
+        self.rules.iter().any(|rule| match &rule.action {
+            Some(RuleAction::Forward(forward)) => {
+                let mut destinations = forward.destinations.iter();
+                destinations.any(|destination| destination.host == host)
+            }
+            _ => false,
+        })
+    }
 }
 
 /// Reads `spec`.
@@ -30,20 +50,12 @@ pub(in crate::config) fn read(
     spec: &Object<'_>,
     default_retry: &retry::params::Params,
 ) -> VirtualService {
-    let hosts = hosts(spec);
-    let mesh = spec.get("gateways").is_none_or(|gateways| {
-        let mesh = gateways.strings().iter().any(|(name, _)| *name == "mesh");
-        if !mesh {
-            gateways.note(
-                "not-in-force",
-                "bound to gateways only: it has no effect on service-to-service traffic",
-                "add `mesh` to `gateways` if it is meant for it",
-            );
-        }
-        mesh
-    });
-    spec.not_in_force("tls", Severity::Warning, "TLS routes are left out");
-    spec.not_in_force("tcp", Severity::Warning, "TCP routes are left out");
+    let (hosts, delegate) = hosts(spec);
+    let mesh = spec
+        .get("gateways")
+        .is_none_or(|gateways| gateways.strings().iter().any(|(name, _)| *name == "mesh"));
+    spec.not_in_force("tls", Severity::Note, "TLS routes are left out");
+    spec.not_in_force("tcp", Severity::Note, "TCP routes are left out");
     let http = spec.get("http");
     if http.is_none() && spec.raw("tls").is_none() && spec.raw("tcp").is_none() {
         spec.field().error(
@@ -61,6 +73,7 @@ pub(in crate::config) fn read(
         place: spec.place(),
         hosts,
         mesh,
+        delegate,
         export_to: export_to::read(spec, false),
         rules: items
             .iter()
@@ -69,20 +82,24 @@ pub(in crate::config) fn read(
     }
 }
 
-fn hosts(spec: &Object<'_>) -> Vec<(String, Place)> {
+/// The hosts, and whether there are none: then it is a delegate, which is bound to nothing itself.
+fn hosts(spec: &Object<'_>) -> (Vec<(String, Place)>, bool) {
     let hosts = host_names(spec);
-    match spec.raw("hosts") {
-        None => spec.field().error(
+    let none = match spec.raw("hosts") {
+        Some(field) => field.is_null() || field.is_empty_list(),
+        None => true,
+    };
+    let bound = ["gateways", "tls", "tcp"]
+        .into_iter()
+        .find(|name| spec.raw(name).is_some());
+    if let (true, Some(bound)) = (none, bound) {
+        spec.field().error(
             "no-hosts",
-            "`hosts` is missing",
-            "name the hosts whose traffic it routes; one without hosts is a delegate, and delegates are not in force in llmesh",
-        ),
-        Some(field) if field.is_null() || field.is_empty_list() => {
-            field.error("no-hosts", "`hosts` is empty", "");
-        }
-        Some(_) => {}
+            format!("`hosts` is missing, and one with `{bound}` is no delegate"),
+            "name the hosts whose traffic it routes",
+        );
     }
-    hosts
+    (hosts, none)
 }
 
 /// Reads the names in `hosts`, in full.
@@ -92,7 +109,7 @@ pub(in crate::config) fn host_names(spec: &Object<'_>) -> Vec<(String, Place)> {
     for (text, field) in spec.get("hosts").map(|h| h.strings()).unwrap_or_default() {
         if text == "*" {
             let hint = "name the hosts, or use a wildcard such as *.example.com";
-            field.error("bad-host", "`*` is not allowed inside the mesh", hint);
+            field.error("wildcard-host", "`*` is not allowed inside the mesh", hint);
             continue;
         }
         if let Err(why) = names::check_host(text)

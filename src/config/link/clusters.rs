@@ -4,12 +4,15 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::{Linker, registry::Known, rules::Merged};
 use crate::{
-    config::istio::{
-        destination_rule::{DestinationRule, Subset},
-        outlier::OutlierBlock,
-        pool::PoolBlock,
-        service_entry::{PortProtocol, ServicePort},
-        traffic_policy::{Balance, TrafficPolicy},
+    config::{
+        diagnostic::{Place, Severity},
+        istio::{
+            destination_rule::{DestinationRule, Subset},
+            outlier::OutlierBlock,
+            pool::PoolBlock,
+            service_entry::{PortProtocol, ServicePort},
+            traffic_policy::{Balance, Tls, TrafficPolicy},
+        },
     },
     layers::{balance::params::Params, retry::params::Budget},
     model::{Cluster, ClusterName, Discovery, Pool, Protocol},
@@ -22,6 +25,7 @@ struct Effective<'a> {
     pool: Option<&'a PoolBlock>,
     outlier: Option<&'a OutlierBlock>,
     retry_budget: Option<Budget>,
+    tls: Option<&'a Tls>,
 }
 
 // === impl Linker ===
@@ -44,7 +48,10 @@ impl Linker<'_> {
                     }
                     if index == 0 {
                         self.check_ejection(&cluster, &effective);
-                        self.check_endpoints(&cluster, service, subset);
+                    }
+                    if let Some(tls) = effective.tls.filter(|tls| tls.needed) {
+                        self.needs_tls(&cluster.name, port, &tls.place);
+                        continue;
                     }
                     clusters.insert(cluster.name.to_string().into(), cluster);
                 }
@@ -59,7 +66,26 @@ impl Linker<'_> {
             if !rule.host.starts_with('*') {
                 self.known_host(&rule.host, &rule.place);
             }
+            self.check_reach_of(rule);
         }
+    }
+
+    /// A cluster whose rule asks for TLS is not there: its requests must not leave in plain text.
+    fn needs_tls(&self, name: &ClusterName, port: &ServicePort, place: &Place) {
+        let whose = match name.subset.as_str() {
+            "" => format!("port {} of {}", name.port, name.host),
+            subset => format!("port {}, subset {subset} of {}", name.port, name.host),
+        };
+        let message = format!(
+            "TLS to the upstream is valid but not in force in llmesh: requests to {whose} are answered 503 (NC) rather than sent in plain text"
+        );
+        let severity = match port.protocol {
+            PortProtocol::Http(_) => Severity::Warning,
+            PortProtocol::Other => Severity::Note,
+        };
+        let hint = "use mode DISABLE where plain text is acceptable";
+        self.report
+            .add(place, severity, "tls-not-in-force", message, hint);
     }
 
     /// Says so where too few endpoints are known for any of them to be ejected.
@@ -93,30 +119,6 @@ impl Linker<'_> {
                 .warn(&block.place, "ejection-impossible", message, hint);
         }
     }
-
-    fn check_endpoints(&self, cluster: &Cluster, service: &Known, subset: Option<&Subset>) {
-        let empty =
-            matches!(&cluster.discovery, Discovery::Static(endpoints) if endpoints.is_empty());
-        if !empty || self.incomplete {
-            return;
-        }
-        let hint = "load a ServiceEntry with endpoints, WorkloadEntries or EndpointSlices";
-        match subset {
-            None => {
-                let message = "no address is known: requests are answered 503 (UH)";
-                self.report
-                    .note(&service.place, "no-endpoints", message, hint);
-            }
-            Some(subset) => {
-                let message = format!(
-                    "no known endpoint of {} carries the labels of `{}`: its requests are answered 503 (UH)",
-                    cluster.name.host, subset.name
-                );
-                self.report
-                    .note(&subset.place, "no-endpoints", message, hint);
-            }
-        }
-    }
 }
 
 fn effective<'a>(
@@ -134,6 +136,7 @@ fn effective<'a>(
         pool: own.pool.or(top.pool),
         outlier: own.outlier.or(top.outlier),
         retry_budget: own.retry_budget.or(top.retry_budget),
+        tls: own.tls.or(top.tls),
     }
 }
 
@@ -146,6 +149,7 @@ fn at_port(policy: &TrafficPolicy, port: u16) -> Effective<'_> {
         pool: blocks.pool.as_ref(),
         outlier: blocks.outlier.as_ref(),
         retry_budget: policy.retry_budget,
+        tls: blocks.tls.as_ref(),
     }
 }
 

@@ -76,8 +76,10 @@ impl Linker<'_> {
             (Some((host, _)), _) => host.as_str(),
             (None, Some(own)) => own.as_str(),
             (None, None) => {
-                let message = format!("{route} leads to several hosts, and none is named here");
-                self.report.error(
+                let message = format!(
+                    "{route} leads to several hosts, and none is named here: the target is left out"
+                );
+                self.report.warn(
                     &target.place,
                     "fallback-without-host",
                     message,
@@ -110,8 +112,8 @@ impl Linker<'_> {
         Some(resolved)
     }
 
-    /// An error, unless nothing at all is known or something could not be read. The route's own host was reported with the
-    /// route.
+    /// A warning, unless nothing at all is known or something could not be read. The route's own host was reported with
+    /// the route.
     fn unknown_target(&self, target: &TargetRef, host: &str) {
         let Some((_, place)) = &target.host else {
             return;
@@ -119,15 +121,12 @@ impl Linker<'_> {
         if self.incomplete || self.registry.services.is_empty() {
             return;
         }
-        let message =
-            format!("{host} is not known: no Service or ServiceEntry of that name is loaded");
-        let all = self.registry.services.keys().map(String::as_str);
-        let hint = nearest(host, all).map_or_else(
-            || "load one, or check the spelling and the namespace".to_owned(),
-            |near| format!("did you mean {near}?"),
+        let (why, hint) = self.instead_of(host);
+        let message = format!(
+            "{host} is not known, so the target is left out: no Service or ServiceEntry of that name is loaded{why}"
         );
         self.report
-            .error(place, "fallback-unknown-host", message, hint);
+            .warn(place, "fallback-unknown-host", message, hint);
     }
 
     /// The port named, else the only one, else the route's own if the host has it.
@@ -142,12 +141,14 @@ impl Linker<'_> {
         if found.is_none() {
             let all: Vec<_> = known.ports.iter().map(|p| p.number.to_string()).collect();
             let message = match port {
-                Some(port) => format!("{host} has no port {port}"),
-                None => format!("{host} has several ports, and none is named here"),
+                Some(port) => format!("{host} has no port {port}: the target is left out"),
+                None => format!(
+                    "{host} has several ports, and none is named here: the target is left out"
+                ),
             };
             let hint = format!("its ports are: {}", all.join(", "));
             self.report
-                .error(place, "fallback-unknown-port", message, hint);
+                .warn(place, "fallback-unknown-port", message, hint);
         }
         found
     }
@@ -175,9 +176,10 @@ impl Linker<'_> {
             None if all.is_empty() => "load a DestinationRule for the host that has it".to_owned(),
             None => format!("its subsets are: {}", all.join(", ")),
         };
-        let message = format!("{host} has no subset `{subset}`");
+        let looked_at = self.rules_looked_at(host, &known.namespace, merged);
+        let message = format!("{host} has no subset `{subset}`: the target is left out{looked_at}");
         self.report
-            .error(place, "fallback-unknown-subset", message, hint);
+            .warn(place, "fallback-unknown-subset", message, hint);
         None
     }
 }

@@ -64,7 +64,7 @@ impl Linker<'_> {
                 self.report.note(&target.place, rule, message, hint);
             } else {
                 let hint = "name another subset, host, model or credential";
-                self.report.error(&target.place, rule, message, hint);
+                self.report.warn(&target.place, rule, message, hint);
             }
         }
     }

@@ -50,7 +50,8 @@ impl Linker<'_> {
         }
         for (host, (service, place)) in &claims.exact {
             if !self.registry.services.contains_key(*host) {
-                if !host.starts_with('*') {
+                // What its rules lead to is reported with them.
+                if !host.starts_with('*') && !service.leads_to(host) {
                     self.known_host(host, place);
                 }
                 let domains = names::domains(host, &self.namespace);
@@ -158,7 +159,8 @@ impl<'a> Claims<'a> {
     }
 }
 
-fn http_ports(known: &Known) -> Vec<u16> {
+/// The ports on which HTTP is spoken.
+pub(super) fn http_ports(known: &Known) -> Vec<u16> {
     known
         .ports
         .iter()

@@ -1,6 +1,8 @@
 //! Resources to the model: names to hosts, clusters and endpoints.
 
 mod clusters;
+mod endpoints;
+mod explain;
 mod fallback;
 mod findings;
 mod hosts;
@@ -14,10 +16,11 @@ use std::{
     collections::{BTreeMap, HashSet},
 };
 
-use self::{registry::Registry, rules::Rules};
+use self::{explain::Hidden, registry::Registry, rules::Rules};
 use super::{
     Options,
     diagnostic::{Origin, Place, Report, Severity},
+    istio::destination_rule::DestinationRule,
     resource::Resources,
 };
 use crate::{layers::retry, model::Model};
@@ -31,6 +34,9 @@ struct Linker<'a> {
     namespace: String,
     registry: Registry,
     rules: Rules<'a>,
+    all_rules: &'a [DestinationRule],
+    /// What does not concern this caller.
+    hidden: Hidden,
     /// Whether some document could not be read: missing names are then no news.
     incomplete: bool,
     /// Missing names already reported: once is enough.
@@ -45,19 +51,7 @@ pub(super) fn link(
     report: &Report,
 ) -> Model {
     let namespace = caller_namespace(&resources, options);
-    resources
-        .virtual_services
-        .retain(|vs| vs.mesh && visible(&vs.export_to, &vs.origin, &namespace));
-    resources
-        .service_entries
-        .retain(|entry| visible(&entry.export_to, &entry.origin, &namespace));
-    resources.destination_rules.retain(|rule| {
-        let chosen = rule
-            .clients
-            .as_ref()
-            .is_none_or(|labels| contains(&options.workload_labels, labels));
-        visible(&rule.export_to, &rule.origin, &namespace) && chosen
-    });
+    let hidden = hide(&mut resources, options, &namespace);
     let registry = Registry::build(&resources, report);
     let rules = Rules::build(&resources.destination_rules, &namespace, report);
     let linker = Linker {
@@ -67,13 +61,17 @@ pub(super) fn link(
         namespace,
         registry,
         rules,
+        all_rules: &resources.destination_rules,
+        hidden,
         incomplete: resources.incomplete,
         told: RefCell::default(),
     };
+    linker.check_hidden();
     linker.check_rules(&resources.destination_rules);
     let clusters = linker.clusters();
     let mut virtual_hosts = linker.virtual_hosts(&resources.virtual_services);
     linker.policies(&resources.llm_policies, &mut virtual_hosts);
+    linker.check_endpoints(&clusters, &virtual_hosts);
     Model {
         clusters,
         virtual_hosts,
@@ -84,43 +82,81 @@ pub(super) fn link(
 // === impl Linker ===
 
 impl Linker<'_> {
-    /// Whether a host is known; says so once if not.
+    /// Whether a host is known; says so once if not: a note where nothing at all is loaded (a file checked alone), else a
+    /// warning.
     fn known_host(&self, host: &str, place: &Place) -> bool {
         if self.registry.services.contains_key(host) {
             return true;
         }
+        let severity = if self.registry.services.is_empty() {
+            Severity::Note
+        } else {
+            Severity::Warning
+        };
+        let (why, hint) = self.instead_of(host);
         let message =
-            format!("{host} is not known: no Service or ServiceEntry of that name is loaded");
-        let hint = "load one, or check the spelling and the namespace";
-        let nothing = self.registry.services.is_empty();
-        self.missing((host, ""), place, "unknown-host", message, hint, nothing);
+            format!("{host} is not known: no Service or ServiceEntry of that name is loaded{why}");
+        self.missing((host, ""), place, (severity, "unknown-host"), message, hint);
         false
     }
 
-    /// Reports a missing name, once: a note where nothing of its kind is loaded (a file checked alone), else a warning.
+    /// Says once that requests to a host that is not known go nowhere.
+    fn unreachable_host(&self, host: &str, place: &Place) {
+        let (why, hint) = self.instead_of(host);
+        let message = format!(
+            "{host} is not known, so its requests are answered 503 (NC): no Service or ServiceEntry of that name is loaded{why}"
+        );
+        let rule = (Severity::Warning, "unknown-host");
+        self.missing((host, "requests"), place, rule, message, hint);
+    }
+
+    /// Reports a missing name, once, unless something could not be read: it may be defined there.
     fn missing(
         &self,
-        (host, subset): (&str, &str),
+        (host, what): (&str, &str),
         place: &Place,
-        rule: &'static str,
+        (severity, rule): (Severity, &'static str),
         message: String,
-        hint: &str,
-        nothing: bool,
+        hint: String,
     ) {
         let new = !self.incomplete
             && self
                 .told
                 .borrow_mut()
-                .insert((host.to_owned(), subset.to_owned()));
+                .insert((host.to_owned(), what.to_owned()));
         if new {
-            let severity = if nothing {
-                Severity::Note
-            } else {
-                Severity::Warning
-            };
             self.report.add(place, severity, rule, message, hint);
         }
     }
+}
+
+/// Takes out what does not concern callers in a namespace.
+fn hide(resources: &mut Resources, options: &Options, namespace: &str) -> Hidden {
+    let mut hidden = Hidden::default();
+    resources.virtual_services.retain(|service| service.mesh);
+    hidden.virtual_services = resources
+        .virtual_services
+        .extract_if(.., |vs| !visible(&vs.export_to, &vs.origin, namespace))
+        .collect();
+    let entries = resources.service_entries.extract_if(.., |entry| {
+        !visible(&entry.export_to, &entry.origin, namespace)
+    });
+    hidden.services = entries.flat_map(|entry| entry.hosts).collect();
+    let rules = std::mem::take(&mut resources.destination_rules);
+    for rule in rules {
+        let chosen = rule
+            .clients
+            .as_ref()
+            .is_none_or(|labels| contains(&options.workload_labels, labels));
+        if !visible(&rule.export_to, &rule.origin, namespace) {
+            hidden.rules.push((rule, explain::NOT_EXPORTED));
+        } else if chosen {
+            resources.destination_rules.push(rule);
+        } else {
+            hidden.rules.push((rule, explain::NOT_SELECTED));
+        }
+    }
+    hidden
 }
 
 /// The namespace given, else the one that all resources share, else `default`.

@@ -6,7 +6,7 @@ use super::{Linker, contains};
 use crate::{
     config::{
         decode::nearest,
-        diagnostic::Place,
+        diagnostic::{Place, Severity},
         istio::{
             http_match::MatchRule,
             rule::{DestinationRef, ForwardRule, Rule, RuleAction},
@@ -121,7 +121,7 @@ impl Linker<'_> {
         let host = destination.host.as_str();
         let known = self.registry.services.get(host);
         if known.is_none() {
-            self.known_host(host, &destination.place);
+            self.unreachable_host(host, &destination.place);
         }
         let only = known.filter(|known| known.ports.len() == 1);
         let number = match (
@@ -136,14 +136,12 @@ impl Linker<'_> {
             && !known.ports.iter().any(|p| p.number == number)
         {
             let all: Vec<_> = known.ports.iter().map(|p| p.number.to_string()).collect();
-            let message = format!("{host} has no port {number}");
+            let message =
+                format!("{host} has no port {number}: its requests are answered 503 (NC)");
             let hint = format!("its ports are: {}", all.join(", "));
-            match &destination.port {
-                Some((_, place)) => self.report.error(place, "unknown-port", message, hint),
-                None => self
-                    .report
-                    .warn(&destination.place, "unknown-port", message, hint),
-            }
+            let place = destination.port.as_ref();
+            let place = place.map_or(&destination.place, |(_, place)| place);
+            self.report.warn(place, "unknown-port", message, hint);
         }
         if let Some((subset, place)) = &destination.subset {
             let namespace = known.map(|known| known.namespace.as_str());
@@ -157,18 +155,20 @@ impl Linker<'_> {
         let namespace = namespace
             .or_else(|| names::namespace_of(host))
             .unwrap_or_default();
-        let Some(merged) = self.rules.of(host, namespace) else {
-            let message = format!(
-                "no DestinationRule for {host} is loaded, so nothing defines the subset `{subset}`: its requests are answered 503 (NC)"
-            );
-            let hint = "load a DestinationRule for the host that has the subset";
-            let (name, nothing) = ((host, subset), self.rules.is_empty());
-            self.missing(name, place, "subset-without-rule", message, hint, nothing);
-            return;
-        };
-        if merged.subsets.contains_key(subset) {
+        let merged = self.rules.of(host, namespace);
+        if merged.is_some_and(|merged| merged.subsets.contains_key(subset)) {
             return;
         }
+        let looked_at = self.rules_looked_at(host, namespace, merged);
+        let Some(merged) = merged else {
+            let message = format!(
+                "no DestinationRule in force for {host} defines the subset `{subset}`, so its requests are answered 503 (NC){looked_at}"
+            );
+            let hint = "load a DestinationRule for the host that has the subset".to_owned();
+            let rule = (Severity::Warning, "subset-without-rule");
+            self.missing((host, subset), place, rule, message, hint);
+            return;
+        };
         let all: Vec<_> = merged.subsets.keys().copied().collect();
         let hint = match nearest(subset, all.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
@@ -176,10 +176,10 @@ impl Linker<'_> {
             None => format!("its subsets are: {}", all.join(", ")),
         };
         let message = format!(
-            "the subset `{subset}` of {host} is not defined by {}",
+            "the subset `{subset}` of {host} is not defined by {}, so its requests are answered 503 (NC){looked_at}",
             merged.first.place
         );
-        self.report.error(place, "vs-unknown-subset", message, hint);
+        self.report.warn(place, "vs-unknown-subset", message, hint);
     }
 }
 

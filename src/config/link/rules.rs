@@ -85,16 +85,16 @@ impl<'a> Rules<'a> {
                 exact.or_else(|| wild().map(|(_, merged)| merged))
             })
     }
-
-    /// Whether there are none at all.
-    pub(super) fn is_empty(&self) -> bool {
-        self.spaces.is_empty()
-    }
 }
 
 // === impl Merged ===
 
 impl<'a> Merged<'a> {
+    /// Whether a rule is one of them.
+    pub(super) fn is_of(&self, rule: &DestinationRule) -> bool {
+        self.first.origin.namespace == rule.origin.namespace && self.first.host == rule.host
+    }
+
     fn add(&mut self, rule: &'a DestinationRule, report: &Report) {
         match (&rule.policy, self.policy) {
             (Some(policy), None) => self.policy = Some(policy),

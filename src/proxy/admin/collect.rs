@@ -73,6 +73,11 @@ fn server(reloader: &Reloader, state: &ServerState) -> Vec<Stat> {
         Stat::gauge(http(), "downstream_rq_active", state.active.get()),
         Stat::counter(http(), "downstream_cx_total", state.connections.get()),
         Stat::gauge(server(), "live", 1),
+        Stat::gauge(
+            server(),
+            "config_left_out",
+            reloader.left_out().len() as u64,
+        ),
         Stat::gauge(server(), "uptime", state.uptime().as_secs()),
         Stat::counter(
             server(),

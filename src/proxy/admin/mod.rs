@@ -2,7 +2,7 @@
 //!
 //! | page | what |
 //! |---|---|
-//! | `/ready` | 200 `LIVE`, 503 `DRAINING` while draining |
+//! | `/ready` | 200 `LIVE`, 503 `DRAINING` while draining; `?verbose` names the resources that were left out |
 //! | `/stats` | every number; `?filter=REGEX`, `?usedonly`, `?format=json`, `?format=prometheus` |
 //! | `/stats/prometheus` | the same for Prometheus, with the standard metrics |
 //! | `/clusters` | clusters and endpoints; `?format=json` |
@@ -75,6 +75,7 @@ impl Admin {
         let snapshot = self.reloader.snapshot();
         match path {
             "/" | "/help" => text(StatusCode::OK, HELP),
+            "/ready" if has(query, "verbose") => self.ready(),
             "/ready" if self.is_draining() => text(StatusCode::SERVICE_UNAVAILABLE, "DRAINING\n"),
             "/ready" => text(StatusCode::OK, "LIVE\n"),
             "/stats" => self.stats(query),
@@ -94,6 +95,19 @@ impl Admin {
                 format!("no such page: see below\n\n{HELP}"),
             ),
         }
+    }
+
+    /// The state, and what the configuration in force lacks.
+    fn ready(&self) -> Response<Body> {
+        let (status, mut page) = if self.is_draining() {
+            (StatusCode::SERVICE_UNAVAILABLE, "DRAINING\n".to_owned())
+        } else {
+            (StatusCode::OK, "LIVE\n".to_owned())
+        };
+        for resource in &*self.reloader.left_out() {
+            page.push_str(&format!("left out: {resource}\n"));
+        }
+        text(status, page)
     }
 
     fn collect(&self, query: &str) -> Result<Vec<stats::Stat>, String> {
@@ -158,7 +172,7 @@ impl<B> Service<Request<B>> for Admin {
 }
 
 const HELP: &str = "llmesh admin\n\
-    /ready              200 while serving\n\
+    /ready              200 while serving; ?verbose names what was left out\n\
     /stats              numbers; ?filter=REGEX ?usedonly ?format=json|prometheus\n\
     /stats/prometheus   for Prometheus\n\
     /clusters           clusters and endpoints; ?format=json\n\

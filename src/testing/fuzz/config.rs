@@ -10,7 +10,8 @@ use crate::{
 
 /// Input: a configuration file; what follows a line `%overlay` is a second one, laid over the first.
 ///
-/// Findings name places that exist; there is a model unless there is an error; loading is a function of its input; a
+/// Findings name places that exist; there is a model unless there is an error, and read leniently always, with what is
+/// wrong left out by name; loading is a function of its input; a
 /// model's routes serve requests to all of its domains.
 ///
 /// # Panics
@@ -22,8 +23,8 @@ pub fn config(data: &[u8]) {
     if !overlay.is_empty() {
         sources.push(Source::new("b.yaml", overlay).as_overlay());
     }
-    for strict in [false, true] {
-        let options = Options::default().with_strict(strict);
+    for (strict, lenient) in [(false, false), (true, false), (false, true), (true, true)] {
+        let options = Options::default().with_strict(strict).with_lenient(lenient);
         let loaded = load(&sources, &options);
         for found in &loaded.diagnostics {
             let source = sources.iter().find(|s| s.name == *found.file);
@@ -31,7 +32,17 @@ pub fn config(data: &[u8]) {
             check(found, &source.text);
         }
         let failed = loaded.count(Severity::Error) > 0;
-        assert_eq!(loaded.model.is_none(), failed, "a model unless an error");
+        assert_eq!(
+            loaded.model.is_none(),
+            failed && !lenient,
+            "a model unless an error"
+        );
+        assert_eq!(
+            loaded.left_out.is_empty(),
+            !(failed && lenient),
+            "what is wrong has a name: {:?}",
+            loaded.diagnostics
+        );
         let again = load(&sources, &options);
         assert!(same(&loaded, &again), "two loads differ");
         if let Some(model) = &loaded.model {
