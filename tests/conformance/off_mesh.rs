@@ -147,7 +147,7 @@ fn notes_that_say_the_same_are_shown_once() {
     let mut text = String::new();
     for n in 0..5 {
         text.push_str(&format!(
-            "---\napiVersion: networking.istio.io/v1\nkind: Gateway\nmetadata: {{name: g{n}}}\nspec: {{}}\n"
+            "---\napiVersion: telemetry.istio.io/v1\nkind: Telemetry\nmetadata: {{name: g{n}}}\nspec: {{}}\n"
         ));
     }
     text.push_str("---\napiVersion: v1\nkind: Secret\nmetadata: {name: s}\n");
@@ -160,7 +160,7 @@ fn notes_that_say_the_same_are_shown_once() {
     assert_eq!(
         shown,
         [
-            "test.yaml:2:1: note[not-in-force]: Gateway is a valid Istio kind, but not in force in llmesh: it is ignored (5 times: test.yaml:2, test.yaml:7, test.yaml:12 and 2 more)",
+            "test.yaml:2:1: note[not-in-force]: Telemetry is a valid Istio kind, but not in force in llmesh: it is ignored (5 times: test.yaml:2, test.yaml:7, test.yaml:12 and 2 more)",
             "test.yaml:27:1: note[ignored-kind] Secret default/s: Secret says nothing about traffic: it is ignored",
         ]
     );
