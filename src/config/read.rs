@@ -28,7 +28,9 @@ impl Reader<'_> {
                 "",
             ),
             Class::NotInForce => {
-                check_read_only(field, kind);
+                if kinds::is_known_group(&format!("{group}/")) {
+                    check_read_only(field, kind);
+                }
                 kinds::not_in_force(field, kind, group);
             }
             Class::Mesh | Class::Topology => {

@@ -75,6 +75,10 @@ struct File<'f> {
     patch: bool,
 }
 
+const OPEN: &str =
+    "what is wrong here are places that are still to be filled in: the resource is not read";
+const FILL_IN: &str = "load what the tool that fills it in gives";
+
 /// The rules that half a resource breaks.
 const HALF: [&str; 5] = [
     "missing-field",
@@ -117,17 +121,19 @@ impl File<'_> {
             let message = "half a resource, in a file that is named a patch: it is not read";
             return Some((Severity::Note, "kustomize-patch", message));
         }
-        let line = |d: &Diagnostic| {
-            let number = usize::try_from(d.line).unwrap_or_default().checked_sub(1)?;
-            let lines = self.lines.get_or_init(|| self.text.lines().collect());
-            lines.get(number)
-        };
-        let open = |d: &&Diagnostic| line(d).is_some_and(|line| foreign::has_placeholder(line));
-        errors.iter().all(open).then_some((
-            Severity::Warning,
-            "placeholder",
-            "what is wrong here are places that are still to be filled in: the resource is not read",
-        ))
+        let open = |d: &&Diagnostic| self.has_placeholder(d.line);
+        errors
+            .iter()
+            .all(open)
+            .then_some((Severity::Warning, "placeholder", OPEN))
+    }
+
+    /// Whether a line has a place that is still to be filled in.
+    fn has_placeholder(&self, line: u32) -> bool {
+        let number = usize::try_from(line).unwrap_or_default().checked_sub(1);
+        let lines = self.lines.get_or_init(|| self.text.lines().collect());
+        let line = number.and_then(|number| lines.get(number));
+        line.is_some_and(|line| foreign::has_placeholder(line))
     }
 }
 
@@ -172,7 +178,7 @@ impl Reader<'_> {
                 ..Origin::default()
             });
             let Some(root) = document.root.as_ref() else {
-                self.broken(&origin, document, out);
+                self.broken(&file, &origin, document, out);
                 continue;
             };
             let cx = Cx {
@@ -184,9 +190,19 @@ impl Reader<'_> {
     }
 
     /// A document that is no YAML.
-    fn broken(&self, origin: &Arc<Origin>, document: &Document, out: &mut Resources) {
+    fn broken(
+        &self,
+        file: &File<'_>,
+        origin: &Arc<Origin>,
+        document: &Document,
+        out: &mut Resources,
+    ) {
         for problem in &document.problems {
             let place = problem.place(origin);
+            if file.has_placeholder(problem.line) {
+                self.report.warn(&place, "placeholder", OPEN, FILL_IN);
+                continue;
+            }
             let said = (problem.message.clone(), problem.hint);
             self.unreadable(&place, problem.rule, said, document.names_mesh, out);
         }
@@ -322,9 +338,8 @@ impl Reader<'_> {
         let errors = found.errors();
         let excuse = file.excuse(&errors.iter().collect::<Vec<_>>());
         if let (Some((severity, rule, message)), false) = (excuse, errors.is_empty()) {
-            let hint = "load what the tool that fills it in gives";
             self.report
-                .add(&field.place(), severity, rule, message, hint);
+                .add(&field.place(), severity, rule, message, FILL_IN);
             return false;
         }
         self.report.absorb(found);

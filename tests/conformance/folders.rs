@@ -302,6 +302,10 @@ fn places_that_are_not_filled_in_stop_nothing_and_are_told() {
             .collect();
         assert_eq!(told, [("placeholder", Severity::Warning)], "{value}");
         assert!(loaded.model.is_some());
+        // In brackets it is no YAML either.
+        let open = text.replace(&format!("\n  - \"{value}\""), &format!(" [{{a: {value}}}]"));
+        let loaded = load_text(&open);
+        assert!(loaded.model.is_some(), "{:?}", loaded.diagnostics);
         // What is wrong elsewhere in it is an error.
         assert!(
             load_text(&text.replace("http: [", "htp: ["))
@@ -486,9 +490,7 @@ fn long_values_are_cut_in_findings() {
         .find(|d| d.rule == "bad-host")
         .expect("it is no host");
     assert!(
-        found
-            .message
-            .contains("…\": a host name has at most "),
+        found.message.contains("…\": a host name has at most "),
         "{found}"
     );
 }

@@ -109,6 +109,12 @@ fn kinds_of_other_planes_are_a_note() {
         );
         assert!(loaded.model.is_some());
     }
+    // Kinds of the Gateway API are none of Istio's of the same name.
+    let gateway = "apiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: a}\nspec: {gatewayClassName: b, listeners: []}\n";
+    assert_eq!(
+        summary(&load_text(gateway)),
+        ["test.yaml:1 note[not-in-force]"]
+    );
     // A kind that Istio may have one day; one that is misspelt is still an error.
     let later =
         "apiVersion: networking.istio.io/v1\nkind: TrafficShaper\nmetadata: {name: a}\nspec: {}\n";
