@@ -199,7 +199,7 @@ impl Reader<'_> {
     ) {
         for problem in &document.problems {
             let place = problem.place(origin);
-            if file.has_placeholder(problem.line) {
+            if document.names_mesh && file.has_placeholder(problem.line) {
                 self.report.warn(&place, "placeholder", OPEN, FILL_IN);
                 continue;
             }
