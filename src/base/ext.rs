@@ -17,6 +17,7 @@
 //! | [`AnsweredBy`] | fallback (response) | respond, logs | the route's own target |
 //! | [`RetriesAnswers`] | retry | classify | an answer is never sent again |
 //! | [`Explains`] | respond | classify | the caller gets answers as they come |
+//! | [`Ordinary`] | the stack of a route with an LLM policy | retry, fallback | what the route says of retries holds |
 //! | [`Tried`] | retry creates, balance fills | balance | nothing tried |
 //! | [`TryClock`] | retry creates or renews, the pool and the body hold | retry, stream | runs from the start |
 //! | [`GivenUp`] | deadline or retry creates, sets | breaker, outlier, balance | a drop means that the caller went away |
@@ -110,6 +111,10 @@ pub struct RetriesAnswers;
 /// not sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Explains;
+
+/// No LLM call, though its route has an LLM policy: it is sent again only as the route's `retryOn` says, and to no other target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ordinary;
 
 /// The endpoints this request was already sent to, in order, over all attempts.
 #[derive(Clone, Debug, Default)]

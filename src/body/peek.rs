@@ -3,6 +3,9 @@
 //! An LLM upstream may send a 200 and the error as the first event of the stream. As long as a retry is possible, the
 //! frames that could show it are kept here: if the verdict is "failed", they are dropped and the caller never saw them;
 //! if not, they go out first and the rest streams on. Memory is bounded: at the limit the verdict is "no verdict".
+//!
+//! White space before the first other byte is what servers send to keep a connection alive while they work. Who waits for
+//! what it ends with is [patient](Peek::patient): such blanks have a limit of their own, four times the other.
 
 use std::{
     collections::VecDeque,
@@ -28,6 +31,11 @@ pub struct Peek<B: Body> {
     held: Held<B>,
     bytes: usize,
     limit: usize,
+    /// Bytes of white space before the first other byte, if they are counted apart.
+    blank: usize,
+    patient: bool,
+    /// Whether a byte other than white space came.
+    meaning: bool,
 }
 
 /// Why [`Peek`] stopped.
@@ -86,7 +94,18 @@ impl<B: Body<Data = Bytes>> Peek<B> {
             },
             bytes: 0,
             limit,
+            blank: 0,
+            patient: false,
+            meaning: false,
         }
+    }
+
+    /// Waits through blanks: white space at the beginning counts to a limit of its own, four times that on other bytes, and
+    /// many small frames are joined where they would be too many.
+    #[must_use]
+    pub const fn patient(mut self) -> Self {
+        self.patient = true;
+        self
     }
 
     /// Reads until `decide` breaks, the limit is reached or the body is over. Each frame is shown once, over all calls.
@@ -110,12 +129,12 @@ impl<B: Body<Data = Bytes>> Peek<B> {
             if self.held.error.is_some() {
                 return Poll::Ready(Stopped::Failed);
             }
+            if matches!(self.held.rest, Rest::Boxed(_)) && self.is_full() {
+                return Poll::Ready(Stopped::Full);
+            }
             let Rest::Boxed(body) = &mut self.held.rest else {
                 return Poll::Ready(Stopped::Ended);
             };
-            if self.bytes >= self.limit || self.held.frames.len() >= MAX_FRAMES {
-                return Poll::Ready(Stopped::Full);
-            }
             let frame = ready!(body.as_mut().poll_frame(cx));
             if body.is_end_stream() {
                 self.held.rest = Rest::Over;
@@ -130,7 +149,7 @@ impl<B: Body<Data = Bytes>> Peek<B> {
                     if frame.is_trailers() {
                         self.held.rest = Rest::Over;
                     }
-                    self.bytes += frame.data_ref().map_or(0, Bytes::len);
+                    self.count(&frame);
                     let verdict = decide(&frame);
                     self.held.push(frame);
                     if let ControlFlow::Break(value) = verdict {
@@ -139,6 +158,41 @@ impl<B: Body<Data = Bytes>> Peek<B> {
                 }
             }
         }
+    }
+
+    /// Whether no more is held. Room for frames is made where that is all that lacks.
+    fn is_full(&mut self) -> bool {
+        if self.bytes >= self.limit || self.blank >= self.limit.saturating_mul(4) {
+            return true;
+        }
+        if self.held.frames.len() < MAX_FRAMES {
+            return false;
+        }
+        if self.patient {
+            self.join();
+        }
+        !self.patient
+    }
+
+    fn count(&mut self, frame: &Frame<Bytes>) {
+        let Some(data) = frame.data_ref() else {
+            return;
+        };
+        let first = data.iter().position(|b| !b.is_ascii_whitespace());
+        if !self.patient || self.meaning {
+            self.bytes += data.len();
+        } else {
+            // Empty frames count too, or nothing would bound them.
+            let blank = first.unwrap_or(data.len());
+            self.blank += blank.max(1);
+            self.bytes += data.len() - blank;
+        }
+        self.meaning |= first.is_some();
+    }
+
+    /// The data frames held.
+    pub(crate) fn data(&self) -> impl Iterator<Item = &Bytes> {
+        self.held.frames.iter().filter_map(Frame::data_ref)
     }
 
     /// The body's failure, if it was met.
@@ -157,7 +211,7 @@ impl<B: Body<Data = Bytes>> Peek<B> {
         self.held.frames.iter()
     }
 
-    /// Data bytes held.
+    /// Data bytes held; of a [patient](Self::patient) one without the blanks at the beginning.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
         self.bytes

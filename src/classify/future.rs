@@ -54,15 +54,15 @@ struct Holding<B: Body, C> {
     parts: response::Parts,
     peek: Peek<Erased<B>>,
     classifier: C,
-    /// Data frames that the classifier has seen.
-    seen: usize,
     trailers: Option<HeaderMap>,
-    patience: Pin<Box<time::Sleep>>,
+    /// Runs from the first byte of meaning.
+    patience: Option<Pin<Box<time::Sleep>>>,
 }
 
 /// How long a body is held back: an error whose body stalls is then judged by its head, as a proxy without an interest in
-/// bodies does at once.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// bodies does at once. Of an answer the time before its first byte of meaning does not count: blanks keep a connection
+/// alive while a model works, and what they end with is not known yet. Deadlines bound it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 
 // === impl ResponseFuture ===
 
@@ -187,11 +187,10 @@ where
         Verdict::Wait if hold.holds(parts.status) => {
             return Begun::Held(Box::new(Holding {
                 parts,
-                peek: Peek::new(body),
+                peek: Peek::new(body).patient(),
                 classifier,
-                seen: 0,
                 trailers: None,
-                patience: Box::pin(time::sleep(PATIENCE)),
+                patience: None,
             }));
         }
         Verdict::Wait => (None, None),
@@ -216,14 +215,12 @@ where
         let Self {
             peek,
             classifier,
-            seen,
             trailers,
             patience,
             ..
         } = self;
         let polled = peek.poll_until(cx, |frame| {
             if let Some(chunk) = frame.data_ref() {
-                *seen += 1;
                 if let Verdict::Done(class) = classifier.frame(chunk) {
                     return ControlFlow::Break(class);
                 }
@@ -235,6 +232,11 @@ where
         let stopped = match polled {
             Poll::Ready(stopped) => stopped,
             Poll::Pending => {
+                if classifier.says_nothing() {
+                    *patience = None;
+                    return Poll::Pending;
+                }
+                let patience = patience.get_or_insert_with(|| Box::pin(time::sleep(PATIENCE)));
                 ready!(patience.as_mut().poll(cx));
                 return Poll::Ready((None, None));
             }
@@ -249,12 +251,9 @@ where
     }
 
     fn finish(self, head: Option<Class>, last: Option<Class>) -> Response<ResponseBody<B, C>> {
+        let seen = self.peek.data().count();
         let body = self.peek.into_body();
-        let known = Known {
-            head,
-            last,
-            seen: self.seen,
-        };
+        let known = Known { head, last, seen };
         finish(self.parts, body, self.classifier, known)
     }
 }

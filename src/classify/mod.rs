@@ -23,6 +23,8 @@ use bytes::Bytes;
 
 use crate::base::{BoxError, Kind};
 
+#[cfg(feature = "llm")]
+pub(crate) use self::future::PATIENCE;
 pub use self::{
     body::ResponseBody, classified::Classified, failure::Failure, future::ResponseFuture,
     http::HttpClassifier, layer::ClassifyLayer, result::class_of_result, service::Classify,
@@ -206,6 +208,11 @@ pub trait Classifier {
     fn head(&mut self, head: &response::Parts, now: SystemTime) -> Verdict;
     /// A data frame came.
     fn frame(&mut self, chunk: &Bytes) -> Verdict;
+    /// Whether what came so far says nothing yet, or no more than that an error begins, so that what follows is worth a longer
+    /// wait.
+    fn says_nothing(&self) -> bool {
+        false
+    }
     /// The body ended well.
     fn end(&mut self, trailers: Option<&HeaderMap>) -> Class;
     /// The attempt failed without a response, or the body failed.

@@ -42,8 +42,56 @@ const BAD_SAMPLES: &[&str] = &[
     "UNEXPECTED_TOOL_CALL",
 ];
 
+/// Keys that stand in the answers of models only.
+const KEYS: &[&str] = &[
+    "candidates",
+    "choices",
+    "finish_reason",
+    "generated_text",
+    "stopReason",
+    "stop_reason",
+    "usageMetadata",
+];
+
+/// The JSON of a whole answer.
+pub(crate) fn parse(answer: &[u8]) -> Result<Value, serde_json::Error> {
+    serde_json::from_slice(meaning(answer))
+}
+
+/// Whether an answer of a model begins here, in JSON that ends too early.
+pub(crate) fn is_begun(answer: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(answer) else {
+        return false;
+    };
+    let top = text
+        .split('"')
+        .skip(1)
+        .step_by(2)
+        .zip(text.split('"').skip(2).step_by(2));
+    let mut words = top.filter(|(_, after)| after.trim_start().starts_with(':'));
+    words.any(|(word, _)| KEYS.contains(&word))
+}
+
+/// Whether JSON begins as an error does.
+pub(crate) fn begins_badly(answer: &[u8]) -> bool {
+    let key = meaning(answer)
+        .strip_prefix(b"{")
+        .map(<[u8]>::trim_ascii_start);
+    key.is_some_and(|key| key.starts_with(b"\"error\""))
+}
+
+/// Without what says nothing at the beginning.
+fn meaning(answer: &[u8]) -> &[u8] {
+    let answer = answer.strip_prefix(b"\xef\xbb\xbf").unwrap_or(answer);
+    answer.trim_ascii_start()
+}
+
 /// Reads a whole answer of any dialect.
 pub(crate) fn read<'a>(answer: &'a Value, provider: Option<Provider>) -> Reading<'a> {
+    if answer.get("jsonrpc").is_some() {
+        // Whose errors are answers too.
+        return Reading::Is(Outcome::Success);
+    }
     if Fault::is_error(answer) {
         return Reading::Error(Fault::read(answer));
     }

@@ -1,9 +1,9 @@
 //! The classifier that knows LLM providers.
 //!
-//! An error status waits for its body (up to 64 KiB), since the body tells an empty account from pacing. A JSON answer to
-//! an LLM call waits for its end, since it may be an error. Streams and everything else are decided at the head; of streams
-//! [`StreamLayer`](crate::stream::StreamLayer), below, knows more. What a whole answer cost goes into the request's
-//! [`Ledger`](crate::base::cost::Ledger), once.
+//! An error status waits for its body (up to 64 KiB), since the body tells an empty account from pacing. An answer to an LLM
+//! call waits for the first bytes that tell what it is, whatever its label says; one that is JSON waits for its end, since it
+//! may be an error, and a page in place of a completion is one. Everything else is served as it is; of streams
+//! [`StreamLayer`](crate::stream::StreamLayer), below, knows more. Costs go into the [`Ledger`](crate::base::cost::Ledger), once.
 
 mod make;
 
@@ -27,8 +27,9 @@ use crate::{
         answer::{self, Reading},
         coding::Coding,
         content::{Content, content, content_type, forbidden, is_opaque},
-        dialect::{Api, Dialect, Provider},
+        dialect::{Api, Provider},
         fault::Fault,
+        sniff::{Found, Sniff},
         table::{self, Evidence},
         wait,
     },
@@ -46,8 +47,6 @@ const BYTES_PER_TOKEN: u64 = 4;
 #[derive(Debug)]
 pub struct Attempt {
     api: Api,
-    /// Whether the operator said which dialect this is.
-    dialect_set: bool,
     head: Option<Head>,
     mode: Mode,
     /// Whether the body is one whole answer, and no stream.
@@ -69,8 +68,6 @@ struct Head {
     signal: Signal,
     status: u16,
     headers: HeaderMap,
-    /// Whether the response says that its body is JSON.
-    json: bool,
     /// Whether its body is the answer of a model, in a coding that cannot be undone.
     opaque: bool,
     now: SystemTime,
@@ -84,8 +81,12 @@ enum Mode {
     Pass,
     /// The body of an error is read.
     Fault,
+    /// What the body of an answer is, is still open.
+    Sniff(Sniff),
     /// The body of an answer is read.
     Answer,
+    /// The token counts in the body of an answer are read.
+    Counts,
     /// Decided.
     Decided(Class),
 }
@@ -109,39 +110,46 @@ impl Attempt {
     fn read_as(&self, head: &Head, headers: &HeaderMap, content: Content) -> Mode {
         let opaque = is_opaque(headers);
         if head.status >= 400 {
-            return if opaque || content == Content::Html {
+            return if opaque {
                 Mode::Decided(self.fault(head, &Value::Null))
             } else {
                 Mode::Fault
             };
         }
-        let no_content = !matches!(head.status, 200..=203);
-        if no_content || opaque || self.api.streaming || content == Content::Stream {
-            return Mode::Pass;
-        }
-        match content {
-            Content::Json | Content::Absent
-                if self.api.generates || self.api.provider.is_some() =>
-            {
-                Mode::Answer
-            }
-            // No completion comes as a page, or as text.
-            Content::Html | Content::Other if self.expects_completion() => {
-                Mode::Decided(Class::new(Outcome::ServerError, head.signal))
-            }
-            _ => Mode::Pass,
+        let api = self.api;
+        if !matches!(head.status, 200..=203) || opaque {
+            Mode::Pass
+        } else if api.generates {
+            // What was asked for is the matter of the layer that reads streams.
+            Mode::Sniff(Sniff::new(content, api.dialect, api.streaming, false))
+        } else if api.counts && content == Content::Json {
+            Mode::Counts
+        } else {
+            Mode::Pass
         }
     }
 
-    /// Whether nothing but a completion can be the answer. Paths such as `/api/chat` and `/generate` are ordinary services'
-    /// too, which answer as they like: there the host or the operator must have said so.
-    fn expects_completion(&self) -> bool {
-        let shared = matches!(
-            self.api.dialect,
-            Some(Dialect::Cohere | Dialect::Ollama | Dialect::Tgi)
-        );
-        let told = self.api.provider.is_some() || self.dialect_set;
-        self.api.generates && (told || !shared)
+    /// It is known what the body is.
+    fn found(&mut self, found: Found) -> Verdict {
+        let Some(head) = &self.head else {
+            return Verdict::Wait;
+        };
+        self.mode = match found {
+            Found::Json => Mode::Answer,
+            // No completion comes as a page.
+            Found::Html if self.api.completes => {
+                Mode::Decided(Class::new(Outcome::ServerError, head.signal))
+            }
+            Found::Html | Found::Stream(_) | Found::Unknown => Mode::Decided(head.success()),
+        };
+        self.whole |= found == Found::Json;
+        match &self.mode {
+            Mode::Decided(class) => {
+                self.buffer = Vec::new();
+                Verdict::Done(class.clone())
+            }
+            _ => Verdict::Wait,
+        }
     }
 
     /// The class of an error, from what was read of its body.
@@ -159,16 +167,15 @@ impl Attempt {
         let Some(head) = &self.head else {
             return Class::new(Outcome::Success, Signal::Error(crate::base::Kind::Internal));
         };
-        let Ok(body) = serde_json::from_slice::<Value>(&self.buffer) else {
-            // Said to be JSON and is not: no completion. Without a content type nothing was promised, and a coding may have
-            // been cut off.
-            let broken = head.json && self.api.generates && !self.coding.is_coded();
-            let outcome = if broken {
-                Outcome::ServerError
-            } else {
-                Outcome::Success
-            };
-            return Class::new(outcome, head.signal);
+        let body = match answer::parse(&self.buffer) {
+            Ok(body) => body,
+            // A completion that ends before its end; a coding may have been cut off. Of what else is no JSON nothing is known.
+            Err(error)
+                if error.is_eof() && answer::is_begun(&self.buffer) && !self.coding.is_coded() =>
+            {
+                return Class::new(Outcome::ServerError, head.signal);
+            }
+            Err(_) => return head.success(),
         };
         self.usage = Usage::of(&body);
         self.model = answer::model(&body).map(Box::from);
@@ -217,13 +224,17 @@ impl Attempt {
             Mode::Decided(class) => return Verdict::Done(class.clone()),
             Mode::Http(_) | Mode::Pass => return Verdict::Wait,
             Mode::Fault => FAULT_CAP,
-            Mode::Answer => ANSWER_CAP,
+            Mode::Answer | Mode::Sniff(_) | Mode::Counts => ANSWER_CAP,
         };
         if self.buffer.len() + piece.len() < cap {
             self.buffer.extend_from_slice(piece);
-            return Verdict::Wait;
+            let found = match &mut self.mode {
+                Mode::Sniff(sniff) => sniff.feed(piece),
+                _ => None,
+            };
+            return found.map_or(Verdict::Wait, |found| self.found(found));
         }
-        if matches!(self.mode, Mode::Answer) {
+        if !matches!(self.mode, Mode::Fault) {
             self.mode = Mode::Pass;
             self.buffer = Vec::new();
         }
@@ -233,7 +244,9 @@ impl Attempt {
     /// The body is not coded as its label says: nothing follows from it.
     fn unreadable(&mut self) -> Verdict {
         self.buffer = Vec::new();
-        if let (Mode::Answer, Some(head)) = (&self.mode, &mut self.head) {
+        if let (Mode::Answer | Mode::Sniff(_) | Mode::Counts, Some(head)) =
+            (&self.mode, &mut self.head)
+        {
             head.opaque = true;
             self.mode = Mode::Pass;
         }
@@ -242,9 +255,17 @@ impl Attempt {
 
     /// Decides with what is in the buffer.
     fn decide(&mut self) -> Class {
+        if let Mode::Sniff(sniff) = &mut self.mode {
+            let found = sniff.end();
+            let _ = self.found(found);
+        }
         let class = match (&self.mode, &self.head) {
             (Mode::Decided(class), _) => return class.clone(),
             (Mode::Answer, Some(_)) => self.answer(),
+            (Mode::Counts, Some(head)) => {
+                self.usage = answer::parse(&self.buffer).ok().and_then(|b| Usage::of(&b));
+                head.success()
+            }
             (Mode::Fault, Some(head)) => {
                 let body = serde_json::from_slice(&self.buffer).unwrap_or(Value::Null);
                 self.fault(head, &body)
@@ -274,25 +295,24 @@ impl Classifier for Attempt {
             signal: signal(parts),
             status: parts.status.as_u16(),
             headers: HeaderMap::new(),
-            json: content == Content::Json,
-            opaque: self.api.generates && is_opaque(&parts.headers),
+            opaque: self.api.counts && is_opaque(&parts.headers),
             now,
         };
         if head.status >= 400 {
             head.headers.clone_from(&parts.headers);
         }
         self.mode = self.read_as(&head, &parts.headers, content);
-        if matches!(self.mode, Mode::Answer) {
+        if matches!(self.mode, Mode::Sniff(_)) {
             head.headers.clone_from(&parts.headers);
         }
-        if matches!(self.mode, Mode::Fault | Mode::Answer) {
+        if matches!(self.mode, Mode::Fault | Mode::Sniff(_) | Mode::Counts) {
             self.coding = Coding::of(&parts.headers);
         }
-        self.whole = matches!(self.mode, Mode::Answer) || head.opaque;
+        self.whole = matches!(self.mode, Mode::Counts) || head.opaque;
         let verdict = match &self.mode {
             Mode::Decided(class) => Verdict::Done(class.clone()),
-            Mode::Fault | Mode::Answer => Verdict::Wait,
-            Mode::Http(_) | Mode::Pass => Verdict::Done(head.success()),
+            Mode::Fault | Mode::Answer | Mode::Sniff(_) => Verdict::Wait,
+            Mode::Http(_) | Mode::Pass | Mode::Counts => Verdict::Done(head.success()),
         };
         self.head = Some(head);
         verdict
@@ -308,11 +328,20 @@ impl Classifier for Attempt {
                 verdict = self.look(piece);
             }
         });
-        self.coding = coding;
+        // What is decided need not be decoded any further.
+        if !matches!(self.mode, Mode::Decided(_) | Mode::Pass) {
+            self.coding = coding;
+        }
         match verdict {
             Verdict::Wait if self.coding.is_unreadable() => self.unreadable(),
             verdict => verdict,
         }
+    }
+
+    fn says_nothing(&self) -> bool {
+        let blank = matches!(&self.mode, Mode::Sniff(sniff) if sniff.is_blank());
+        let reads = matches!(self.mode, Mode::Sniff(_) | Mode::Answer);
+        blank || (reads && answer::begins_badly(&self.buffer))
     }
 
     fn end(&mut self, trailers: Option<&HeaderMap>) -> Class {

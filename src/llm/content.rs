@@ -4,16 +4,16 @@ use std::borrow::Cow;
 
 use ::http::{HeaderMap, HeaderName, header};
 
-use crate::llm::coding::Coding;
+use crate::llm::{coding::Coding, stream::Framing};
 
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
 /// What a content type says, as far as it matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Content {
+pub(crate) enum Content {
     Absent,
     Json,
-    Stream,
+    Stream(Framing),
     Html,
     Other,
 }
@@ -23,7 +23,7 @@ pub(crate) fn is_opaque(headers: &HeaderMap) -> bool {
     Coding::of(headers).is_unreadable()
 }
 
-pub(super) fn content_type(headers: &HeaderMap) -> Cow<'_, str> {
+pub(crate) fn content_type(headers: &HeaderMap) -> Cow<'_, str> {
     let value = headers.get(header::CONTENT_TYPE);
     let Some(value) = value.and_then(|value| value.to_str().ok()) else {
         return Cow::Borrowed("");
@@ -39,15 +39,15 @@ pub(super) fn content_type(headers: &HeaderMap) -> Cow<'_, str> {
     }
 }
 
-pub(super) fn content(content_type: &str) -> Content {
+pub(crate) fn content(content_type: &str) -> Content {
     match content_type {
         "" => Content::Absent,
-        "text/event-stream"
-        | "application/x-ndjson"
+        "text/event-stream" => Content::Stream(Framing::Sse),
+        "application/x-ndjson"
         | "application/ndjson"
         | "application/jsonl"
-        | "application/stream+json"
-        | "application/vnd.amazon.eventstream" => Content::Stream,
+        | "application/stream+json" => Content::Stream(Framing::NdJson),
+        "application/vnd.amazon.eventstream" => Content::Stream(Framing::EventStream),
         "text/html" | "application/xhtml+xml" => Content::Html,
         "application/json" => Content::Json,
         other if other.ends_with("+json") || other.starts_with("application/x-amz-json") => {

@@ -1,11 +1,13 @@
 //! Whose API is it: the dialect (shape of requests and answers) and the provider (whose habits apply), as data.
 //!
-//! The path tells the dialect, the host the provider; behind a gateway the host says nothing, and the response headers
-//! or the shape of the error body tell as far as it matters.
+//! Method and path tell what is an LLM call, and its dialect; the host tells the provider. Behind a gateway the host says
+//! nothing, and the response headers or the shape of the error body tell as far as it matters.
 
 use std::str::FromStr;
 
-use ::http::{HeaderMap, HeaderName, Method, Uri};
+use ::http::{Extensions, HeaderMap, HeaderName, Method, Request, Uri};
+
+use super::path::{self, Answers, Known};
 
 /// The shape of an API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -54,13 +56,14 @@ pub enum Provider {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Setting {
-    /// LLM rules for errors everywhere; rules for what stands inside a 200 only where the request is known to be an LLM
-    /// call. Ordinary services pass unharmed.
+    /// LLM rules for error statuses everywhere; rules for what stands inside a 200 only where the request is an LLM call.
+    /// Ordinary services pass unharmed.
     #[default]
     Auto,
     /// HTTP and gRPC status only: [`HttpClassifier`](crate::classify::HttpClassifier).
     StatusOnly,
-    /// This dialect, whatever the path.
+    /// LLM calls are read as this dialect where their path is not another one's own. It makes no LLM call of a request that is
+    /// none.
     Fixed(Dialect),
 }
 
@@ -74,9 +77,21 @@ pub struct Api {
     pub provider: Option<Provider>,
     /// Whether the path answers with a stream of any content type.
     pub streaming: bool,
-    /// Whether the request is a generation call: a POST to a known path, or to a host whose dialect is set.
+    /// Whether the request is an LLM call: a POST to a path of a dialect, or to one that the operator [named](LlmCall). Only
+    /// then what stands in a 2xx is judged.
     pub generates: bool,
+    /// Whether its request and the token counts of its answer are read: of LLM calls, and of embeddings.
+    pub counts: bool,
+    /// Whether several vendors' answers come by this path, so that it does not tell whose stream it is.
+    pub mixed: bool,
+    /// Whether nothing but a completion can be the answer. Paths such as `/api/chat` and `/generate` are ordinary services'
+    /// too, which answer as they like: there the host or the operator must have said so.
+    pub completes: bool,
 }
+
+/// The operator says that this request's path is one of LLM calls. In the extensions of requests; of a POST it makes one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LlmCall;
 
 /// A name that is no dialect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -84,46 +99,6 @@ pub struct Api {
     "not a dialect: expected auto, status-only, openai, openai-responses, anthropic, gemini, bedrock, cohere, ollama or tgi"
 )]
 pub struct UnknownDialect;
-
-/// How a path is compared.
-enum Path {
-    Is(&'static str),
-    Ends(&'static str),
-    /// Bedrock: `/model/{id}/…`.
-    Model(&'static str),
-}
-
-use Path::{Ends, Is, Model};
-
-const PATHS: &[(Path, Dialect, bool)] = &[
-    (Ends("/chat/completions"), Dialect::OpenAi, false),
-    (Ends("/v1/completions"), Dialect::OpenAi, false),
-    (Ends("/v1/embeddings"), Dialect::OpenAi, false),
-    (Ends("/v1/responses"), Dialect::OpenAiResponses, false),
-    (Ends("/openai/responses"), Dialect::OpenAiResponses, false),
-    (Ends("/v1/messages"), Dialect::Anthropic, false),
-    (Ends("/v1/messages/count_tokens"), Dialect::Anthropic, false),
-    (Ends(":rawPredict"), Dialect::Anthropic, false),
-    (Ends(":streamRawPredict"), Dialect::Anthropic, true),
-    (Ends(":generateContent"), Dialect::Gemini, false),
-    (Ends(":streamGenerateContent"), Dialect::Gemini, true),
-    (Ends("/v1beta/interactions"), Dialect::Gemini, false),
-    (Ends("/v1/interactions"), Dialect::Gemini, false),
-    (Model("/converse"), Dialect::Bedrock, false),
-    (Model("/converse-stream"), Dialect::Bedrock, true),
-    (Model("/invoke"), Dialect::Bedrock, false),
-    (
-        Model("/invoke-with-response-stream"),
-        Dialect::Bedrock,
-        true,
-    ),
-    (Ends("/v2/chat"), Dialect::Cohere, false),
-    (Is("/v1/chat"), Dialect::Cohere, false),
-    (Is("/api/chat"), Dialect::Ollama, false),
-    (Is("/api/generate"), Dialect::Ollama, false),
-    (Is("/generate"), Dialect::Tgi, false),
-    (Is("/generate_stream"), Dialect::Tgi, true),
-];
 
 /// Host names, each with all below it.
 const HOSTS: &[(&str, Provider)] = &[
@@ -178,25 +153,46 @@ impl Api {
     /// What a request shows of its API.
     #[must_use]
     pub fn of(setting: Setting, method: &Method, uri: &Uri, headers: &HeaderMap) -> Self {
-        let path = PATHS
-            .iter()
-            .find(|(path, ..)| path.matches(uri.path()))
-            .map(|(_, dialect, streaming)| (*dialect, *streaming));
-        let dialect = match setting {
-            Setting::Fixed(dialect) => Some(dialect),
-            Setting::Auto | Setting::StatusOnly => path.map(|(dialect, _)| dialect).or_else(|| {
-                headers
-                    .contains_key(ANTHROPIC_VERSION)
-                    .then_some(Dialect::Anthropic)
-            }),
-        };
-        let generates =
-            *method == Method::POST && (path.is_some() || matches!(setting, Setting::Fixed(_)));
+        Self::new(setting, method, uri, headers, false)
+    }
+
+    /// The same, with what layers above said of the request: [`LlmCall`].
+    #[must_use]
+    pub fn of_request<B>(setting: Setting, request: &Request<B>) -> Self {
+        let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+        Self::of_parts(setting, method, uri, headers, request.extensions())
+    }
+
+    /// As [`of_request`](Self::of_request), of a request in its parts.
+    #[must_use]
+    pub fn of_parts(
+        setting: Setting,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+    ) -> Self {
+        let named = extensions.get::<LlmCall>().is_some();
+        Self::new(setting, method, uri, headers, named)
+    }
+
+    fn new(setting: Setting, method: &Method, uri: &Uri, headers: &HeaderMap, named: bool) -> Self {
+        let provider = host(uri, headers).and_then(provider);
+        let known = path::known(uri.path(), provider);
+        let is = |answers| known.is_some_and(|known| known.answers == answers);
+        let post = *method == Method::POST;
+        let generates = post && (named || is(Answers::Completions));
+        // Whose the path is, if it is nobody else's.
+        let own = known.is_some_and(|known| !known.shared);
+        let fixed = matches!(setting, Setting::Fixed(_));
         Self {
-            dialect,
-            provider: host(uri, headers).and_then(provider),
-            streaming: path.is_some_and(|(_, streaming)| streaming),
+            dialect: dialect(setting, known, headers).or(named.then_some(Dialect::OpenAi)),
+            provider,
+            streaming: known.is_some_and(|known| known.streaming),
             generates,
+            counts: generates || (post && is(Answers::Counts)),
+            mixed: known.is_some_and(|known| known.mixed),
+            completes: generates && (own || named || fixed || provider.is_some()),
         }
     }
 
@@ -240,18 +236,6 @@ impl FromStr for Setting {
     }
 }
 
-// === impl Path ===
-
-impl Path {
-    fn matches(&self, path: &str) -> bool {
-        match self {
-            Self::Is(whole) => path == *whole,
-            Self::Ends(end) => ends_with(path, end),
-            Self::Model(end) => ends_with(path, end) && path.starts_with("/model/"),
-        }
-    }
-}
-
 /// The provider behind a host name.
 #[must_use]
 pub fn provider(host: &str) -> Option<Provider> {
@@ -281,9 +265,18 @@ pub fn provider(host: &str) -> Option<Provider> {
         .map(|(_, provider)| *provider)
 }
 
-/// Most paths differ in the last byte already.
-fn ends_with(path: &str, end: &str) -> bool {
-    path.as_bytes().last() == end.as_bytes().last() && path.ends_with(end)
+/// Whose shape a request has. A path that is one dialect's own says more than a setting for all paths.
+fn dialect(setting: Setting, known: Option<Known>, headers: &HeaderMap) -> Option<Dialect> {
+    let by_path = known.map(|known| known.dialect);
+    match setting {
+        Setting::Fixed(_) if known.is_some_and(|known| !known.shared) => by_path,
+        Setting::Fixed(dialect) => Some(dialect),
+        Setting::Auto | Setting::StatusOnly => by_path.or_else(|| {
+            headers
+                .contains_key(ANTHROPIC_VERSION)
+                .then_some(Dialect::Anthropic)
+        }),
+    }
 }
 
 fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
@@ -302,34 +295,61 @@ mod tests {
     }
 
     #[test]
-    fn paths_tell_the_dialect() {
-        for (path, dialect, streaming) in [
-            ("/v1/chat/completions", Some(Dialect::OpenAi), false),
-            (
-                "/openai/deployments/x/chat/completions?api-version=1",
-                Some(Dialect::OpenAi),
-                false,
-            ),
-            ("/v1/responses", Some(Dialect::OpenAiResponses), false),
-            ("/v1/messages", Some(Dialect::Anthropic), false),
-            (
-                "/v1beta/models/m:streamGenerateContent",
-                Some(Dialect::Gemini),
-                true,
-            ),
-            ("/model/a.b-v1%3A0/converse", Some(Dialect::Bedrock), false),
-            ("/functions/invoke", None, false),
-            ("/v2/chat", Some(Dialect::Cohere), false),
-            ("/api/chat", Some(Dialect::Ollama), false),
-            ("/team/api/chat", None, false),
-            ("/api/knowledge/query", None, false),
-        ] {
-            let api = api(Setting::Auto, &Method::POST, path);
-            assert_eq!((api.dialect, api.streaming), (dialect, streaming), "{path}");
-            assert_eq!(api.generates, dialect.is_some(), "{path}");
+    fn method_and_path_make_an_llm_call_and_a_setting_makes_none() {
+        let fixed = Setting::Fixed(Dialect::OpenAi);
+        for setting in [Setting::Auto, fixed] {
+            for (method, path, generates) in [
+                (Method::POST, "/v1/chat/completions", true),
+                (Method::POST, "/v1/chat/completions?x=/mcp", true),
+                (Method::GET, "/v1/chat/completions", false),
+                (Method::GET, "/v1/responses/resp_1", false),
+                (Method::DELETE, "/v1/messages", false),
+                (Method::POST, "/mcp", false),
+                (Method::POST, "/v1/audio/speech", false),
+                (Method::POST, "/v1/embeddings", false),
+                (Method::POST, "/x?y=/v1/chat/completions", false),
+            ] {
+                assert_eq!(api(setting, &method, path).generates, generates, "{path}");
+            }
         }
-        assert!(!api(Setting::Auto, &Method::GET, "/v1/chat/completions").generates);
-        assert!(api(Setting::Fixed(Dialect::OpenAi), &Method::POST, "/x").generates);
+        let embeddings = api(Setting::Auto, &Method::POST, "/v1/embeddings");
+        assert!(embeddings.counts && embeddings.dialect == Some(Dialect::OpenAi));
+        // Error statuses are still read as the operator said.
+        assert_eq!(
+            api(fixed, &Method::POST, "/mcp").dialect,
+            Some(Dialect::OpenAi)
+        );
+    }
+
+    #[test]
+    fn a_setting_says_how_calls_are_read_where_the_path_is_nobodys_own() {
+        let fixed = |path| api(Setting::Fixed(Dialect::OpenAi), &Method::POST, path).dialect;
+        for (path, dialect) in [
+            ("/v1/messages", Dialect::Anthropic),
+            ("/v1/responses", Dialect::OpenAiResponses),
+            ("/api/chat", Dialect::OpenAi),
+            ("/v2/chat", Dialect::OpenAi),
+            ("/generate", Dialect::OpenAi),
+        ] {
+            assert_eq!(fixed(path), Some(dialect), "{path}");
+        }
+        let mistral = "/v1/publishers/mistralai/models/m:streamRawPredict";
+        assert!(api(Setting::Auto, &Method::POST, mistral).mixed);
+    }
+
+    #[test]
+    fn a_path_that_the_operator_named_is_one_of_calls() {
+        let named = |method, path: &str, setting| {
+            let mut request = Request::builder().method(method).uri(path);
+            let extensions = request.extensions_mut();
+            extensions.unwrap().insert(LlmCall);
+            Api::of_request(setting, &request.body(()).unwrap())
+        };
+        let call = named(Method::POST, "/ask", Setting::Auto);
+        assert!(call.generates && call.completes && call.dialect == Some(Dialect::OpenAi));
+        let call = named(Method::POST, "/ask", Setting::Fixed(Dialect::Anthropic));
+        assert_eq!(call.dialect, Some(Dialect::Anthropic));
+        assert!(!named(Method::GET, "/ask", Setting::Auto).generates);
     }
 
     #[test]

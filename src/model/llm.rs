@@ -12,6 +12,8 @@ use crate::layers::{
 pub struct LlmPolicy {
     /// Where it was defined (`kind/namespace/name`), for people.
     pub origin: String,
+    /// Prefixes of paths that are LLM calls beside those of every dialect, compared element by element.
+    pub paths: Vec<String>,
     /// Dialect, clocks, commit, usage.
     pub stream: stream::Params,
     /// What it changes about retries.
@@ -44,6 +46,7 @@ impl Default for LlmPolicy {
     fn default() -> Self {
         Self {
             origin: String::new(),
+            paths: Vec::new(),
             stream: stream::Params::default(),
             retries: Retries::default(),
             fallback: fallback::Params::default(),

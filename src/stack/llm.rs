@@ -20,7 +20,7 @@ use crate::{
     base::{
         SharedRng,
         cost::Ledger,
-        ext::{Explains, LastTarget, Record},
+        ext::{Explains, LastTarget, Ordinary, Record},
     },
     body::{Body, replay::Replay},
     call::{self, CallLayer},
@@ -30,7 +30,13 @@ use crate::{
         learned::{self, LearnLayer, Learned, Need, Room},
         tokens::{self, TokenLimitLayer},
     },
-    llm::{Setting, refused::Refusals, request::Call},
+    llm::{
+        Dialect, Setting,
+        dialect::{Api, LlmCall},
+        path::lies_under,
+        refused::Refusals,
+        request::Call,
+    },
     model::LlmPolicy,
     respond::Speaks,
     retry::RetryBudget,
@@ -89,6 +95,7 @@ impl LlmRoute<'_> {
             .with_stats(Arc::clone(&cluster.deadline_stats));
         let call = call::Params::default().with_dialect(dialect);
         let limits = TokenLimitLayer::new(policy.limits.clone()).with_registry(&state.limits);
+        let paths: Arc<[String]> = policy.paths.clone().into();
         let (quiet, verbatim) = (!policy.headers, dialect == Setting::StatusOnly);
         let (watched, last) = (
             stream::Policy(Arc::new(policy.stream.clone())),
@@ -99,16 +106,19 @@ impl LlmRoute<'_> {
             .layer(ServedLayer)
             .layer(deadline)
             .map_request(move |mut request: Request<Body>| {
+                let told = meet(&mut request, dialect, &paths);
                 let extensions = request.extensions_mut();
                 watched.clone().put(extensions);
                 if last {
                     extensions.insert(LastTarget);
                 }
-                if let Setting::Fixed(dialect) = dialect
+                if let Some((dialect, calls)) = told
                     && let Some(speaks) = extensions.get::<Speaks>()
                 {
-                    speaks.say(dialect);
-                    extensions.insert(Explains);
+                    speaks.say(dialect, calls);
+                    if calls {
+                        extensions.insert(Explains);
+                    }
                 }
                 let ledger =
                     (!verbatim).then(|| extensions.get_or_insert_default::<Ledger>().clone());
@@ -216,6 +226,30 @@ impl LlmRoute<'_> {
             None => cluster.retry_budget(),
         }
     }
+}
+
+/// Says of a request whether it is an LLM call; where the policy tells more than the path, also in whose words its caller is
+/// answered.
+fn meet(
+    request: &mut Request<Body>,
+    setting: Setting,
+    paths: &[String],
+) -> Option<(Dialect, bool)> {
+    let named = lies_under(request.uri().path(), paths);
+    if named {
+        request.extensions_mut().insert(LlmCall);
+    }
+    let api = Api::of_request(setting, request);
+    if !api.generates {
+        request.extensions_mut().insert(Ordinary);
+    }
+    let told = match setting {
+        Setting::Auto => named,
+        Setting::Fixed(_) => true,
+        Setting::StatusOnly => false,
+    };
+    let dialect = api.dialect.filter(|_| told)?;
+    Some((dialect, api.generates))
 }
 
 /// What a request takes of a target's limits.

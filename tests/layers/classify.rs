@@ -477,11 +477,11 @@ async fn a_caller_that_leaves_is_cancelled_unless_the_answer_had_failed() {
 
 #[tokio::test(start_paused = true)]
 async fn holding_back_ends_at_its_cap() {
-    let big = || Chunks::new((0..40).map(|_| Bytes::from(vec![b' '; 4096])));
+    let big = || Chunks::new((0..100).map(|_| Bytes::from(vec![b' '; 4096])));
     let response = ask(chat(), true, json(200, big())).await;
     assert_eq!(classified(&response).head(), None);
     let bytes = response.into_body().collect().await.unwrap().to_bytes();
-    assert_eq!(bytes.len(), 40 * 4096);
+    assert_eq!(bytes.len(), 100 * 4096);
     // An error's status decides where its body is too long to tell more.
     let response = ask(chat(), true, json(429, big())).await;
     let class = classified(&response).head().cloned().unwrap();

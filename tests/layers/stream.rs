@@ -26,7 +26,7 @@ use llmesh::{
         Class, Classified, Classify, ClassifyLayer, Elsewhere, Failure, Outcome, Scope, Signal,
         transport::class_of_body_error,
     },
-    llm::{Dialect, LlmClassifier, Setting},
+    llm::{Dialect, LlmClassifier, Setting, dialect::LlmCall},
     outlier,
     retry::{self, RetryLayer, RetryOn},
     stream::{Clocks, Params, Policy, Stream, StreamLayer},
@@ -1061,13 +1061,19 @@ async fn a_reader_who_goes_away_forgives_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn other_dialects_are_followed_by_the_setting() {
+async fn calls_on_other_paths_are_followed_where_the_operator_says_so() {
     let params = Params::default().with_dialect(Setting::Fixed(Dialect::OpenAi));
-    let request = Request::post("/llm").body(Body::empty()).unwrap();
-    let service = StreamLayer::new(params)
-        .layer(Upstream::of([stream(chunks(&[PING]))]).service(&Bodies::default()));
-    let error = service.oneshot(request).await.unwrap_err();
-    assert_eq!(kind(&error), Some(Kind::StreamTruncated));
+    for named in [true, false] {
+        let mut request = Request::post("/llm").body(Body::empty()).unwrap();
+        if named {
+            request.extensions_mut().insert(LlmCall);
+        }
+        let service = StreamLayer::new(params.clone())
+            .layer(Upstream::of([stream(chunks(&[PING]))]).service(&Bodies::default()));
+        let answer = service.oneshot(request).await;
+        let failed = answer.err().and_then(|error| kind(&error));
+        assert_eq!(failed, named.then_some(Kind::StreamTruncated));
+    }
 }
 
 #[tokio::test(start_paused = true)]

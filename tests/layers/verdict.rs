@@ -710,7 +710,11 @@ async fn a_route_says_what_is_spoken_on_a_path_of_its_own() {
         let mut answer = Some(broken("text/event-stream", "data: {}\n\n", cut));
         let route = service_fn(move |request: Request<Body>| {
             if let Some(said) = said {
-                request.extensions().get::<Speaks>().unwrap().say(said);
+                request
+                    .extensions()
+                    .get::<Speaks>()
+                    .unwrap()
+                    .say(said, true);
             }
             let answer = answer.take().unwrap();
             async move { Ok::<_, BoxError>(answer) }

@@ -56,6 +56,9 @@ const DIALECTS: &[(&str, Setting)] = &[
 /// Over which a budget counts.
 const BUDGET_INTERVAL: Duration = Duration::from_secs(10);
 
+/// The longest prefix of a path.
+const MAX_PATH: usize = 1024;
+
 /// The most of a stream that can be held back, in bytes.
 const MAX_HOLD: i64 = 1 << 20;
 
@@ -68,6 +71,9 @@ pub(super) fn read(spec: &Object<'_>) -> LlmPolicy {
     };
     let hosts = given(spec, "hosts").map(|()| host_names(spec));
     let routes = given(spec, "routes").map(|()| route_names(spec));
+    policy.paths = given(spec, "paths")
+        .map(|()| paths(spec))
+        .unwrap_or_default();
     let clocks = stream(spec, &mut policy);
     retries(spec, &mut policy.retries);
     let targets = fallback::read(spec);
@@ -114,6 +120,27 @@ fn route_names(spec: &Object<'_>) -> Vec<(String, Place)> {
         }
     }
     routes
+}
+
+/// Prefixes of paths.
+fn paths(spec: &Object<'_>) -> Vec<String> {
+    let mut paths: Vec<(String, Place)> = Vec::new();
+    for (path, field) in spec.get("paths").map(|p| p.strings()).unwrap_or_default() {
+        let plain = |b: u8| b.is_ascii_graphic() && !matches!(b, b'?' | b'#' | b'*');
+        if !path.starts_with('/') || path.len() > MAX_PATH || !path.bytes().all(plain) {
+            let message = format!(
+                "expected the beginning of a path, such as /ask: it begins with `/`, has no more than {MAX_PATH} characters and neither `?`, `#`, `*` nor blanks"
+            );
+            let hint = "a prefix covers what lies below it, element by element";
+            field.error("bad-path", message, hint);
+        } else if let Some((_, first)) = paths.iter().find(|(other, _)| other == path) {
+            let message = format!("{path:?} is already named in line {}", first.line);
+            field.error("duplicate-path", message, "keep one of the two");
+        } else {
+            paths.push((path.to_owned(), field.place()));
+        }
+    }
+    paths.into_iter().map(|(path, _)| path).collect()
 }
 
 /// What concerns answers and their streams.

@@ -89,9 +89,8 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let request = request.map(Body::new);
-        let (method, uri, headers) = (request.method(), request.uri(), request.headers());
-        let api = Api::of(self.params.dialect, method, uri, headers);
-        if !api.generates || headers.contains_key(header::CONTENT_ENCODING) {
+        let api = Api::of_request(self.params.dialect, &request);
+        if !api.counts || request.headers().contains_key(header::CONTENT_ENCODING) {
             return ResponseFuture(State::Passed(self.inner.call(request)));
         }
         let clone = self.inner.clone();

@@ -221,7 +221,10 @@ impl<S> Run<S> {
         extensions
             .get::<Call>()
             .map(|call| call.dialect)
-            .or_else(|| Api::of(self.shared.setting, method, uri, headers).dialect)
+            .or_else(|| {
+                let setting = self.shared.setting;
+                Api::of_parts(setting, method, uri, headers, extensions).dialect
+            })
     }
 
     pub(super) fn by(&self, at: usize) -> AnsweredBy {

@@ -15,7 +15,10 @@ use http_body::Body as HttpBody;
 use tower::Service;
 
 use super::{run::Run, shared::Shared};
-use crate::{base::BoxError, body::Body};
+use crate::{
+    base::{BoxError, ext::Ordinary},
+    body::Body,
+};
 
 /// Asks a chain of targets, the inner service first. See the [module](super).
 pub struct Fallback<S> {
@@ -89,7 +92,8 @@ where
 
     fn call(&mut self, request: Request<B>) -> ResponseFuture {
         let request = request.map(Body::new);
-        if self.shared.targets.is_empty() {
+        let ordinary = request.extensions().get::<Ordinary>().is_some();
+        if self.shared.targets.is_empty() || ordinary {
             let answer = self.inner.call(request);
             return ResponseFuture(Box::pin(async {
                 Ok(answer.await.map_err(Into::into)?.map(Body::new))

@@ -117,7 +117,13 @@ impl Target {
     /// [`Kind::Internal`] if the model has no place in it; those of the body.
     pub(super) async fn request(&self, origin: Origin<'_>) -> Result<Request<Body>, BoxError> {
         let mut head = origin.head.clone();
-        let api = Api::of(origin.setting, &head.method, &head.uri, &head.headers);
+        let api = Api::of_parts(
+            origin.setting,
+            &head.method,
+            &head.uri,
+            &head.headers,
+            &head.extensions,
+        );
         let call = head.extensions.get::<Call>().cloned();
         let dialect = call.as_ref().map(|c| c.dialect).or(api.dialect);
         let mut body = None;

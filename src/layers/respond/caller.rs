@@ -29,7 +29,7 @@ use crate::{
         dialect::Api,
         errors,
         status::{KeyOwner, client_status},
-        stream::Framing,
+        stream::{Framing, ReadAs},
     },
 };
 
@@ -37,10 +37,10 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const NO_DESTINATION: &str = "The destination of this route does not exist.";
 const AWS_ERROR: HeaderName = HeaderName::from_static("x-amzn-errortype");
 
-/// Where a route says which dialect its callers speak: what stands outside of the routes, as [`Respond`](super::Respond)
-/// does, cannot see it from a path that no API has. In the extensions of requests.
+/// Where a route says which dialect its callers speak, and whether a request is an LLM call: what stands outside of the routes,
+/// as [`Respond`](super::Respond) does, cannot see it from a path that no API has. In the extensions of requests.
 #[derive(Clone, Debug, Default)]
-pub struct Speaks(Arc<OnceLock<Dialect>>);
+pub struct Speaks(Arc<OnceLock<(Dialect, bool)>>);
 
 /// Who sent a request: a caller of an LLM API, or not as far as one can see yet.
 #[derive(Clone, Debug)]
@@ -55,6 +55,8 @@ pub(super) struct Sender {
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
     dialect: Dialect,
+    /// Whether the request is an LLM call. What an upstream answers to another one passes as it is.
+    calls: bool,
     /// Whether the path says that the answer is a stream.
     streaming: bool,
     /// Whether answers carry `x-llmesh-*` headers.
@@ -84,9 +86,9 @@ impl Default for Rules {
 
 impl Speaks {
     /// Says it. The first word counts.
-    pub fn say(&self, dialect: Dialect) {
+    pub fn say(&self, dialect: Dialect, calls: bool) {
         // It was said before.
-        let _ = self.0.set(dialect);
+        let _ = self.0.set((dialect, calls));
     }
 }
 
@@ -100,16 +102,17 @@ impl Sender {
         }
         let (method, uri): (&Method, &Uri) = (request.method(), request.uri());
         let api = Api::of(rules.setting, method, uri, request.headers());
-        let known = api.dialect.filter(|_| api.generates);
+        let known = api.dialect;
         let speaks = Speaks::default();
         let extensions = request.extensions_mut();
-        if known.is_some() {
+        if api.generates {
             extensions.insert(Explains);
         }
         extensions.insert(speaks.clone());
         let record = extensions.get_or_insert_default::<Record>();
         let caller = Caller {
             dialect: known.unwrap_or(Dialect::OpenAi),
+            calls: api.generates,
             streaming: api.streaming,
             headers: rules.headers,
             record: record.clone(),
@@ -125,7 +128,8 @@ impl Sender {
     pub(super) fn caller(&self) -> Option<Caller> {
         let said = self.speaks.0.get().copied();
         (self.known || said.is_some()).then(|| Caller {
-            dialect: said.unwrap_or(self.caller.dialect),
+            dialect: said.map_or(self.caller.dialect, |(dialect, _)| dialect),
+            calls: self.caller.calls || said.is_some_and(|(_, calls)| calls),
             ..self.caller.clone()
         })
     }
@@ -176,7 +180,7 @@ impl Caller {
     /// An upstream's answer, as the caller gets it.
     pub(super) fn response(&self, mut response: Response<Body>) -> Response<Body> {
         let notes = self.record.snapshot();
-        if notes.verbatim {
+        if notes.verbatim || !self.calls {
             return response;
         }
         strip(response.headers_mut());
@@ -259,11 +263,10 @@ impl Caller {
         {
             return None;
         }
-        let kind = headers.get(CONTENT_TYPE);
-        Framing::of(kind, self.dialect).filter(|framing| match framing {
-            Framing::JsonArray => self.streaming,
-            _ => kind.is_some() || self.streaming,
-        })
+        let framing = Framing::of_response(response, self.dialect)?;
+        let certain = response.extensions().get::<ReadAs>().is_some()
+            || (framing != Framing::JsonArray && headers.contains_key(CONTENT_TYPE));
+        (certain || self.streaming).then_some(framing)
     }
 
     fn write_class(&self, headers: &mut HeaderMap, class: &Class, notes: &Notes) {

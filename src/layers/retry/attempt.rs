@@ -1,6 +1,6 @@
 //! The loop over the attempts of one request.
 
-use std::{future::poll_fn, sync::Arc, time::Duration};
+use std::{borrow::Cow, future::poll_fn, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response, request::Parts};
@@ -16,8 +16,8 @@ use crate::{
     base::{
         BoxError, Ceiling, Error, Kind, Permit, SharedRng,
         ext::{
-            Attempt, Chain, Deadline, Ended, Flag, GivenUp, Patience, Record, RetriesAnswers,
-            Tried, TryClock, caller_retries,
+            Attempt, Chain, Deadline, Ended, Flag, GivenUp, Ordinary, Patience, Record,
+            RetriesAnswers, Tried, TryClock, caller_retries,
         },
         time::{Instant, sleep},
     },
@@ -51,6 +51,8 @@ pub(super) struct Call<S, B> {
     record: Option<Record>,
     /// Whether another target may be asked after this one.
     elsewhere: bool,
+    /// Whether it is no LLM call: the classifier's own word is no reason to send it again.
+    ordinary: bool,
     witness: Option<Witness>,
     /// Held while a retry is under way.
     permit: Option<Permit>,
@@ -77,6 +79,7 @@ where
             patience: head.extensions.get::<Patience>().map(|p| Deadline(p.0)),
             record: head.extensions.get::<Record>().cloned(),
             elsewhere: head.extensions.get::<Chain>().is_some_and(|c| c.follows),
+            ordinary: head.extensions.get::<Ordinary>().is_some(),
             witness: head.extensions.get::<Witness>().cloned(),
             inner,
             shared,
@@ -145,6 +148,17 @@ where
         Ok((Request::from_parts(head, self.body.clone()), limit))
     }
 
+    /// What holds for this request.
+    fn params(&self) -> Cow<'_, Params> {
+        let params = &self.shared.params;
+        if !self.ordinary || !params.retry_on.llm {
+            return Cow::Borrowed(params);
+        }
+        let mut params = params.clone();
+        params.retry_on.llm = false;
+        Cow::Owned(params)
+    }
+
     /// Sends one attempt. At its limit the inner future is dropped.
     async fn send(
         &mut self,
@@ -192,7 +206,7 @@ where
             replayable: self.head.is_some() && self.body.can_replay(),
             elsewhere: self.elsewhere,
         };
-        match policy::decide(&self.shared.params, &attempt, &class, &self.shared.rng) {
+        match policy::decide(&self.params(), &attempt, &class, &self.shared.rng) {
             Decision::Retry { after, hinted } if self.admit(&class, now) => {
                 self.note_wait(hinted);
                 if let Some(witness) = &self.witness {

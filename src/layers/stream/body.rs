@@ -36,6 +36,8 @@ pub struct ResponseBody<B: Body>(#[pin] Inner<B>);
 #[pin_project(project = Projected)]
 enum Inner<B: Body> {
     Untouched(#[pin] BoxErrors<B>),
+    /// No stream, of which the beginning was looked at.
+    Other(Pin<Box<Held<BoxErrors<B>>>>),
     Stream(Pin<Box<Streaming<BoxErrors<B>>>>),
     Refused(Option<Bytes>),
 }
@@ -70,6 +72,10 @@ where
         Self(Inner::Untouched(body))
     }
 
+    pub(super) fn other(body: Held<BoxErrors<B>>) -> Self {
+        Self(Inner::Other(Box::pin(body)))
+    }
+
     pub(super) fn refused(body: Bytes) -> Self {
         Self(Inner::Refused(Some(body)))
     }
@@ -95,6 +101,7 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.project().0.project() {
             Projected::Untouched(body) => body.poll_frame(cx),
+            Projected::Other(body) => body.as_mut().poll_frame(cx),
             Projected::Stream(body) => body.as_mut().project().poll(cx),
             Projected::Refused(body) => Poll::Ready(body.take().map(|b| Ok(Frame::data(b)))),
         }
@@ -103,6 +110,7 @@ where
     fn is_end_stream(&self) -> bool {
         match &self.0 {
             Inner::Untouched(body) => body.is_end_stream(),
+            Inner::Other(body) => body.is_end_stream(),
             // The inner body may be over and the answer not whole: that is told by an error, so somebody must ask.
             Inner::Stream(body) => body.inner.is_none() && body.next.is_none(),
             Inner::Refused(body) => body.is_none(),
@@ -112,6 +120,7 @@ where
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             Inner::Untouched(body) => body.size_hint(),
+            Inner::Other(body) => body.size_hint(),
             Inner::Stream(body) => match &body.inner {
                 // Until the answer is whole it may end with an error, whatever the size of what came.
                 Some(_) if body.strip.is_some() || !body.watch.finished() => SizeHint::new(),
@@ -129,6 +138,7 @@ impl<B: Body> fmt::Debug for ResponseBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.0 {
             Inner::Untouched(_) => "Untouched",
+            Inner::Other(_) => "Other",
             Inner::Stream(_) => "Stream",
             Inner::Refused(_) => "Refused",
         })

@@ -6,17 +6,14 @@ use std::{
     time::Duration,
 };
 
-use http::{
-    Extensions, HeaderValue, Method, Request,
-    header::{CONTENT_LENGTH, CONTENT_TYPE},
-    response,
-};
+use http::{Extensions, Method, Request, header::CONTENT_LENGTH, response};
 
 use super::{
     Params,
     alarm::Alarm,
     clocks::{Limit, Stage},
     hold::Hold,
+    open::Opening,
     strip::Strip,
     watch::Watch,
 };
@@ -26,14 +23,16 @@ use crate::{
         ext::{Deadline, LastTarget, TryClock, UsageInjected},
         time::Instant,
     },
-    body::{BoxErrors, box_errors},
+    body::{BoxErrors, box_errors, peek::Peek},
     llm::{
         Dialect, Setting,
         account::Account,
         coding::Coding,
+        content::{content, content_type},
         dialect::Api,
         request,
-        stream::{Framing, Reader},
+        sniff::Sniff,
+        stream::{Framing, ReadAs, Reader},
     },
 };
 
@@ -82,8 +81,7 @@ impl Call {
         }
         let policy = request.extensions().get::<Policy>();
         let params = policy.map_or(default, |policy| &policy.0);
-        let (method, uri, headers) = (request.method(), request.uri(), request.headers());
-        let api = Api::of(params.dialect, method, uri, headers);
+        let api = Api::of_request(params.dialect, request);
         let dialect = api.dialect.filter(|_| api.generates)?;
         if params.dialect == Setting::StatusOnly {
             return None;
@@ -134,45 +132,59 @@ impl Call {
         Some(limit.saturating_sub(now.saturating_duration_since(since)))
     }
 
-    /// How the answer is cut into events; `None` if it passes untouched.
-    fn framing(&self, head: &response::Parts) -> Option<Framing> {
-        if !matches!(head.status.as_u16(), 200..=203) {
-            return None;
-        }
-        let content_type: Option<&HeaderValue> = head.headers.get(CONTENT_TYPE);
-        let framing = Framing::of(content_type, self.dialect)?;
-        // Without a content type nothing was promised, and JSON may be one answer.
-        let certain = content_type.is_some() && framing != Framing::JsonArray;
-        (certain || self.streams).then_some(framing)
-    }
-
-    /// The answer, to be held back; or untouched if it is no stream.
-    pub(super) fn hold<B>(
+    /// The answer, to be looked at; or untouched if nothing of it can be told.
+    pub(super) fn open<B>(
         self: Box<Self>,
-        mut head: response::Parts,
+        head: response::Parts,
         body: B,
-    ) -> Result<Hold<BoxErrors<B>>, (response::Parts, BoxErrors<B>)>
+    ) -> Result<Opening<BoxErrors<B>>, (response::Parts, BoxErrors<B>)>
     where
         B: http_body::Body<Data = bytes::Bytes>,
         B::Error: Into<BoxError>,
     {
         let body = box_errors(body);
         let coding = Coding::of(&head.headers);
-        let framing = self.framing(&head).filter(|_| !coding.is_unreadable());
-        let Some(framing) = framing else {
+        if !matches!(head.status.as_u16(), 200..=203) || coding.is_unreadable() {
             return Err((head, body));
-        };
+        }
+        let label = content(&content_type(&head.headers));
+        let (dialect, by_path) = (self.api.dialect, self.api.streaming);
+        let sniff = Sniff::new(label, dialect, by_path, self.streams);
+        Ok(Opening::new(self, head, body, coding, sniff))
+    }
+
+    /// Whether the first content is waited for, of an answer of which nothing is known yet but its head.
+    pub(super) fn streams(&self) -> bool {
+        self.streams
+    }
+
+    /// What of an answer is held back, in bytes.
+    pub(super) fn hold_cap(&self) -> usize {
+        self.params.hold_cap
+    }
+
+    /// The answer, which is a stream, to be held back until its first content.
+    pub(super) fn hold<B>(
+        mut self: Box<Self>,
+        mut head: response::Parts,
+        peek: Peek<B>,
+        framing: Framing,
+    ) -> Hold<B>
+    where
+        B: http_body::Body<Data = bytes::Bytes, Error = BoxError>,
+    {
+        let coding = Coding::of(&head.headers);
         // Who codes although it was asked for `identity` leaves the usage in: coded bytes are not changed.
         let strips = self.injected && framing == Framing::Sse && self.dialect == Dialect::OpenAi;
         let strip = (strips && !coding.is_coded()).then(Strip::default);
         if strip.is_some() {
             head.headers.remove(CONTENT_LENGTH);
         }
-        let mut call = self;
-        let reader = Reader::new(call.dialect, call.api.provider(&head.headers), framing)
-            .with_reasoning_commits(call.params.reasoning_commits);
-        let watch = Watch::new(reader, coding, call.api, &head, call.account.take());
-        Ok(Hold::new(call, head, body, watch, strip))
+        head.extensions.insert(ReadAs(Some(framing)));
+        let reader = Reader::new(self.dialect, self.api.provider(&head.headers), framing)
+            .with_reasoning_commits(self.params.reasoning_commits);
+        let watch = Watch::new(reader, coding, self.api, &head, self.account.take());
+        Hold::new(self, head, peek, watch, strip)
     }
 
     pub(super) fn dialect(&self) -> Dialect {

@@ -16,6 +16,7 @@ use super::{
     ResponseBody,
     call::{Call, passed},
     hold::{Hold, Settled},
+    open::{Opened, Opening},
 };
 use crate::{
     base::{BoxError, Error, Kind},
@@ -40,6 +41,8 @@ enum State<F, B: Body> {
         inner: F,
         call: Option<Box<Call>>,
     },
+    /// For the first bytes that tell what the answer is.
+    Opening(Option<Box<Opening<BoxErrors<B>>>>),
     /// For the first content.
     Holding(Option<Box<Hold<BoxErrors<B>>>>),
     Over,
@@ -87,16 +90,32 @@ where
                     };
                     let call = call.take();
                     let (head, body) = result.map_err(Into::into)?.into_parts();
-                    let held = match call {
-                        Some(call) => call.hold(head, body),
+                    let opening = match call {
+                        Some(call) => call.open(head, body),
                         None => Err((head, box_errors(body))),
                     };
-                    match held {
-                        Ok(hold) => this.state.set(State::Holding(Some(Box::new(hold)))),
+                    match opening {
+                        Ok(opening) => this.state.set(State::Opening(Some(Box::new(opening)))),
                         Err((head, body)) => {
                             this.state.set(State::Over);
                             let body = ResponseBody::untouched(body);
                             return Poll::Ready(Ok(Response::from_parts(head, body)));
+                        }
+                    }
+                }
+                Projected::Opening(opening) => {
+                    let Some(open) = opening.as_mut() else {
+                        return Poll::Ready(Err(polled_after_end()));
+                    };
+                    let found = std::task::ready!(open.poll(cx));
+                    let opening = opening.take().ok_or_else(polled_after_end)?;
+                    match opening.open(found?) {
+                        Opened::Stream(hold) => {
+                            this.state.set(State::Holding(Some(Box::new(hold))));
+                        }
+                        Opened::Other(response) => {
+                            this.state.set(State::Over);
+                            return Poll::Ready(Ok(response.map(ResponseBody::other)));
                         }
                     }
                 }

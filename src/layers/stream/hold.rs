@@ -34,6 +34,8 @@ pub(super) struct Hold<B: Body> {
     strip: Option<Strip>,
     /// Data frames that were looked at.
     seen: usize,
+    /// Whether those that came before it was known that this is a stream were not.
+    behind: bool,
     /// The clocks, once there is content that does not commit.
     flow: Option<Flow>,
 }
@@ -54,18 +56,20 @@ impl<B> Hold<B>
 where
     B: Body<Data = Bytes, Error = BoxError>,
 {
+    /// Frames that are held in `peek` were not looked at yet.
     pub(super) fn new(
         mut call: Box<Call>,
         head: response::Parts,
-        body: B,
+        peek: Peek<B>,
         watch: Watch,
         strip: Option<Strip>,
     ) -> Self {
         call.alarm.reset();
         Self {
-            peek: Peek::with_limit(body, call.params.hold_cap),
+            behind: true,
             call,
             head,
+            peek,
             watch,
             strip,
             seen: 0,
@@ -82,11 +86,7 @@ where
             flow,
             ..
         } = self;
-        let polled = peek.poll_until(cx, |frame| {
-            let Some(chunk) = frame.data_ref() else {
-                return ControlFlow::Continue(());
-            };
-            *seen += 1;
+        let mut look = |chunk: &Bytes| {
             let progress = watch.feed(chunk);
             if progress.content > 0 {
                 let alive = flow.get_or_insert_with(|| {
@@ -101,6 +101,23 @@ where
                 None if watch.committed() || progress.finished => ControlFlow::Break(None),
                 None => ControlFlow::Continue(()),
             }
+        };
+        let mut polled = None;
+        if std::mem::take(&mut self.behind) {
+            let held = peek.data().find_map(|chunk| {
+                *seen += 1;
+                look(chunk).break_value()
+            });
+            polled = held.map(|decided| Poll::Ready(Stopped::Decided(decided)));
+        }
+        let polled = polled.unwrap_or_else(|| {
+            let polled = peek.poll_until(cx, |frame| match frame.data_ref() {
+                Some(chunk) => look(chunk),
+                None => ControlFlow::Continue(()),
+            });
+            // All that is held was looked at; many small frames may have become one.
+            *seen = peek.data().count();
+            polled
         });
         let Poll::Ready(stopped) = polled else {
             let limit = match flow {

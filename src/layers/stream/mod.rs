@@ -75,6 +75,7 @@ pub mod clocks;
 mod future;
 mod hold;
 mod layer;
+mod open;
 pub mod params;
 mod refusal;
 mod service;

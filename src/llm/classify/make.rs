@@ -39,14 +39,16 @@ impl LlmClassifier {
     /// The classifier of one attempt, outside of any service.
     #[must_use]
     pub fn attempt(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Attempt {
-        let api = Api::of(self.setting, method, uri, headers);
+        self.attempt_of(Api::of(self.setting, method, uri, headers))
+    }
+
+    fn attempt_of(self, api: Api) -> Attempt {
         let mode = match self.setting {
             Setting::StatusOnly => Mode::Http(HttpClassifier::default()),
             Setting::Auto | Setting::Fixed(_) => Mode::Pass,
         };
         Attempt {
             api,
-            dialect_set: matches!(self.setting, Setting::Fixed(_)),
             head: None,
             mode,
             whole: false,
@@ -72,8 +74,9 @@ impl MakeClassifier for LlmClassifier {
         extensions: &Extensions,
     ) -> Attempt {
         let setting = extensions.get().copied().unwrap_or(self.setting);
-        let mut attempt = Self::new(setting).attempt(method, uri, headers);
-        if attempt.api.generates {
+        let api = Api::of_parts(setting, method, uri, headers, extensions);
+        let mut attempt = Self::new(setting).attempt_of(api);
+        if attempt.api.counts {
             attempt.account = Account::of(extensions);
         }
         attempt

@@ -61,60 +61,131 @@ fn ordinary_services_answer_as_they_like() {
     assert_eq!(end.outcome, Outcome::QuotaExhausted);
 }
 
+const PAGE: &str = "<!DOCTYPE html><html><title>502</title></html>";
+
 #[test]
-fn a_completion_must_be_json_or_a_stream() {
-    let fixed = Setting::Fixed(Dialect::OpenAi);
-    for (setting, path, kind, outcome) in [
-        (Setting::Auto, CHAT, "text/html", Outcome::ServerError),
-        (Setting::Auto, CHAT, "text/plain", Outcome::ServerError),
-        (Setting::Auto, CHAT, "text/event-stream", Outcome::Success),
-        (
-            Setting::Auto,
-            CHAT,
-            "application/x-ndjson",
-            Outcome::Success,
-        ),
-        (Setting::StatusOnly, CHAT, "text/html", Outcome::Success),
-        // A path that ordinary services have too.
-        (Setting::Auto, "/api/chat", "text/plain", Outcome::Success),
-        (
-            Setting::Fixed(Dialect::Ollama),
-            "/api/chat",
-            "text/plain",
-            Outcome::ServerError,
-        ),
-        (fixed, "/answer", "text/html", Outcome::ServerError),
-        (
-            Setting::Auto,
-            "/model/m/converse-stream",
-            "x/y",
-            Outcome::Success,
-        ),
+fn a_page_is_no_completion_whatever_its_label() {
+    let fixed = Setting::Fixed(Dialect::Ollama);
+    for kind in [
+        "text/html",
+        "text/plain",
+        "application/json",
+        "text/event-stream",
     ] {
-        let (first, end) = run(setting, path, 200, &[("content-type", kind)], "x");
-        assert_eq!(
-            (first, end.outcome),
-            (Some(outcome), outcome),
-            "{path} {kind}"
-        );
+        for (setting, path, outcome) in [
+            (Setting::Auto, CHAT, Outcome::ServerError),
+            (
+                Setting::Auto,
+                "/model/m/converse-stream",
+                Outcome::ServerError,
+            ),
+            (Setting::StatusOnly, CHAT, Outcome::Success),
+            // A path that ordinary services have too.
+            (Setting::Auto, "/api/chat", Outcome::Success),
+            (fixed, "/api/chat", Outcome::ServerError),
+            (fixed, "/answer", Outcome::Success),
+        ] {
+            let (_, end) = run(setting, path, 200, &[("content-type", kind)], PAGE);
+            assert_eq!(end.outcome, outcome, "{path} {kind}");
+        }
     }
-    // Only a generation call promises one.
-    let mut get = attempt(fixed, &Method::GET, "/healthz");
-    let verdict = get.head(&head(200, &[("content-type", "text/plain")]), UNIX_EPOCH);
-    assert!(matches!(verdict, Verdict::Done(class) if class.is_success()));
 }
 
 #[test]
-fn json_that_is_none_is_no_completion() {
+fn what_is_not_recognised_is_no_failure() {
+    for kind in [
+        "text/html",
+        "text/plain",
+        "application/json",
+        "text/event-stream",
+        "x/y",
+        "",
+    ] {
+        for body in [
+            "",
+            "x",
+            "an answer",
+            "null",
+            "[1, 2]",
+            "{'single': 'quotes'}",
+            "{\"half\": \"of",
+            "{\"two\": 1} {\"values\": 2}",
+            "< 3 answers",
+            "{\"jsonrpc\": \"2.0\", \"error\": {\"code\": -32601}}",
+            "{\"choices\": [], \"error\": null}",
+        ] {
+            let (_, end) = run(Setting::Auto, CHAT, 200, &[("content-type", kind)], body);
+            assert!(end.is_success(), "{kind} {body}: {end:?}");
+        }
+    }
+}
+
+#[test]
+fn json_is_read_whatever_its_label() {
+    for kind in ["text/html", "text/plain", "text/event-stream", "x/y", ""] {
+        for (body, outcome) in [
+            (
+                "\n \r\n{\"error\": {\"code\": \"insufficient_quota\"}}",
+                Outcome::QuotaExhausted,
+            ),
+            (
+                "\u{feff}[{\"error\": {\"code\": 503}}]",
+                Outcome::Overloaded,
+            ),
+            (
+                "{\"choices\": [{\"message\": {\"content\": \"Hel",
+                Outcome::ServerError,
+            ),
+            (
+                "{\"choices\": [{\"finish_reason\": \"stop\"}]}",
+                Outcome::Success,
+            ),
+        ] {
+            let (first, end) = run(Setting::Auto, CHAT, 200, &[("content-type", kind)], body);
+            assert_eq!((first, end.outcome), (None, outcome), "{kind} {body}");
+        }
+    }
+}
+
+#[test]
+fn only_a_call_is_answered_with_a_completion() {
+    let error = "{\"error\": {\"code\": \"invalid_training_file\"}}";
     let json = &[("content-type", "application/json")][..];
-    assert_eq!(
-        run(Setting::Auto, CHAT, 200, json, "{\"cho").1.outcome,
-        Outcome::ServerError
-    );
-    assert_eq!(
-        run(Setting::Auto, CHAT, 200, &[], "{\"cho").1.outcome,
-        Outcome::Success
-    );
+    for setting in [Setting::Auto, Setting::Fixed(Dialect::OpenAi)] {
+        for path in ["/v1/embeddings", "/v1/images/generations", "/mcp", "/order"] {
+            for body in [error, PAGE, "x"] {
+                let (first, end) = run(setting, path, 200, json, body);
+                assert_eq!(first, Some(Outcome::Success), "{path}");
+                assert!(end.is_success(), "{path}");
+            }
+        }
+        let uri = "http://api.openai.com/v1/responses/resp_1".parse().unwrap();
+        let mut get = LlmClassifier::new(setting).attempt(&Method::GET, &uri, &HeaderMap::new());
+        let verdict = get.head(&head(200, json), UNIX_EPOCH);
+        assert!(matches!(verdict, Verdict::Done(class) if class.is_success()));
+    }
+}
+
+#[test]
+fn tokens_of_embeddings_are_counted() {
+    let json = head(200, &[("content-type", "application/json")]);
+    let mut attempt = attempt(Setting::Auto, &Method::POST, "/v1/embeddings");
+    let _ = attempt.head(&json, UNIX_EPOCH);
+    let body = "{\"data\": [], \"usage\": {\"prompt_tokens\": 8, \"total_tokens\": 8}}";
+    let _ = attempt.frame(&Bytes::from_static(body.as_bytes()));
+    assert!(attempt.end(None).is_success());
+    assert_eq!(attempt.usage().map(|usage| usage.input), Some(8));
+}
+
+#[test]
+fn an_error_is_worth_a_longer_wait() {
+    let mut attempt = attempt(Setting::Auto, &Method::POST, CHAT);
+    let _ = attempt.head(&head(200, &[]), UNIX_EPOCH);
+    assert!(attempt.says_nothing());
+    let _ = attempt.frame(&Bytes::from_static(b" {"));
+    assert!(!attempt.says_nothing());
+    let _ = attempt.frame(&Bytes::from_static(b" \"error\""));
+    assert!(attempt.says_nothing());
 }
 
 /// The class at the end of a gzipped body that came in pieces of this size.

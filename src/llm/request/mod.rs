@@ -117,10 +117,10 @@ struct Facts {
 impl Call {
     /// Reads a request. Of a member that stands twice the last counts, as for most parsers.
     ///
-    /// `None` if it is no generation call or its body is not one JSON object.
+    /// `None` if it is neither an LLM call nor an embedding, or its body is not one JSON object.
     #[must_use]
     pub fn read(api: &Api, uri: &Uri, body: &Bytes) -> Option<Self> {
-        let dialect = api.dialect.filter(|_| api.generates)?;
+        let dialect = api.dialect.filter(|_| api.counts)?;
         let text = std::str::from_utf8(body).ok()?;
         let mut facts = Facts::default();
         scan::object(text, |m| {

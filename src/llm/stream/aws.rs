@@ -190,6 +190,14 @@ fn number(bytes: &[u8], at: usize) -> u32 {
     four.map_or(0, |four| u32::from_be_bytes(*four))
 }
 
+/// Whether a body that begins so is made of frames: the lengths of the first one, and their checksum.
+pub(crate) fn is_prelude(prelude: &[u8; PRELUDE]) -> bool {
+    let len = number(prelude, 0) as usize;
+    let headers = number(prelude, 4) as usize;
+    let plausible = (LEAST..=LONGEST).contains(&len) && headers <= len - LEAST;
+    plausible && crc32(&prelude[..8]) == number(prelude, 8)
+}
+
 // === CRC-32 ===
 
 /// Tables of CRC-32 (IEEE 802.3), eight bytes a step.

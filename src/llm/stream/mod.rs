@@ -50,11 +50,12 @@ mod sse;
 mod state;
 mod template;
 
-use ::http::HeaderValue;
+use ::http::{HeaderValue, Response, header::CONTENT_TYPE};
 use serde_json::Value;
 
 use crate::{classify::Outcome, llm::Dialect};
 
+pub(crate) use self::aws::is_prelude;
 pub use self::{
     class::{class_of_end, class_of_fault},
     reader::Reader,
@@ -73,6 +74,10 @@ pub enum Framing {
     /// Binary frames: `application/vnd.amazon.eventstream`.
     EventStream,
 }
+
+/// As what the body of an answer is read, whatever its label says; `None`: as no stream. In the extensions of responses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadAs(pub Option<Framing>);
 
 /// What some bytes of a stream brought.
 #[derive(Debug, Default)]
@@ -116,6 +121,15 @@ impl<F: FnMut(&[u8], Option<&[u8]>) -> Result<(), Fault>> Sink for F {}
 // === impl Framing ===
 
 impl Framing {
+    /// The framing of a response: what was [found](ReadAs), else what it says of itself.
+    #[must_use]
+    pub fn of_response<B>(response: &Response<B>, dialect: Dialect) -> Option<Self> {
+        match response.extensions().get::<ReadAs>() {
+            Some(ReadAs(found)) => *found,
+            None => Self::of(response.headers().get(CONTENT_TYPE), dialect),
+        }
+    }
+
     /// The framing of a response, from its `content-type`. `None`: it is no stream.
     ///
     /// JSON is a stream for Gemini only, and only if the path says that it streams: whoever asks must know.

@@ -129,14 +129,13 @@ impl Limits {
                 call.max_output.map_or(guess, Output::Named),
             ),
             None => {
-                let (method, headers) = (request.method(), request.headers());
-                let api = Api::of(Setting::Auto, method, request.uri(), headers);
+                let api = Api::of_request(Setting::Auto, request);
                 let output = if api.generates {
                     guess
                 } else {
                     Output::Named(0)
                 };
-                (content_length(headers), output)
+                (content_length(request.headers()), output)
             }
         };
         let mut prompt = Prompt::new(bytes).with_model(call.and_then(|call| call.model.as_deref()));

@@ -36,6 +36,7 @@ pub fn policy(p: &LlmPolicy) -> Value {
     json!({
         "name": p.origin,
         "dialect": dialect(p.stream.dialect),
+        "paths": p.paths,
         "timeouts": clocks(&p.stream.clocks),
         "retries": retries(&p.retries),
         "fallback": p.fallback.targets.iter().map(target).collect::<Vec<_>>(),
