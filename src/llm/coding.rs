@@ -287,7 +287,7 @@ impl fmt::Debug for Step {
 
 /// Whether these two bytes begin the zlib format (RFC 1950 section 2.2).
 fn is_zlib(first: u8, second: u8) -> bool {
-    first & 0x0f == 8 && first >> 4 <= 7 && u16::from_be_bytes([first, second]) % 31 == 0
+    first & 0x0f == 8 && first >> 4 <= 7 && u16::from_be_bytes([first, second]).is_multiple_of(31)
 }
 
 fn inflated(

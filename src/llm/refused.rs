@@ -1,7 +1,7 @@
 //! What a target refuses of that which is added to a call on this side, and which calls need it no longer.
 //!
-//! An addition must not fail a call that is good without it. So a refusal is recognised, by its words alone (a 400 or a 422 that
-//! names what was added, in the code, the parameter, the message or a list of details; never in what it quotes of the request),
+//! An addition must not fail a call that is good without it. So a refusal is recognised, by its words alone (a 400 or a 422, or
+//! an error under another status that was read as such, that names what was added, in the code, the parameter, the message or a list of details; never in what it quotes of the request),
 //! and remembered for that cluster and model: for an hour, since servers learn, and for [`MOST`] of them, the newest.
 
 mod answer;
@@ -98,12 +98,10 @@ const SAYS: &[&str] = &[
 // === impl Addition ===
 
 impl Addition {
-    /// Whether an answer with this status and (decoded) body refuses it.
+    /// Whether an error with this (decoded) body says that it is refused. The error must be one that says that the request is
+    /// wrong: a 400, a 422, or what means the same.
     #[must_use]
-    pub fn is_refused_by(self, status: u16, body: &[u8]) -> bool {
-        if !matches!(status, 400 | 422) {
-            return false;
-        }
+    pub fn is_named_in(self, body: &[u8]) -> bool {
         let Ok(text) = std::str::from_utf8(body) else {
             return false;
         };
@@ -185,8 +183,8 @@ impl Refusals {
 mod tests {
     use super::*;
 
-    fn refuses(what: Addition, status: u16, body: &str) -> bool {
-        what.is_refused_by(status, body.as_bytes())
+    fn refuses(what: Addition, body: &str) -> bool {
+        what.is_named_in(body.as_bytes())
     }
 
     #[test]
@@ -203,20 +201,8 @@ mod tests {
             r#"{"error": "litellm: {\"error\": {\"param\": \"stream_options\"}}"}"#,
             "json: unknown field \"stream_options\"",
         ] {
-            for (status, is) in [
-                (400, true),
-                (422, true),
-                (500, false),
-                (429, false),
-                (200, false),
-            ] {
-                assert_eq!(
-                    refuses(Addition::Usage, status, body),
-                    is,
-                    "{status} {body}"
-                );
-            }
-            assert!(!refuses(Addition::Prefill, 400, body), "{body}");
+            assert!(refuses(Addition::Usage, body), "{body}");
+            assert!(!refuses(Addition::Prefill, body), "{body}");
         }
     }
 
@@ -230,11 +216,11 @@ mod tests {
             r#"{"error": {"message": "bad", "request": {"stream_options": {}}}, "stream_options": "stream_options"}"#,
             "\u{fffd}",
         ] {
-            assert!(!refuses(Addition::Usage, 400, body), "{body}");
+            assert!(!refuses(Addition::Usage, body), "{body}");
         }
-        assert!(!Addition::Usage.is_refused_by(400, b"\xff stream_options"));
+        assert!(!Addition::Usage.is_named_in(b"\xff stream_options"));
         let deep = format!("{}\"stream_options\"{}", "[".repeat(50), "]".repeat(50));
-        assert!(!refuses(Addition::Usage, 400, &deep));
+        assert!(!refuses(Addition::Usage, &deep));
     }
 
     #[test]
@@ -248,8 +234,8 @@ mod tests {
             "Please ensure that multiturn requests end with a user role.",
         ] {
             let body = serde_json::json!({"error": {"message": message}}).to_string();
-            assert!(refuses(Addition::Prefill, 400, &body), "{message}");
-            assert!(!refuses(Addition::Usage, 400, &body), "{message}");
+            assert!(refuses(Addition::Prefill, &body), "{message}");
+            assert!(!refuses(Addition::Usage, &body), "{message}");
         }
     }
 

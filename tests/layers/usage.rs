@@ -11,9 +11,10 @@ use bytes::Bytes;
 use http::{Request, Response, request::Parts};
 use http_body_util::BodyExt;
 use llmesh::{
-    base::{BoxError, ext::UsageInjected},
+    base::{BoxError, Kind, ext::UsageInjected},
     body::Body,
     call::{self, CallLayer},
+    classify::{Class, Classified, Outcome, Signal},
     llm::refused::{FOR, Refusals},
     retry::{self, RetryLayer, RetryOn},
     testing::body::Script,
@@ -249,4 +250,25 @@ async fn taking_back_is_no_retry() {
         .map(|(head, _)| head.headers["x-envoy-attempt-count"].clone())
         .collect();
     assert_eq!(attempts, ["1", "1"]);
+}
+
+#[tokio::test]
+async fn an_error_under_another_status_is_what_it_was_read_as() {
+    let refusal = || {
+        let mut answer = answer(200, REFUSAL);
+        let class = Class::new(Outcome::InvalidRequest, Signal::Error(Kind::StreamError));
+        let classified = Classified::default();
+        classified.set_head(class);
+        answer.extensions_mut().insert(classified);
+        answer
+    };
+    let (client, sent) = client(&Refusals::default(), move |body| {
+        if body == ASKING.as_bytes() {
+            refusal()
+        } else {
+            answer(200, "good")
+        }
+    });
+    assert_eq!(ask(&client, post(OWN)).await, (200, "good".into()));
+    assert_eq!(bodies(&sent), [ASKING, OWN]);
 }

@@ -152,6 +152,7 @@ macro_rules! targets {
 }
 
 targets! {
+    coding: 1_000,
     config: 500,
     deadline: 2_000,
     duration: 2_000,

@@ -10,6 +10,7 @@ use super::Addition;
 use crate::{
     base::BoxError,
     body::{Body, box_errors, peek::Peek},
+    classify::{Classified, Outcome},
     llm::coding::Coding,
 };
 
@@ -27,8 +28,7 @@ where
     R: HttpBody<Data = Bytes> + Send + 'static,
     R::Error: Into<BoxError> + 'static,
 {
-    let status = response.status().as_u16();
-    if !matches!(status, 400 | 422) {
+    if !refuses(&response) {
         return Some(response.map(Body::new));
     }
     let (head, body) = response.into_parts();
@@ -43,8 +43,16 @@ where
             text.extend_from_slice(piece.get(..room).unwrap_or_default());
         });
     }
-    if added.is_refused_by(status, &text) {
+    if added.is_named_in(&text) {
         return None;
     }
     Some(Response::from_parts(head, Body::new(peek.into_body())))
+}
+
+/// Whether an answer is one of those that say that a request is wrong: by its status, or by what was read of it.
+fn refuses<R>(response: &Response<R>) -> bool {
+    let class = response.extensions().get::<Classified>();
+    let class = class.and_then(|class| class.head().cloned());
+    matches!(response.status().as_u16(), 400 | 422)
+        || class.is_some_and(|c| c.inner.unwrap_or(c.outcome) == Outcome::InvalidRequest)
 }

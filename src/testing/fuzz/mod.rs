@@ -4,6 +4,7 @@
 //! `tests/props/corpus.rs` replays their committed corpus, with mutations, in every test run. Inputs are text of a simple
 //! shape, so that a corpus can be read and written by hand.
 
+mod coding;
 mod config;
 mod deadline;
 mod duration;
@@ -18,7 +19,7 @@ mod trace;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 pub use self::{
-    config::config, deadline::deadline, duration::duration, hint::hint, llm::llm,
+    coding::coding, config::config, deadline::deadline, duration::duration, hint::hint, llm::llm,
     retry_on::retry_on, route::route, sanitize::sanitize, stream::stream, trace::trace,
 };
 
@@ -26,7 +27,8 @@ pub use self::{
 pub type Target = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: [(&str, Target); 10] = [
+pub const TARGETS: [(&str, Target); 11] = [
+    ("coding", coding),
     ("config", config),
     ("deadline", deadline),
     ("duration", duration),
