@@ -101,7 +101,7 @@ fn is_action(text: &str) -> bool {
                 rest.is_empty() || rest.starts_with([' ', '\t', '}', '-', '"', '('])
             })
         };
-        action.starts_with(['$', '/']) || names_field(action) || ACTIONS.iter().any(|w| word(&w))
+        action.starts_with(['$', '/']) || names_field(action) || ACTIONS.iter().any(word)
     })
 }
 

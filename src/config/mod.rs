@@ -8,6 +8,10 @@
 //! 3. `link`: names to hosts, clusters and endpoints; which VirtualService and DestinationRule a host gets;
 //! 4. `lint`: what is valid, but hardly meant.
 //!
+//! Folders hold more than resources. What is no resource of the mesh is noted and stops nothing: files of other tools,
+//! templates, patches, YAML that is broken and shows none, kinds of other planes. What is one and is wrong is an error, or
+//! under [`Options::lenient`] left out by name. A name that leads nowhere is a warning, and only its route answers 503.
+//!
 //! A field that Istio knows and llmesh does not put in force is reported under the rule `not-in-force`, never dropped
 //! in silence. Unknown fields are errors: a misspelt `timeout` must not become no timeout.
 //!

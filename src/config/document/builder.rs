@@ -58,12 +58,12 @@ impl<'p> Builder<'p> {
     }
 
     /// Appends the documents in `text`; gives the number of values so far. Stops at the first that is not YAML, and gives
-    /// what the scanner said of it as well.
+    /// what the scanner said of it as well, and how many brackets were open.
     pub(super) fn run(
         mut self,
         text: &str,
         documents: &mut Vec<Document>,
-    ) -> (usize, Option<ScanError>) {
+    ) -> (usize, Option<(ScanError, usize)>) {
         let mut parser = Parser::new_from_str(text);
         let (mut root, mut stopped) = (None, None);
         while let Some(event) = parser.next_event() {
@@ -75,7 +75,7 @@ impl<'p> Builder<'p> {
                 Ok((event, span)) => self.event(event, span),
                 Err(error) => {
                     let problem = self.scan_error(&error, text);
-                    stopped = Some(error);
+                    stopped = Some((error, self.open_brackets(text)));
                     Err(problem)
                 }
             };
@@ -90,6 +90,20 @@ impl<'p> Builder<'p> {
             }
         }
         (self.nodes, stopped)
+    }
+
+    /// How many of the open collections are in brackets, as far as the parser has come.
+    fn open_brackets(&self, text: &str) -> usize {
+        let lines: Vec<&str> = text.lines().collect();
+        let begins = |open: &&Open| {
+            let number = usize::try_from(open.line - self.line_offset).ok()?;
+            let column = usize::try_from(open.column).ok()? - 1 + self.padding.before(number);
+            lines.get(number - 1)?.chars().nth(column)
+        };
+        let brackets = self.stack.iter();
+        brackets
+            .filter(|open| matches!(begins(open), Some('[' | '{')))
+            .count()
     }
 
     fn finish(&mut self, root: Option<Node>, documents: &mut Vec<Document>) {

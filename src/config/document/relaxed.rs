@@ -4,7 +4,7 @@
 //! refused for its indentation is read again with blanks before it, which mean nothing at these places. So is a tab after
 //! a colon or dash, as a blank.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, ops::RangeInclusive};
 
 use saphyr_parser::ScanError;
 
@@ -50,11 +50,11 @@ pub(super) fn read(
     loop {
         let builder = Builder::new(line_offset, nodes, &padding);
         let (now, stopped) = builder.run(&text, documents);
-        let Some(error) = stopped.filter(|_| again.0 > text.len()) else {
+        let Some((error, depth)) = stopped.filter(|_| again.0 > text.len()) else {
             return now;
         };
         again.0 -= text.len();
-        let Some(better) = mended(&text, &error, &mut padding) else {
+        let Some(better) = mended(&text, (&error, depth), &mut padding) else {
             return now;
         };
         text = Cow::Owned(better);
@@ -62,18 +62,24 @@ pub(super) fn read(
     }
 }
 
-/// The text with the line mended at which the scanner stopped.
-fn mended(text: &str, error: &ScanError, padding: &mut Padding) -> Option<String> {
+/// The text with the lines mended at which the scanner stopped, inside of `depth` brackets.
+fn mended(
+    text: &str,
+    (error, depth): (&ScanError, usize),
+    padding: &mut Padding,
+) -> Option<String> {
     let number = error.marker().line();
     let mut lines: Vec<Cow<'_, str>> = text.split_inclusive('\n').map(Cow::Borrowed).collect();
     let info = error.info();
     if info.starts_with("invalid indentation in quoted scalar") {
         // The scanner is still at the quote that opens it.
-        let number = continuation(&lines, number, padding)?;
-        return Some(padded(lines, number, padding));
+        let column = error.marker().col();
+        let last = quote_end(&lines, (number, column))?;
+        return padded(lines, number + 1..=last, padding);
     }
-    if info.starts_with("invalid indentation") && padding.before(number) == 0 {
-        return Some(padded(lines, number, padding));
+    if info.starts_with("invalid indentation") {
+        let last = bracket_end(&lines, number, depth.max(1));
+        return padded(lines, number..=last, padding);
     }
     let line = lines.get_mut(number.checked_sub(1)?)?;
     let indent = line.len() - line.trim_start().len();
@@ -91,15 +97,75 @@ fn mended(text: &str, error: &ScanError, padding: &mut Padding) -> Option<String
     Some(lines.concat())
 }
 
-/// The first line after one with an open quote that has no blanks before it yet.
-fn continuation(lines: &[Cow<'_, str>], from: usize, padding: &Padding) -> Option<usize> {
-    (from + 1..=lines.len()).find(|number| padding.before(*number) == 0)
+/// The line in which the quoted text that begins at a place ends.
+fn quote_end(lines: &[Cow<'_, str>], (from, column): (usize, usize)) -> Option<usize> {
+    let mut skip = column;
+    let mut quote = None;
+    for (number, line) in (from..).zip(lines.get(from.checked_sub(1)?..)?) {
+        let mut chars = line.chars().skip(std::mem::take(&mut skip));
+        while let Some(c) = chars.next() {
+            match quote {
+                None => quote = Some(c),
+                Some('"') if c == '\\' => {
+                    chars.next();
+                }
+                Some(open) if open == c => return Some(number),
+                Some(_) => {}
+            }
+        }
+    }
+    None
 }
 
-fn padded(mut lines: Vec<Cow<'_, str>>, number: usize, padding: &mut Padding) -> String {
-    if let Some(line) = number.checked_sub(1).and_then(|at| lines.get_mut(at)) {
-        *line = Cow::Owned(format!("{}{line}", " ".repeat(PAD)));
-        padding.0.insert(number, PAD);
+/// The line in which so many brackets are closed again, or the last.
+fn bracket_end(lines: &[Cow<'_, str>], from: usize, mut depth: usize) -> usize {
+    // The character before, and the last that is no blank.
+    let (mut quote, mut last, mut word) = (None, '\n', '\n');
+    for (number, line) in (from..).zip(lines.get(from.saturating_sub(1)..).unwrap_or_default()) {
+        let mut chars = line.chars();
+        while let Some(c) = chars.next() {
+            match (quote, c) {
+                (Some('"'), '\\') => {
+                    chars.next();
+                }
+                (Some(open), c) if open == c => quote = None,
+                (Some(_), _) => {}
+                // Within a word a quote is a letter, and so is `#`.
+                (None, '"' | '\'') if matches!(word, '[' | '{' | ',' | ':' | '\n') => {
+                    quote = Some(c);
+                }
+                (None, '#') if matches!(last, ' ' | '\t' | '\n') => break,
+                (None, '[' | '{') => depth += 1,
+                (None, ']' | '}') => depth = depth.saturating_sub(1),
+                (None, _) => {}
+            }
+            if depth == 0 {
+                return number;
+            }
+            last = c;
+            if !matches!(c, ' ' | '\t' | '\r') {
+                word = c;
+            }
+        }
+        last = '\n';
     }
-    lines.concat()
+    lines.len()
+}
+
+/// The text with blanks before lines that have none yet; `None` if all have.
+fn padded(
+    mut lines: Vec<Cow<'_, str>>,
+    numbers: RangeInclusive<usize>,
+    padding: &mut Padding,
+) -> Option<String> {
+    let known = padding.0.len();
+    for number in numbers {
+        if let Some(line) = number.checked_sub(1).and_then(|at| lines.get_mut(at))
+            && padding.before(number) == 0
+        {
+            *line = Cow::Owned(format!("{}{line}", " ".repeat(PAD)));
+            padding.0.insert(number, PAD);
+        }
+    }
+    (padding.0.len() > known).then(|| lines.concat())
 }

@@ -206,15 +206,33 @@ fn a_tab_after_a_colon_is_a_blank() {
 }
 
 #[test]
-fn text_that_is_read_again_is_bounded() {
-    // Each line would be mended on its own.
-    let mut source = String::from("a: {\n");
-    for n in 0..20_000 {
-        source.push_str(&format!("\"k{n}\": [\n1\n],\n"));
+fn long_brackets_are_read_whole() {
+    let mut source = String::from("spec: {\n");
+    for n in 0..5000 {
+        source.push_str(&format!(
+            "\"k{n}\": [\n1, # it's }} one\n'a [b',\ndon't\n],\n"
+        ));
     }
-    source.push_str("}\n");
-    let documents = parse(&source);
-    assert_eq!(documents.len(), 1);
+    source.push_str("}\nafter: [x]\n");
+    let root = root(&source);
+    let Value::Map(entries) = &at(&root, "spec").value else {
+        panic!("no mapping");
+    };
+    assert_eq!(entries.len(), 5000);
+    assert!(matches!(&at(&root, "after").value, Value::Seq(items) if items.len() == 1));
+    let text = format!("a:\n  k: \"{}\"\n  l: v\n", "w \\\" x\n".repeat(5000));
+    let root = super::parse(&text).remove(0).root.expect("it is read");
+    assert_eq!(
+        at(at(&root, "a"), "l").value,
+        super::Value::Str("v".to_owned())
+    );
+}
+
+#[test]
+fn text_that_is_read_again_is_bounded() {
+    // Each is mended on its own.
+    let source = "a: {\nb: 1}\n".repeat(20_000);
+    assert_eq!(parse(&source).len(), 1);
 }
 
 #[test]
