@@ -72,12 +72,6 @@ pub(super) static IP: Format = Format {
     hint: "",
 };
 
-/// An IP address, where empty counts as absent.
-pub(super) static IP_OR_EMPTY: Format = Format {
-    check: |text| holds(text.is_empty() || is_ip(text), "this is no IP address"),
-    ..IP
-};
-
 /// An IP address or a block of them.
 pub(super) static CIDR: Format = Format {
     rule: "bad-address",
@@ -179,6 +173,9 @@ pub(super) static GATEWAY: Format = Format {
     hint: "`mesh`, the name of a Gateway, or namespace/name",
 };
 
+/// Gateways of a VirtualService, or of a match in one.
+pub(super) static GATEWAYS: Shape = Shape::List(&Shape::Text(&GATEWAY));
+
 /// A regular expression of RE2's kind.
 pub(super) static REGEX: Format = Format {
     rule: "bad-regex",
@@ -255,46 +252,6 @@ fn check_times(text: &str) -> Result<bool, &'static str> {
     } else {
         Err("RE2 repeats at most 1000 times")
     }
-}
-
-/// The value of a header, after Envoy: no control characters, and `%…%` in pairs.
-pub(super) fn check_header_value(text: &str) -> Result<(), &'static str> {
-    if text.bytes().any(|b| b.is_ascii_control() && b != b'\t') {
-        return Err("the value holds characters that a header cannot carry");
-    }
-    let mut rest = text;
-    while let Some((_, after)) = rest.split_once('%') {
-        rest = match after.strip_prefix('%') {
-            Some(escaped) => escaped,
-            None => operator_end(after)?,
-        };
-    }
-    Ok(())
-}
-
-/// What follows the operator whose `%` was just read: `NAME%` or `NAME(arguments)%`.
-fn operator_end(text: &str) -> Result<&str, &'static str> {
-    const OPEN: &str = "a `%` has no partner";
-    let end = text.find(['%', '(']).ok_or(OPEN)?;
-    let (rest, arguments) = (&text[end + 1..], text[end..].starts_with('('));
-    if !arguments {
-        return Ok(rest);
-    }
-    let (mut escaped, mut quoted) = (false, false);
-    for (at, c) in rest.char_indices() {
-        match c {
-            _ if escaped => escaped = false,
-            '\\' => escaped = true,
-            '"' => quoted = !quoted,
-            ')' if !quoted => {
-                let after = rest[at + 1..].trim_start_matches(' ');
-                let message = "after the `)` of an operator comes its closing `%`";
-                return after.strip_prefix('%').ok_or(message);
-            }
-            _ => {}
-        }
-    }
-    Err(OPEN)
 }
 
 /// Whether a protocol has a name that Istio knows.
@@ -460,35 +417,5 @@ mod tests {
             &["", "HTTP", "gRPC-Web", "UDP", "Mongo"],
             &["HTTP3", "ws", " "],
         );
-    }
-
-    #[test]
-    fn header_values() {
-        for good in [
-            "",
-            "foo",
-            "100%%",
-            "100%% and more",
-            "%HOSTNAME%",
-            "a %REQ(:path)% b",
-            "%DYNAMIC_METADATA([\"a\", \"b\"])%",
-            "%START_TIME(%Y/%m)%",
-            "a\tb",
-            "ü",
-        ] {
-            assert_eq!(check_header_value(good), Ok(()), "{good:?}");
-        }
-        for bad in [
-            "abcd%oijasodifj",
-            "%",
-            "%START_TIME%%",
-            "%REQ(a%",
-            "a\nb",
-            "a\u{7f}",
-            "%A(\\",
-            "%REQ(a?b):3%",
-        ] {
-            assert!(check_header_value(bad).is_err(), "{bad:?}");
-        }
     }
 }

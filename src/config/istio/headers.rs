@@ -46,6 +46,11 @@ fn values(object: &Object<'_>, name: &'static str, request: bool) -> Values {
             authority = Some(text);
             continue;
         }
+        if name.eq_ignore_ascii_case("host") {
+            let message = "an answer has no `host`";
+            field.error("bad-header-name", message, "remove it");
+            continue;
+        }
         let Some(header) = header(name, &field) else {
             continue;
         };

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use http::HeaderName;
 
+use super::format::{GATEWAYS, LABEL_OR_EMPTY, LABELS, MAX_REGEX, check_re2};
 use crate::{
     config::{
         decode::{Field, Object},
@@ -12,8 +13,7 @@ use crate::{
     layers::route::params::{FieldName, Match, Regex, StringMatch},
 };
 
-/// Istio's bound on regular expressions, in characters.
-const MAX_REGEX: usize = 1024;
+const RE2: &str = "RE2 syntax: no look-around and no back-references; the whole value must match";
 
 /// One alternative, with the conditions that are decided when the mesh is built.
 #[derive(Clone, Debug)]
@@ -30,19 +30,29 @@ pub(in crate::config) struct MatchRule {
 pub(super) fn read(field: &Field<'_>) -> Option<MatchRule> {
     let object = field.object()?;
     let gateways = object.get("gateways").map(|list| {
+        list.check(&GATEWAYS);
         list.strings()
             .iter()
             .map(|(s, _)| (*s).to_owned())
             .collect()
     });
     object.str("statPrefix");
+    let source_labels = object.get("sourceLabels").map(|labels| {
+        labels.check(&LABELS);
+        labels.labels()
+    });
+    let source_namespace = object.get("sourceNamespace").and_then(|namespace| {
+        let text = namespace.str()?;
+        LABEL_OR_EMPTY.holds(text, &namespace);
+        (!text.is_empty()).then(|| text.to_owned())
+    });
     Some(MatchRule {
         name: object.str("name").map(str::to_owned),
         place: field.place(),
         condition: condition(&object),
         gateways,
-        source_labels: object.labels("sourceLabels").unwrap_or_default(),
-        source_namespace: object.str("sourceNamespace").map(str::to_owned),
+        source_labels: source_labels.unwrap_or_default(),
+        source_namespace,
     })
 }
 
@@ -56,18 +66,21 @@ fn condition(object: &Object<'_>) -> Match {
         headers: headers(object, "headers"),
         without_headers: headers(object, "withoutHeaders"),
         query: query(object),
-        port: object.get("port").and_then(|port| port.port()),
+        port: object
+            .get("port")
+            .filter(|port| port.int_quietly() != Some(0))
+            .and_then(|port| port.port()),
     }
 }
 
 fn uri(object: &Object<'_>) -> Option<StringMatch> {
     let field = object.get("uri")?;
-    present_is_any(&field, string_match(&field, true)?)
+    present_is_any(&field, string_match(&field, Kind::Path)?)
 }
 
 fn pseudo(object: &Object<'_>, name: &'static str) -> Option<StringMatch> {
     let field = object.get(name)?;
-    present_is_any(&field, string_match(&field, false)?)
+    present_is_any(&field, string_match(&field, Kind::Other)?)
 }
 
 /// Every request has a path, a method and so on: to ask for its presence is to ask for nothing.
@@ -96,7 +109,7 @@ fn headers(object: &Object<'_>, name: &'static str) -> Vec<(FieldName, StringMat
             }
             continue;
         }
-        let value = string_match(&field, false);
+        let value = string_match(&field, Kind::Header);
         if let (Some(name), Some(value)) = (header_name(name, &field), value) {
             matches.push((name, value));
         }
@@ -138,15 +151,25 @@ fn query(object: &Object<'_>) -> Vec<(String, StringMatch)> {
     };
     let mut matches = Vec::new();
     for (name, field) in map.entries() {
-        if let Some(value) = string_match(&field, false) {
+        if let Some(value) = string_match(&field, Kind::Other) {
             matches.push((name.to_owned(), value));
         }
     }
     matches
 }
 
-/// Istio's `StringMatch`; an empty one, like the regex `*`, asks for presence.
-pub(super) fn string_match(field: &Field<'_>, empty_prefix: bool) -> Option<StringMatch> {
+/// What is matched.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Its prefix may be empty.
+    Path,
+    /// The regex `*` asks for presence.
+    Header,
+    Other,
+}
+
+/// Istio's `StringMatch`; an empty one asks for presence.
+fn string_match(field: &Field<'_>, kind: Kind) -> Option<StringMatch> {
     let object = field.object()?;
     match object.one_of(&["exact", "prefix", "regex"]) {
         Some("exact") => object
@@ -155,7 +178,7 @@ pub(super) fn string_match(field: &Field<'_>, empty_prefix: bool) -> Option<Stri
         Some("prefix") => {
             let value = object.get("prefix")?;
             let prefix = value.str()?;
-            if prefix.is_empty() && !empty_prefix {
+            if prefix.is_empty() && kind != Kind::Path {
                 let hint = "write `{}` to ask only for presence";
                 value.error("empty-prefix", "an empty prefix is not allowed here", hint);
                 return None;
@@ -165,7 +188,7 @@ pub(super) fn string_match(field: &Field<'_>, empty_prefix: bool) -> Option<Stri
         Some(_) => {
             let value = object.get("regex")?;
             match value.str()? {
-                "*" => Some(StringMatch::Present),
+                "*" if kind == Kind::Header => Some(StringMatch::Present),
                 source => regex(&value, source).map(StringMatch::Regex),
             }
         }
@@ -176,11 +199,14 @@ pub(super) fn string_match(field: &Field<'_>, empty_prefix: bool) -> Option<Stri
 
 /// Compiles a regular expression under Istio's bounds.
 pub(super) fn regex(field: &Field<'_>, source: &str) -> Option<Regex> {
-    let length = source.chars().count();
+    let length = source.len();
     if length == 0 || length > MAX_REGEX {
-        let message =
-            format!("a regular expression has 1 to {MAX_REGEX} characters, this has {length}");
+        let message = format!("a regular expression has 1 to {MAX_REGEX} bytes, this has {length}");
         field.error("bad-regex", message, "");
+        return None;
+    }
+    if let Err(why) = check_re2(source) {
+        field.error("bad-regex", why, RE2);
         return None;
     }
     match Regex::new(source) {
@@ -195,11 +221,7 @@ pub(super) fn regex(field: &Field<'_>, source: &str) -> Option<Regex> {
                     .to_owned(),
                 other => other.to_string(),
             };
-            field.error(
-                "bad-regex",
-                format!("not a regular expression: {why}"),
-                "RE2 syntax: no look-around and no back-references; the whole value must match",
-            );
+            field.error("bad-regex", format!("not a regular expression: {why}"), RE2);
             None
         }
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    headers,
+    extras, headers,
     http_match::{self, MatchRule},
     retries, rewrite,
     rule::{DestinationRef, ForwardRule, Rule, RuleAction},
@@ -19,34 +19,15 @@ use crate::{
 
 type Default<'a> = &'a retry::params::Params;
 
-/// The names of gRPC status codes, from 0.
-const GRPC_STATUS: [&str; 17] = [
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-];
-
 /// Reads one rule.
 pub(super) fn read(field: &Field<'_>, default_retry: Default<'_>) -> Option<Rule> {
     let object = field.object()?;
     let name = object.str("name").map(str::to_owned);
     let (matches, complete) = matches(&object);
     check_companions(&object);
-    let action = match object.one_of(&["route", "redirect", "directResponse", "delegate"]) {
+    check_authority(&object);
+    let action = action(&object);
+    let done = match action {
         Some("route") => forward(&object, default_retry),
         Some("redirect") => rewrite::redirect(&object).map(RuleAction::Redirect),
         Some("directResponse") => rewrite::direct(&object).map(|(s, b)| RuleAction::Direct(s, b)),
@@ -63,13 +44,32 @@ pub(super) fn read(field: &Field<'_>, default_retry: Default<'_>) -> Option<Rule
             None
         }
     };
-    known(&object);
+    extras::check(&object);
+    if action != Some("route") {
+        // Without effect on an answer, and checked all the same.
+        let timeout = timeout(&object);
+        retry(&object, timeout, default_retry);
+        rewrite::rewrite(&object);
+        headers::read(&object);
+    }
     Some(Rule {
         name,
         place: field.place(),
         matches,
-        action: action.filter(|_| complete),
+        action: done.filter(|_| complete),
     })
+}
+
+/// The field that says what the rule does. Where several do, that is said elsewhere.
+fn action(object: &Object<'_>) -> Option<&'static str> {
+    let actions = ["delegate", "redirect", "directResponse", "route"];
+    for name in actions {
+        object.raw(name);
+    }
+    let field = object.field();
+    let empty = field.step("route").filter(Field::is_empty_list);
+    let given = actions.into_iter().find(|name| field.given(name).is_some());
+    given.or_else(|| empty.map(|_| "route"))
 }
 
 /// The alternatives, and whether all could be read.
@@ -80,94 +80,52 @@ fn matches(object: &Object<'_>) -> (Vec<MatchRule>, bool) {
     (matches, complete)
 }
 
+/// What cannot stand together in a rule.
 fn check_companions(object: &Object<'_>) {
+    let field = object.field();
+    if field.given("delegate").is_some() {
+        let own = object.one_of(&["redirect", "route"]);
+        if let Some(other) = own {
+            let message = format!("`delegate` and `{other}` exclude each other");
+            field.error("one-of", message, "keep one of them");
+        }
+        return;
+    }
     let answers = ["redirect", "directResponse"]
         .into_iter()
-        .find(|name| object.raw(name).is_some());
-    if let Some(answer) = answers {
-        for name in ["fault", "rewrite"] {
-            if let Some(field) = object.raw(name) {
-                let message = format!("`{name}` and `{answer}` exclude each other");
-                field.error("one-of", message, "keep one of them");
-            }
+        .find(|name| field.given(name).is_some());
+    let Some(answer) = answers else { return };
+    for name in ["route", "redirect", "directResponse", "fault", "rewrite"] {
+        if let Some(other) = field.given(name).filter(|_| name != answer) {
+            let message = format!("`{name}` and `{answer}` exclude each other");
+            other.error("one-of", message, "keep one of them");
         }
-    }
-    if object.raw("mirror").is_some() {
-        object.one_of(&["mirror", "mirrors"]);
     }
 }
 
-/// Fields that are read elsewhere, or valid and without effect.
-fn known(object: &Object<'_>) {
-    for name in ["timeout", "retries", "rewrite", "headers"] {
-        object.raw(name);
-    }
-    object.not_in_force(
-        "fault",
-        Severity::Warning,
-        "no delay or abort is injected (under Istio a delay is not part of `timeout`, and an abort is not retried)",
-    );
-    object.not_in_force("mirror", Severity::Warning, "no copy is sent");
-    object.not_in_force("mirrors", Severity::Warning, "no copy is sent");
-    object.not_in_force(
-        "corsPolicy",
-        Severity::Warning,
-        "preflight requests go upstream",
-    );
-    if let Some(percent) = object.get("mirrorPercentage").and_then(|p| p.object()) {
-        percent.get("value").and_then(|value| value.percent());
-    }
-    if let Some(field) = object.get("mirrorPercent") {
-        field.u32();
-        field.warn(
-            "deprecated",
-            "`mirrorPercent` is deprecated",
-            "use `mirrorPercentage.value`",
-        );
-    }
-    if let Some(fault) = object.object("fault") {
-        check_fault(&fault);
-    }
-}
-
-/// Istio's rules for faults, so that a mistake is seen before they come into force.
-fn check_fault(fault: &Object<'_>) {
-    if fault.is_empty() {
-        fault
-            .field()
-            .error("empty-fault", "`fault` needs `delay` or `abort`", "");
-    }
-    for name in ["delay", "abort"] {
-        let Some(part) = fault.object(name) else {
-            continue;
-        };
-        if let Some(percentage) = part.object("percentage") {
-            percentage.get("value").and_then(|value| value.percent());
-        } else if let Some(percent) = part.get("percent") {
-            percent.int(0, 100);
-            percent.warn(
-                "deprecated",
-                "`percent` is deprecated",
-                "use `percentage.value`",
-            );
-        } else {
-            let hint = "add `percentage: {value: …}`";
-            part.field().warn(
-                "fault-without-percentage",
-                "without a percentage it never happens",
-                hint,
-            );
+/// A new authority is given once: by `rewrite`, or by one header operation.
+fn check_authority(object: &Object<'_>) {
+    let field = object.field();
+    let rewrite = field.step("rewrite");
+    let by_rewrite = rewrite.and_then(|rewrite| rewrite.given("authority"));
+    let request = field
+        .step("headers")
+        .and_then(|headers| headers.step("request"));
+    let operations = ["set", "add"]
+        .into_iter()
+        .filter_map(|name| request.as_ref()?.step(name))
+        .flat_map(|operations| operations.entries_of())
+        .filter(|(name, _)| *name == ":authority" || name.eq_ignore_ascii_case("host"));
+    let headers: Vec<_> = operations.map(|(_, value)| value).collect();
+    for value in &headers {
+        // What comes from operators is not known yet.
+        if let Some(text) = value.str_quietly().filter(|text| !text.contains('%')) {
+            rewrite::check_authority(value, text);
         }
-        if name == "delay" {
-            if let Some(delay) = part.require("fixedDelay") {
-                delay.duration(Least::Millisecond);
-            }
-        } else if part.one_of(&["httpStatus", "grpcStatus"]) == Some("httpStatus") {
-            part.get("httpStatus")
-                .and_then(|status| status.int(200, 600));
-        } else if let Some(status) = part.get("grpcStatus") {
-            status.word(&GRPC_STATUS.map(|name| (name, ())));
-        }
+    }
+    if let Some(second) = headers.get(usize::from(by_rewrite.is_none())) {
+        let message = "the authority is given more than once";
+        second.error("authority-twice", message, "keep one of them");
     }
 }
 
@@ -254,7 +212,7 @@ fn destination(field: &Field<'_>) -> Option<(DestinationRef, Option<String>)> {
     let (headers, authority) = headers::read(&object);
     let inner = object.require("destination")?.object()?;
     let subset = inner.get("subset").and_then(|subset| {
-        let name = subset.str()?;
+        let name = subset.str().filter(|name| !name.is_empty())?;
         if !names::is_dns_label(name) {
             let message = format!("{name:?} is no subset name");
             subset.error("bad-name", message, "lower-case letters, digits and `-`");
@@ -268,7 +226,7 @@ fn destination(field: &Field<'_>) -> Option<(DestinationRef, Option<String>)> {
     });
     let host = inner.require("host")?;
     let name = host.str()?;
-    if name.contains('*') {
+    if name == "*" {
         host.error("bad-host", "a destination must be one host", "");
         return None;
     }

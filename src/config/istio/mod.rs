@@ -3,10 +3,12 @@
 mod client_tls;
 pub(super) mod destination_rule;
 mod export_to;
+mod extras;
 mod format;
 mod headers;
 pub(super) mod http_match;
 mod http_route;
+mod l4;
 mod locality;
 pub(super) mod outlier;
 pub(super) mod pool;

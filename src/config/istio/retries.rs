@@ -21,7 +21,8 @@ pub(super) fn read(field: &Field<'_>, default: &Params) -> Option<Params> {
     params.per_try_timeout = object
         .get("perTryTimeout")
         .and_then(|timeout| timeout.duration(Least::Millisecond));
-    let retry_on = object.get("retryOn");
+    let written = |field: &Field<'_>| field.str_quietly() != Some("");
+    let retry_on = object.get("retryOn").filter(written);
     params.retry_on = match retry_on
         .as_ref()
         .and_then(|field| Some((field, field.str()?)))

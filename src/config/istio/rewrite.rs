@@ -1,7 +1,7 @@
 //! `rewrite`, `redirect` and `directResponse` of a rule.
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::{StatusCode, uri::Authority};
 
 use super::http_match;
 use crate::{
@@ -18,51 +18,100 @@ const MAX_BODY: usize = 1 << 20;
 /// Reads `rewrite`.
 pub(super) fn rewrite(rule: &Object<'_>) -> Option<Rewrite> {
     let object = rule.object("rewrite")?;
-    if object.is_empty() {
-        object
-            .field()
-            .error("empty-rewrite", "`rewrite` changes nothing", "");
+    let field = object.field();
+    let names = ["uri", "uriRegexRewrite", "authority"];
+    if names.iter().all(|name| field.given(name).is_none()) {
+        let hint =
+            "give `uri`, `uriRegexRewrite` or `authority`; `uri: /` leaves the root of a prefix";
+        field.error("empty-rewrite", "`rewrite` changes nothing", hint);
     }
-    object.one_of(&["uri", "uriRegexRewrite"]);
+    if field.given("uri").is_some() && field.given("uriRegexRewrite").is_some() {
+        let message = "`uri` and `uriRegexRewrite` exclude each other";
+        field.error("one-of", message, "keep one of them");
+    }
     let regex = object.object("uriRegexRewrite").and_then(|regex| {
         let pattern = regex.require("match")?;
-        let replacement = regex.require("rewrite")?.str()?.to_owned();
+        let replacement = regex.require("rewrite")?;
+        let text = replacement.str()?;
+        if text.is_empty() {
+            let message = "`rewrite` is empty";
+            replacement.error("missing-field", message, "write \"/\" for the root");
+        }
+        check_path(&replacement, text);
         let pattern = http_match::regex(&pattern, pattern.str()?)?;
-        Some((pattern, replacement))
+        Some((pattern, text.to_owned()))
     });
+    let uri = path(&object);
+    if let Some(uri) = uri.filter(|uri| !uri.starts_with('/')) {
+        let message =
+            format!("{uri:?} does not begin with `/`: it makes a path only after one that stays");
+        let place = field.step("uri");
+        place
+            .as_ref()
+            .unwrap_or(field)
+            .warn("relative-rewrite", message, "begin it with `/`");
+    }
     Some(Rewrite {
-        uri: object.str("uri").map(str::to_owned),
+        uri: uri.map(str::to_owned),
         regex,
-        authority: object.str("authority").map(str::to_owned),
+        authority: authority(&object),
     })
 }
 
 /// Reads `redirect`.
 pub(super) fn redirect(rule: &Object<'_>) -> Option<Redirect> {
     let object = rule.object("redirect")?;
-    let status = match object.get("redirectCode") {
+    let status = match object
+        .get("redirectCode")
+        .filter(|code| code.int_quietly() != Some(0))
+    {
         None => StatusCode::MOVED_PERMANENTLY,
-        Some(field) => match field.int(300, 399)? {
-            code @ (301 | 302 | 303 | 307 | 308) => status(code)?,
-            code => {
+        Some(field) => {
+            let code = field.int(300, 399)?;
+            if !matches!(code, 301 | 302 | 303 | 307 | 308) {
                 let hint = "one of 301, 302, 303, 307 and 308";
-                field.error("out-of-range", format!("{code} is no redirect"), hint);
-                return None;
+                let message = format!("{code} is valid, and no redirect to clients or to Envoy");
+                field.warn("odd-redirect", message, hint);
             }
-        },
+            status(code)?
+        }
     };
     let mut redirect = Redirect::new(status);
-    redirect.uri = object.str("uri").map(str::to_owned);
-    redirect.authority = object.str("authority").map(str::to_owned);
+    redirect.uri = path(&object).map(str::to_owned);
+    redirect.authority = authority(&object);
     redirect.scheme = object
         .get("scheme")
-        .and_then(|scheme| scheme.word(&[("http", "http"), ("https", "https")]))
+        .and_then(|scheme| scheme.word(&[("", ""), ("http", "http"), ("https", "https")]))
+        .filter(|scheme| !scheme.is_empty())
         .map(str::to_owned);
     object.one_of(&["port", "derivePort"]);
-    redirect.port = object.get("port").and_then(|port| port.port());
-    object.not_in_force("derivePort", Severity::Warning, "the caller's port is kept");
-    let names = ["uri", "authority", "scheme", "port", "derivePort"];
-    if !object.names().any(|name| names.contains(&name)) {
+    redirect.port = object
+        .get("port")
+        .filter(|port| port.int_quietly() != Some(0))
+        .and_then(|port| port.port());
+    if let Some(port) = object.get("derivePort") {
+        port.word(&[("FROM_PROTOCOL_DEFAULT", ()), ("FROM_REQUEST_PORT", ())]);
+        object.not_in_force("derivePort", Severity::Warning, "the caller's port is kept");
+    }
+    if let Some(prefix) = object.get("prefixRewrite") {
+        if let Some(text) = prefix.str() {
+            check_path(&prefix, text);
+        }
+        let effect = "the whole path is kept";
+        object.not_in_force("prefixRewrite", Severity::Warning, effect);
+    }
+    let names = [
+        "uri",
+        "authority",
+        "scheme",
+        "port",
+        "derivePort",
+        "prefixRewrite",
+    ];
+    if names
+        .iter()
+        .all(|name| object.field().given(name).is_none())
+    {
         let hint = "give at least one of uri, authority, scheme and port";
         object.field().error(
             "empty-redirect",
@@ -72,6 +121,44 @@ pub(super) fn redirect(rule: &Object<'_>) -> Option<Redirect> {
         return None;
     }
     Some(redirect)
+}
+
+/// A `uri` that says something.
+fn path<'a>(object: &Object<'a>) -> Option<&'a str> {
+    let field = object.get("uri")?;
+    let text = field.str()?;
+    check_path(&field, text);
+    (!text.is_empty()).then_some(text)
+}
+
+/// Whether a text may stand in a path as it is.
+fn check_path(field: &Field<'_>, text: &str) -> bool {
+    let fits = text.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
+    if !fits {
+        let message = "a rewrite makes no valid path with a blank, `#`, a control character or one beyond ASCII";
+        let hint = "percent-encode it: %20 is a blank, %23 is `#`";
+        field.error("bad-rewrite", message, hint);
+    }
+    fits
+}
+
+/// An `authority` that says something.
+fn authority(object: &Object<'_>) -> Option<String> {
+    let field = object.get("authority")?;
+    let text = field.str()?;
+    let fits = text.is_empty() || check_authority(&field, text);
+    (fits && !text.is_empty()).then(|| text.to_owned())
+}
+
+/// Whether a text may stand in `Host`.
+pub(super) fn check_authority(field: &Field<'_>, text: &str) -> bool {
+    let fits = text.is_empty() || (text.parse::<Authority>().is_ok() && !text.contains('@'));
+    if !fits {
+        let message = "a rewrite makes no valid host of this";
+        let hint = "a host, with `:` and a port or not; no scheme, path or blank";
+        field.error("bad-rewrite", message, hint);
+    }
+    fits
 }
 
 /// Reads `directResponse`.

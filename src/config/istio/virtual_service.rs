@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::{
-    export_to, format, http_route,
+    export_to,
+    format::{self, GATEWAYS},
+    http_route, l4,
     rule::{Rule, RuleAction},
 };
 use crate::{
@@ -54,20 +56,21 @@ pub(in crate::config) fn read(
     let mesh = spec
         .get("gateways")
         .is_none_or(|gateways| gateways.strings().iter().any(|(name, _)| *name == "mesh"));
-    spec.not_in_force("tls", Severity::Note, "TLS routes are left out");
-    spec.not_in_force("tcp", Severity::Note, "TCP routes are left out");
+    if let Some(gateways) = spec.get("gateways") {
+        gateways.check(&GATEWAYS);
+    }
+    l4::check(spec);
     let http = spec.get("http");
-    if http.is_none() && spec.raw("tls").is_none() && spec.raw("tcp").is_none() {
-        spec.field().error(
+    let any = ["http", "tls", "tcp"];
+    if any.iter().all(|name| spec.field().given(name).is_none()) {
+        http.as_ref().unwrap_or(spec.field()).error(
             "no-routes",
-            "there is no route: `http` is missing",
+            "there is no route: `http` is missing or empty",
             "add `http:` with at least one route",
         );
     }
     let items = http.as_ref().map(Field::list).unwrap_or_default();
-    if let Some(http) = http.filter(|_| items.is_empty()) {
-        http.error("no-routes", "`http` has no rule", "");
-    }
+    check_overlap(spec);
     VirtualService {
         origin: Arc::clone(spec.field().origin()),
         place: spec.place(),
@@ -102,11 +105,32 @@ fn hosts(spec: &Object<'_>) -> (Vec<(String, Place)>, bool) {
     (hosts, none)
 }
 
+/// No host of a VirtualService covers another of it.
+fn check_overlap(spec: &Object<'_>) {
+    let hosts = spec.field().texts("hosts");
+    let covers = |pattern: &str, host: &str| {
+        pattern.starts_with('*') && host.trim_start_matches('*').ends_with(&pattern[1..])
+    };
+    for (at, (text, field)) in hosts.iter().enumerate() {
+        for (other, first) in &hosts[..at] {
+            if covers(other, text) || covers(text, other) {
+                let message = format!(
+                    "{text:?} and {other:?} in line {} overlap",
+                    first.place().line
+                );
+                field.error("duplicate-host", message, "keep one of the two");
+            }
+        }
+    }
+}
+
 /// Reads the names in `hosts`, in full.
 pub(in crate::config) fn host_names(spec: &Object<'_>) -> Vec<(String, Place)> {
     let mut hosts: Vec<(String, Place)> = Vec::new();
     let namespace = spec.field().origin().namespace.clone();
-    for (text, field) in spec.get("hosts").map(|h| h.strings()).unwrap_or_default() {
+    let list = spec.get("hosts").map(|h| h.strings()).unwrap_or_default();
+    for (text, field) in &list {
+        let text = *text;
         if text == "*" {
             let hint = "name the hosts, or use a wildcard such as *.example.com";
             field.error("wildcard-host", "`*` is not allowed inside the mesh", hint);
@@ -114,17 +138,22 @@ pub(in crate::config) fn host_names(spec: &Object<'_>) -> Vec<(String, Place)> {
         }
         if let Err(why) = names::check_host(text)
             && !format::is_ip(text)
+            && !(l4::is_generated(text) && spec.raw("gateways").is_some())
         {
             field.error("bad-host", format!("{text:?}: {why}"), "");
             continue;
         }
         let host = names::fqdn(text, &namespace);
         if let Some((_, first)) = hosts.iter().find(|(other, _)| *other == host) {
-            let message = format!(
-                "{text:?} is the same host as the one in line {}",
-                first.line
-            );
-            field.error("duplicate-host", message, "keep one of the two");
+            let message = format!("{text:?} is the host in line {}", first.line);
+            // Istio compares them as they are written.
+            let severity = match list.iter().filter(|(other, _)| *other == text).count() {
+                1 => Severity::Warning,
+                _ => Severity::Error,
+            };
+            let hint = "keep one of the two";
+            let report = field.report();
+            report.add(&field.place(), severity, "duplicate-host", message, hint);
             continue;
         }
         hosts.push((host, field.place()));

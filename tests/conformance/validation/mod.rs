@@ -96,3 +96,8 @@ fn service_and_workload_entries() {
 fn destination_rules() {
     hold(include_str!("destination_rules.txt"));
 }
+
+#[test]
+fn virtual_services() {
+    hold(include_str!("virtual_services.txt"));
+}
