@@ -2,7 +2,10 @@
 
 use super::{
     decode::{Field, Object},
-    istio::{check_read_only, destination_rule, service_entry, virtual_service, workload},
+    istio::{
+        check_annotations, check_read_only, destination_rule, service_entry, virtual_service,
+        workload,
+    },
     k8s,
     kinds::{self, Class},
     llm_policy, names,
@@ -21,6 +24,9 @@ impl Reader<'_> {
     ) -> Option<Class> {
         let kind = field.origin().kind.as_str();
         let class = kinds::class(field, group, kind)?;
+        if kinds::is_known_group(&format!("{group}/")) {
+            check_annotations(field, kind);
+        }
         match class {
             Class::Other => field.note(
                 "ignored-kind",

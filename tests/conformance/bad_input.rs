@@ -258,7 +258,7 @@ fn virtual_services() {
             "spec.http[0].redirect",
         ),
         (
-            vs("  - redirect: {uri: /x, redirectCode: 305}\n"),
+            vs("  - redirect: {uri: /x, redirectCode: 299}\n"),
             "out-of-range",
             7,
             "spec.http[0].redirect.redirectCode",

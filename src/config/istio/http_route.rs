@@ -98,7 +98,9 @@ fn check_companions(object: &Object<'_>) {
     for name in ["route", "redirect", "directResponse", "fault", "rewrite"] {
         if let Some(other) = field.given(name).filter(|_| name != answer) {
             let message = format!("`{name}` and `{answer}` exclude each other");
-            other.error("one-of", message, "keep one of them");
+            let action = !matches!(name, "fault" | "rewrite");
+            let place = if action { field } else { &other };
+            place.error("one-of", message, "keep one of them");
         }
     }
 }

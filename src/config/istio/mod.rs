@@ -22,4 +22,4 @@ pub(super) mod traffic_policy;
 pub(super) mod virtual_service;
 pub(super) mod workload;
 
-pub(super) use self::readonly::check as check_read_only;
+pub(super) use self::readonly::{check as check_read_only, check_annotations};

@@ -101,3 +101,29 @@ fn destination_rules() {
 fn virtual_services() {
     hold(include_str!("virtual_services.txt"));
 }
+
+#[test]
+fn annotations_that_admission_looks_at() {
+    let refused = |kind: &str, annotation: &str, spec: &str| {
+        let version = api_version(kind);
+        let text = format!(
+            "apiVersion: {version}\nkind: {kind}\nmetadata: {{name: a, annotations: {{{annotation}}}}}\nspec: {spec}\n"
+        );
+        let loaded = load(&[Source::new("test.yaml", text)], &Default::default());
+        let mut errors = loaded.diagnostics.into_iter();
+        errors
+            .find(|d| d.severity == Severity::Error)
+            .map(|d| d.rule)
+    };
+    let (policy, dry) = ("AuthorizationPolicy", "istio.io/dry-run: \"true\"");
+    assert_eq!(refused(policy, dry, "{}"), None);
+    assert_eq!(refused(policy, dry, "{action: DENY, rules: [{}]}"), None);
+    assert_eq!(refused(policy, dry, "{action: AUDIT}"), Some("dry-run"));
+    assert_eq!(
+        refused(policy, "istio.io/dry-run: yes", "{}"),
+        Some("dry-run")
+    );
+    assert_eq!(refused("PeerAuthentication", dry, "{}"), Some("dry-run"));
+    let own = "internal.istio.io/parents: a";
+    assert_eq!(refused("Telemetry", own, "{}"), Some("internal-annotation"));
+}

@@ -49,6 +49,42 @@ static KINDS: [(&str, &Shape, bool); 10] = [
     ("WorkloadGroup", &workload_group::GROUP, true),
 ];
 
+/// Checks the annotations of a resource that Istio's admission looks at.
+pub(in crate::config) fn check_annotations(root: &Field<'_>, kind: &str) {
+    let Some(annotations) = root.step("metadata").and_then(|m| m.step("annotations")) else {
+        return;
+    };
+    if let Some(dry) = annotations.step("istio.io/dry-run") {
+        let action = root.peek_str(&["spec", "action"]).unwrap_or("ALLOW");
+        let boolean = [
+            "1", "t", "T", "true", "TRUE", "True", "0", "f", "F", "false", "FALSE", "False",
+        ];
+        if kind != "AuthorizationPolicy" || !matches!(action, "ALLOW" | "DENY") {
+            let message = "only an AuthorizationPolicy of ALLOW or DENY is run dry";
+            dry.error("dry-run", message, "remove the annotation");
+        } else if !dry
+            .str_quietly()
+            .is_some_and(|text| boolean.contains(&text))
+        {
+            dry.error(
+                "dry-run",
+                "this is no boolean in quotes",
+                "\"true\" or \"false\"",
+            );
+        }
+    }
+    for name in [
+        "internal.istio.io/parent-namespace",
+        "internal.istio.io/parents",
+        "internal.istio.io/webhook-always-reject",
+    ] {
+        if let Some(own) = annotations.step(name) {
+            let message = "this annotation is Istio's own and not for people";
+            own.error("internal-annotation", message, "remove it");
+        }
+    }
+}
+
 /// Checks a resource of a kind that has no effect.
 pub(in crate::config) fn check(root: &Field<'_>, kind: &str) {
     let Some((_, shape, required)) = KINDS.iter().find(|(name, ..)| *name == kind) else {
