@@ -487,9 +487,9 @@ fn virtual_services() {
         ),
         (
             rule("    fault: {delay: {exponentialDelay: 1s, percentage: {value: 1}}}\n"),
-            "missing-field",
+            "unsupported-fault",
             8,
-            "spec.http[0].fault.delay",
+            "spec.http[0].fault.delay.exponentialDelay",
         ),
         (
             rule("    fault: {abort: {httpStatus: 100, percentage: {value: 1}}}\n"),
