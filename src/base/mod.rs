@@ -11,6 +11,7 @@ pub mod counter;
 pub mod error;
 pub mod ext;
 pub mod fingerprint;
+pub mod hops;
 pub mod num;
 pub(crate) mod order;
 pub mod quota;

@@ -25,6 +25,7 @@ use crate::base::{BoxError, Kind};
 
 #[cfg(feature = "llm")]
 pub(crate) use self::future::PATIENCE;
+pub(crate) use self::result::class_of_response;
 pub use self::{
     body::ResponseBody, classified::Classified, failure::Failure, future::ResponseFuture,
     http::HttpClassifier, layer::ClassifyLayer, result::class_of_result, service::Classify,

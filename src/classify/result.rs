@@ -16,14 +16,18 @@ use crate::{
 #[must_use]
 pub fn class_of_result<R>(result: &Result<Response<R>, BoxError>) -> Class {
     match result {
-        Ok(response) => response
-            .extensions()
-            .get::<Classified>()
-            .and_then(Classified::head)
-            .cloned()
-            .unwrap_or_else(|| of_head(response)),
+        Ok(response) => class_of_response(response),
         Err(error) => class_of_error(error),
     }
+}
+
+/// What an attempt that was answered came to.
+pub(crate) fn class_of_response<R>(response: &Response<R>) -> Class {
+    let classified = response.extensions().get::<Classified>();
+    classified
+        .and_then(Classified::head)
+        .cloned()
+        .unwrap_or_else(|| of_head(response))
 }
 
 /// With no classifier below: the status, and the wait that the headers ask for.

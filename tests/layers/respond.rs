@@ -11,7 +11,7 @@ use llmesh::{
     base::{
         BoxError, Error, Kind,
         error::{ConnectFailure, ResetReason},
-        ext::{Flag, Record},
+        ext::{Ended, Flag, Record},
     },
     body::Body,
     respond::{RespondLayer, grpc_status},
@@ -231,4 +231,40 @@ async fn a_service_that_fails_to_become_ready_is_answered_for() {
         .await;
     assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
     assert_eq!(log.calls(), 0);
+}
+
+/// A hop of the mesh above is told that no repetition is left; nobody else is, and not of what is good or may come back.
+#[tokio::test]
+async fn only_a_hop_above_is_told_the_last_word() {
+    // 0 is an error.
+    for (count, status, ended, word) in [
+        (Some("1"), 503, Some(Ended::Exhausted), Some("exhausted")),
+        (Some("2"), 503, Some(Ended::Budget), Some("budget")),
+        (Some("1"), 0, Some(Ended::Exhausted), Some("exhausted")),
+        (Some("1"), 503, None, None),
+        (Some("1"), 0, None, None),
+        (Some("1"), 200, Some(Ended::Exhausted), None),
+        (None, 503, Some(Ended::Exhausted), None),
+        (None, 0, Some(Ended::Exhausted), None),
+    ] {
+        let inner = tower::service_fn(move |_: Request<Body>| async move {
+            if status == 0 {
+                return Err(BoxError::from(Error::new(reset(ResetReason::Terminated))));
+            }
+            let response = Response::builder().status(status);
+            Ok(response.body(Body::empty()).unwrap())
+        });
+        let mut request = Request::new(Body::empty());
+        if let Some(count) = count {
+            let count = count.parse().unwrap();
+            request.headers_mut().insert("x-envoy-attempt-count", count);
+        }
+        let record = Record::default();
+        record.note(|n| n.ended = ended);
+        request.extensions_mut().insert(record);
+        let Ok(response) = RespondLayer::new().layer(inner).oneshot(request).await;
+        let told = response.headers().get("x-llmesh-final");
+        let told = told.map(|value| value.to_str().unwrap());
+        assert_eq!(told, word, "{count:?} {ended:?} {}", response.status());
+    }
 }

@@ -24,7 +24,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use llmesh::{
     base::{
-        BoxError, Ceiling, Error, Kind, SharedRng,
+        BoxError, Ceiling, Error, Kind, Ratio, SharedRng,
         error::{self, ConnectFailure, ResetReason},
         ext::{Attempt, Deadline, Ended, Flag, Patience, Record, Tried, TryClock},
         time::{Instant, sleep},
@@ -673,13 +673,13 @@ async fn a_total_outage_is_amplified_by_the_budget_only() {
     assert!((1.2..=1.23).contains(&amplification), "{amplification}");
 }
 
-/// What an SDK sends again is a retry itself, and pays for none.
+/// What an SDK sends again is a retry itself: it pays for none, and none is made of it.
 #[tokio::test(start_paused = true)]
 async fn a_callers_own_retry_earns_none() {
     for (count, attempts, ended) in [
         (Some("0"), 15, 10),
-        (Some("1"), 10, 10),
-        (Some("2"), 10, 10),
+        (Some("1"), 10, 0),
+        (Some("2"), 10, 0),
         (Some("many"), 15, 10),
         (None, 15, 10),
     ] {
@@ -704,6 +704,74 @@ async fn a_callers_own_retry_earns_none() {
         }
         let seen = (log.lock().unwrap().len(), refused);
         assert_eq!(seen, (attempts, ended), "{count:?}");
+    }
+}
+
+/// And so is what a hop above sends again. Connections that cannot be made and timeouts are no exception.
+#[tokio::test(start_paused = true)]
+async fn a_retry_of_a_hop_above_is_sent_once() {
+    for (count, attempts) in [("1", 4), ("2", 1), ("3", 1), ("x", 4), ("0", 4)] {
+        for answer in [
+            || Status(503),
+            || Fail(Kind::Connect(ConnectFailure::Refused)),
+            || Hang,
+        ] {
+            let (inner, log) = upstream((0..4).map(|_| answer()));
+            let budget = params::Budget::percent(Ratio::new(5.0).unwrap(), 0, secs(10));
+            let params = on("5xx", 3)
+                .with_budget(budget)
+                .with_per_try_timeout(ms(100));
+            let service = layer(params).0.layer(inner);
+            let (mut request, record) = recorded();
+            let value = HeaderValue::from_static(count);
+            request.headers_mut().insert("x-envoy-attempt-count", value);
+            let _ = service.oneshot(request).await;
+            let log = log.lock().unwrap();
+            assert_eq!(log.len(), attempts, "{count}");
+            assert_eq!(log[0].headers["x-envoy-attempt-count"], "1");
+            let exhausted = (attempts == 4).then_some(Ended::Exhausted);
+            assert_eq!(record.snapshot().ended, exhausted, "{count}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_word_of_the_hop_below_is_obeyed_and_taken_out() {
+    for (retries, status, word, attempts, ended) in [
+        (3, 503, Some("exhausted"), 1, Some(Ended::Exhausted)),
+        (3, 503, Some("budget"), 1, Some(Ended::Budget)),
+        (3, 503, Some("whatever"), 1, Some(Ended::Exhausted)),
+        (3, 503, None, 4, Some(Ended::Exhausted)),
+        // With no retries here it is still the word of the hop below.
+        (0, 503, Some("budget"), 1, Some(Ended::Budget)),
+        (0, 503, None, 1, None),
+        // Nothing that would be repeated.
+        (3, 404, Some("exhausted"), 1, None),
+    ] {
+        let sent = Arc::new(AtomicU32::new(0));
+        let counter = Arc::clone(&sent);
+        let inner = BoxCloneService::new(service_fn(move |_: Request<Replay<Full<Bytes>>>| {
+            counter.fetch_add(1, Ordering::Relaxed);
+            let mut response = Response::builder().status(status);
+            if let Some(word) = word {
+                response = response.header("x-llmesh-final", word);
+            }
+            ready(Ok::<_, BoxError>(
+                response.body(Full::new(Bytes::new())).unwrap(),
+            ))
+        }));
+        let (request, record) = recorded();
+        let service = layer(on("5xx", retries)).0.layer(inner);
+        let response = service.oneshot(request).await.unwrap();
+        let seen = sent.load(Ordering::Relaxed);
+        let what = format!("{retries} {status} {word:?}");
+        assert_eq!(
+            (response.status().as_u16(), seen),
+            (status, attempts),
+            "{what}"
+        );
+        assert!(!response.headers().contains_key("x-llmesh-final"), "{what}");
+        assert_eq!(record.snapshot().ended, ended, "{what}");
     }
 }
 

@@ -17,6 +17,7 @@ mod net;
 mod outage;
 mod overload;
 mod partition;
+mod relay;
 mod reload;
 mod sim;
 mod storm;

@@ -12,6 +12,7 @@ use crate::{
     caller::Caller,
     mesh,
     net::{Listener, Net},
+    relay,
     upstream::Upstream,
 };
 
@@ -82,6 +83,15 @@ impl Sim {
         let (host, listener) = self.net.host(upstream(n));
         host.set_latency(0, 2);
         Upstream::start(n, host, listener, SharedRng::seeded(self.rng.next()))
+    }
+
+    /// Starts a relay of another make before `to`, which passes on neither how often a request was sent nor that an answer
+    /// is final.
+    pub(crate) fn relay(&self, n: u8, to: SocketAddr) -> SocketAddr {
+        let address = SocketAddr::from(([10, 0, 2, n], 80));
+        let (_, listener) = self.net.host(address);
+        relay::start(self.net.clone(), listener, to);
+        address
     }
 
     /// Starts the `n`th proxy, on the caller's own host, and a caller of it.

@@ -26,8 +26,9 @@ use super::{
 #[cfg(feature = "llm")]
 use crate::llm::Setting;
 use crate::{
-    base::{BoxError, Error, Kind, error, ext::Record},
+    base::{BoxError, Error, Kind, error, ext::Record, hops, quota::X_SHOULD_RETRY},
     body::Body,
+    classify::class_of_response,
 };
 
 const OVERLOADED: HeaderName = HeaderName::from_static("x-envoy-overloaded");
@@ -59,6 +60,8 @@ pub struct ResponseFuture<F> {
     #[pin]
     state: State<F>,
     grpc: bool,
+    /// Whether the caller is a hop of a mesh.
+    hop: bool,
     record: Option<Record>,
     sender: Option<Sender>,
 }
@@ -163,6 +166,7 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let grpc = is_grpc(request.headers());
+        let hop = hops::is_from_hop(request.headers());
         let sender = if grpc {
             None
         } else {
@@ -176,6 +180,7 @@ where
         ResponseFuture {
             state,
             grpc,
+            hop,
             record,
             sender,
         }
@@ -231,10 +236,15 @@ where
                 Ok(response) => {
                     let response = response.map(Body::new);
                     let caller = this.sender.as_ref().and_then(Sender::caller);
-                    return Poll::Ready(Ok(match caller {
+                    let failed = *this.hop && !class_of_response(&response).is_success();
+                    let mut response = match caller {
                         Some(caller) => caller.response(response),
                         None => response,
-                    }));
+                    };
+                    if failed {
+                        say_final(&mut response, this.record.as_ref());
+                    }
+                    return Poll::Ready(Ok(response));
                 }
                 Err(error) => Some(error.into()),
             },
@@ -244,7 +254,10 @@ where
             this.record.as_ref(),
             this.sender.as_ref().and_then(Sender::caller),
         );
-        let answer = respond(error.as_ref(), record, *this.grpc, caller.as_ref());
+        let mut answer = respond(error.as_ref(), record, *this.grpc, caller.as_ref());
+        if *this.hop {
+            say_final(&mut answer, record);
+        }
         Poll::Ready(Ok(answer))
     }
 }
@@ -308,6 +321,16 @@ fn respond(
     }
     *response.headers_mut() = headers;
     response
+}
+
+/// Tells the hop above that no repetition is left here, unless it is told when to come back.
+fn say_final(response: &mut Response<Body>, record: Option<&Record>) {
+    let ended = record.and_then(|record| record.note(|n| n.ended));
+    let headers = response.headers_mut();
+    let back = headers.get(X_SHOULD_RETRY).is_some_and(|v| v == "true");
+    if let Some(why) = ended.filter(|_| !back) {
+        hops::mark_final(headers, why);
+    }
 }
 
 /// `application/grpc`, alone or with a `+codec` or parameter. Not `application/grpc-web`.

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, future::poll_fn, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, Response, request::Parts};
+use http::{HeaderValue, Request, Response, request::Parts};
 use http_body::Body;
 use tower::Service;
 
@@ -17,15 +17,14 @@ use crate::{
         BoxError, Ceiling, Error, Kind, Permit, SharedRng,
         ext::{
             Attempt, Chain, Deadline, Ended, Flag, GivenUp, Ordinary, Patience, Record,
-            RetriesAnswers, Tried, TryClock, caller_retries,
+            RetriesAnswers, Tried, TryClock,
         },
+        hops::{self, ATTEMPT_COUNT},
         time::{Instant, sleep},
     },
     body::replay::{Lag, Replay},
     classify::{Class, Witness, class_of_result},
 };
-
-const ATTEMPT_COUNT: HeaderName = HeaderName::from_static("x-envoy-attempt-count");
 
 /// What the services of a layer share.
 #[derive(Clone, Debug)]
@@ -53,6 +52,8 @@ pub(super) struct Call<S, B> {
     elsewhere: bool,
     /// Whether it is no LLM call: the classifier's own word is no reason to send it again.
     ordinary: bool,
+    /// Whether this is a retry of whoever sent it.
+    again: bool,
     witness: Option<Witness>,
     /// Held while a retry is under way.
     permit: Option<Permit>,
@@ -80,6 +81,7 @@ where
             record: head.extensions.get::<Record>().cloned(),
             elsewhere: head.extensions.get::<Chain>().is_some_and(|c| c.follows),
             ordinary: head.extensions.get::<Ordinary>().is_some(),
+            again: hops::is_retry(&head.headers),
             witness: head.extensions.get::<Witness>().cloned(),
             inner,
             shared,
@@ -93,18 +95,18 @@ where
 
     pub(super) async fn run(mut self) -> Result<Response<R>, BoxError> {
         // What the caller sends again is a retry itself: it earns none.
-        let again = self
-            .head
-            .as_ref()
-            .is_some_and(|h| caller_retries(&h.headers) > 0);
-        if let Some(budget) = self.shared.budget.as_ref().filter(|_| !again) {
+        if let Some(budget) = self.shared.budget.as_ref().filter(|_| !self.again) {
             budget.deposit(Instant::now());
         }
         loop {
             let (request, limit) = self.next_request()?;
-            let result = self.send(request, limit).await;
+            let mut result = self.send(request, limit).await;
             self.permit = None;
-            let Some(wait) = self.judge(&result) else {
+            let last_word = result
+                .as_mut()
+                .ok()
+                .and_then(|response| hops::take_final(response.headers_mut()));
+            let Some(wait) = self.judge(&result, last_word) else {
                 return result;
             };
             drop(result);
@@ -120,7 +122,7 @@ where
     fn next_request(&mut self) -> Result<(Request<Replay<B>>, Option<Duration>), BoxError> {
         self.number += 1;
         let params = &self.shared.params;
-        let may_retry = self.number <= params.retries && self.body.can_replay();
+        let may_retry = !self.again && self.number <= params.retries && self.body.can_replay();
         let head = if may_retry {
             self.head.clone()
         } else {
@@ -198,13 +200,20 @@ where
     }
 
     /// The wait before the next attempt, or `None` if this result is to be handed on.
-    fn judge(&mut self, result: &Result<Response<R>, BoxError>) -> Option<Duration> {
+    /// `last_word`: a hop below has given up on it, and why.
+    fn judge(
+        &mut self,
+        result: &Result<Response<R>, BoxError>,
+        last_word: Option<Ended>,
+    ) -> Option<Duration> {
         let (now, class) = (Instant::now(), class_of_result(result));
         let attempt = policy::Attempt {
             number: self.number,
             left: Deadline::sooner(self.deadline, self.patience).map(|d| d.left(now)),
             replayable: self.head.is_some() && self.body.can_replay(),
             elsewhere: self.elsewhere,
+            again: self.again,
+            given_up: last_word.is_some(),
         };
         match policy::decide(&self.params(), &attempt, &class, &self.shared.rng) {
             Decision::Retry { after, hinted } if self.admit(&class, now) => {
@@ -221,6 +230,9 @@ where
                 self.ended(Ended::Exhausted);
             }
             Decision::Stop(Reason::NoTime) => self.ended(Ended::Exhausted),
+            Decision::Stop(Reason::GivenUp) => {
+                self.ended(last_word.unwrap_or(Ended::Exhausted));
+            }
             Decision::Stop(_) if class.is_success() => {
                 if let Some(budget) = &self.shared.budget {
                     budget.succeeded(self.paid.take());

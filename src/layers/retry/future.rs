@@ -4,12 +4,13 @@ use std::{
     fmt,
     future::Future,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
+use http::Response;
 use pin_project::pin_project;
 
-use crate::base::BoxError;
+use crate::base::{BoxError, ext::Record, hops};
 
 type Attempts<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
 
@@ -20,15 +21,15 @@ pub struct ResponseFuture<F, T>(#[pin] Inner<F, T>);
 
 #[pin_project(project = Projected)]
 enum Inner<F, T> {
-    Pass(#[pin] F),
+    Pass(#[pin] F, Option<Record>),
     Attempts(Attempts<T>),
 }
 
 // === impl ResponseFuture ===
 
 impl<F, T> ResponseFuture<F, T> {
-    pub(super) fn pass(future: F) -> Self {
-        Self(Inner::Pass(future))
+    pub(super) fn pass(future: F, record: Option<Record>) -> Self {
+        Self(Inner::Pass(future, record))
     }
 
     pub(super) fn attempts(future: Attempts<T>) -> Self {
@@ -36,16 +37,24 @@ impl<F, T> ResponseFuture<F, T> {
     }
 }
 
-impl<F, T, E> Future for ResponseFuture<F, T>
+impl<F, R, E> Future for ResponseFuture<F, Response<R>>
 where
-    F: Future<Output = Result<T, E>>,
+    F: Future<Output = Result<Response<R>, E>>,
     E: Into<BoxError>,
 {
-    type Output = Result<T, BoxError>;
+    type Output = Result<Response<R>, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().0.project() {
-            Projected::Pass(future) => future.poll(cx).map_err(Into::into),
+            Projected::Pass(future, record) => {
+                let mut response = ready!(future.poll(cx)).map_err(Into::into)?;
+                // The last word of the hop below is ours too.
+                let last_word = hops::take_final(response.headers_mut());
+                if let (Some(why), Some(record)) = (last_word, record) {
+                    record.note(|n| n.ended = Some(why));
+                }
+                Poll::Ready(Ok(response))
+            }
             Projected::Attempts(future) => future.as_mut().poll(cx),
         }
     }

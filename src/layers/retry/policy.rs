@@ -25,6 +25,10 @@ pub struct Attempt {
     pub replayable: bool,
     /// Whether another target may be asked instead.
     pub elsewhere: bool,
+    /// Whether the request is a retry of whoever sent it: then the repetitions are theirs.
+    pub again: bool,
+    /// Whether the hop below has given up on it: its answer is the last word of that target.
+    pub given_up: bool,
 }
 
 /// What to do after an attempt.
@@ -48,6 +52,10 @@ pub enum Reason {
     NotListed,
     /// The provider's verdict forbids a repetition.
     Forbidden,
+    /// The hop below has tried what it may.
+    GivenUp,
+    /// The request is a retry itself.
+    Again,
     /// All retries are used up.
     Exhausted,
     /// The request's body was not kept whole.
@@ -69,6 +77,12 @@ pub fn decide(params: &Params, attempt: &Attempt, class: &Class, rng: &SharedRng
     }
     if forbidden(class) || (attempt.elsewhere && !class.retry_same) {
         return Decision::Stop(Reason::Forbidden);
+    }
+    if attempt.given_up {
+        return Decision::Stop(Reason::GivenUp);
+    }
+    if attempt.again {
+        return Decision::Stop(Reason::Again);
     }
     if attempt.number > params.retries {
         return Decision::Stop(Reason::Exhausted);

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     base::{
         BoxError,
+        ext::Record,
         order::{self, Step},
     },
     body::replay::{Lag, Replay},
@@ -90,7 +91,8 @@ where
             stamp(&mut head, 1, false, false, params.attempt_header);
             let lag = Lag::of(&head.extensions);
             let request = Request::from_parts(head, Replay::new(body, 0).with_lag(lag));
-            return ResponseFuture::pass(self.inner.call(request));
+            let record = request.extensions().get::<Record>().cloned();
+            return ResponseFuture::pass(self.inner.call(request), record);
         }
         let clone = self.inner.clone();
         let ready = mem::replace(&mut self.inner, clone);

@@ -241,6 +241,8 @@ impl Vector {
                 left: None,
                 replayable: true,
                 elsewhere: false,
+                again: false,
+                given_up: false,
             };
             let then = match policy::decide(&self.params, &attempt, &class, &rng) {
                 Decision::Retry { after, .. } => {

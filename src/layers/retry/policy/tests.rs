@@ -54,6 +54,8 @@ const FIRST: Attempt = Attempt {
     left: None,
     replayable: true,
     elsewhere: false,
+    again: false,
+    given_up: false,
 };
 
 fn retried(params: &Params, class: &Class) -> bool {
@@ -266,6 +268,8 @@ fn stops_in_order_of_cause() {
         left,
         replayable,
         elsewhere: false,
+        again: false,
+        given_up: false,
     };
     for (attempt, expected) in [
         (attempt(1, None, true), None),
@@ -278,6 +282,33 @@ fn stops_in_order_of_cause() {
     ] {
         assert_eq!(stopped(&params, attempt, &class), expected, "{attempt:?}");
     }
+}
+
+#[test]
+fn the_repetitions_of_a_mesh_are_made_at_one_hop() {
+    let params = on("5xx");
+    let again = Attempt {
+        again: true,
+        ..FIRST
+    };
+    let given_up = Attempt {
+        given_up: true,
+        ..FIRST
+    };
+    for (status, of_again, of_given_up) in [
+        (503, Some(Reason::Again), Some(Reason::GivenUp)),
+        (404, Some(Reason::NotListed), Some(Reason::NotListed)),
+    ] {
+        let class = response(status, status_outcome(status));
+        assert_eq!(stopped(&params, again, &class), of_again);
+        assert_eq!(stopped(&params, given_up, &class), of_given_up);
+    }
+    let unmade = failure(Kind::Connect(ConnectFailure::Refused), Outcome::Connect);
+    assert_eq!(stopped(&params, again, &unmade), Some(Reason::Again));
+}
+
+fn status_outcome(status: u16) -> Outcome {
+    crate::classify::http::status_outcome(StatusCode::from_u16(status).unwrap())
 }
 
 #[test]

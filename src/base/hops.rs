@@ -1,0 +1,96 @@
+//! What the hops of a mesh tell each other about repetitions, so that those of several hops do not multiply.
+//!
+//! Four sends at each of three hops are 64 at the last. Two marks keep that from happening:
+//!
+//! - *Down*: a request says how often its sender has sent it ([`ATTEMPT_COUNT`], as Envoy does). What is sent again by a hop
+//!   above is a retry itself: here it earns no deposit and is not sent again. A caller that makes the number up loses only
+//!   retries of its own.
+//! - *Up*: an answer that was given up says so ([`FINAL`]), and the hop above does not repeat it, takes the mark out, and says
+//!   the same to the hop above itself. Only callers that count their attempts are told: no one else is a hop.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::base::ext::{Ended, caller_retries};
+
+/// How often the sender of a request has sent it, from 1.
+pub const ATTEMPT_COUNT: HeaderName = HeaderName::from_static("x-envoy-attempt-count");
+
+/// On an answer: it is the last word of the hop below, which has tried what it may (`exhausted`) or must not try more
+/// (`budget`).
+pub const FINAL: HeaderName = HeaderName::from_static("x-llmesh-final");
+
+/// Whether a request is a retry of whoever sent it: a hop of a mesh, or an SDK.
+#[must_use]
+pub fn is_retry(headers: &HeaderMap) -> bool {
+    attempt_count(headers) > 1 || caller_retries(headers) > 0
+}
+
+/// Whether a request comes from a hop that counts its attempts.
+#[must_use]
+pub fn is_from_hop(headers: &HeaderMap) -> bool {
+    headers.contains_key(ATTEMPT_COUNT)
+}
+
+/// Marks an answer as the last word.
+pub fn mark_final(headers: &mut HeaderMap, why: Ended) {
+    let why = match why {
+        Ended::Exhausted => "exhausted",
+        Ended::Budget => "budget",
+    };
+    headers.insert(FINAL, HeaderValue::from_static(why));
+}
+
+/// Takes the mark out of an answer. What it said, if it was there: a word that is not known says as much as `exhausted`.
+pub fn take_final(headers: &mut HeaderMap) -> Option<Ended> {
+    let why = headers.remove(FINAL)?;
+    Some(if why == "budget" {
+        Ended::Budget
+    } else {
+        Ended::Exhausted
+    })
+}
+
+/// Zero where there is none that can be read.
+fn attempt_count(headers: &HeaderMap) -> u32 {
+    let count = headers.get(ATTEMPT_COUNT);
+    count
+        .and_then(|count| count.to_str().ok()?.parse().ok())
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_retry_is_told_by_its_count() {
+        for (name, value, retry) in [
+            ("x-envoy-attempt-count", "1", false),
+            ("x-envoy-attempt-count", "2", true),
+            ("x-envoy-attempt-count", "0", false),
+            ("x-envoy-attempt-count", "-2", false),
+            ("x-envoy-attempt-count", "two", false),
+            ("x-envoy-attempt-count", "99999999999999999999", false),
+            ("x-stainless-retry-count", "0", false),
+            ("x-stainless-retry-count", "1", true),
+            ("x-other", "2", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, HeaderValue::from_static(value));
+            assert_eq!(is_retry(&headers), retry, "{name}: {value}");
+        }
+        assert!(!is_retry(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn the_last_word_is_read_once() {
+        let mut headers = HeaderMap::new();
+        for why in [Ended::Budget, Ended::Exhausted] {
+            mark_final(&mut headers, why);
+            assert_eq!(take_final(&mut headers), Some(why));
+            assert_eq!(take_final(&mut headers), None);
+        }
+        headers.insert(FINAL, HeaderValue::from_static("so be it"));
+        assert_eq!(take_final(&mut headers), Some(Ended::Exhausted));
+    }
+}
