@@ -6,6 +6,7 @@
 
 mod edge;
 mod frames;
+mod half;
 mod pulse;
 mod socket;
 mod upload;

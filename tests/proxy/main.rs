@@ -14,6 +14,7 @@ mod discovery;
 mod early;
 mod faults;
 mod framing;
+mod half;
 mod kit;
 mod limits;
 mod llm_stream;

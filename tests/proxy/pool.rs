@@ -405,6 +405,102 @@ async fn a_connection_closed_by_the_peer_while_idle_is_forgotten() {
     assert_eq!(text(answer(task).await).await, "ok");
 }
 
+/// The peer reads a request on a connection that has served before, and closes it with no word: it may as well have closed it
+/// before the request came.
+#[tokio::test]
+async fn a_request_that_raced_an_idle_close_is_sent_once_more_if_that_is_safe() {
+    for (method, body, word, sent) in [
+        ("GET", "", "", 2),
+        ("HEAD", "", "", 2),
+        ("OPTIONS", "", "", 2),
+        ("DELETE", "", "", 2),
+        ("PUT", "put this", "", 2),
+        ("DELETE", "and why", "", 2),
+        ("POST", "", "", 1),
+        ("POST", "pay 5", "", 1),
+        ("PATCH", "+5", "", 1),
+        // It was seen: half an answer came.
+        ("GET", "", "HTTP/1.1 200", 1),
+    ] {
+        let what = format!("{method} {body:?} {word:?}");
+        let (listener, address) = bind().await;
+        let pool = pool(address, &limits(|_| {}));
+        // Two connections that are idle then.
+        let tasks = [send(&pool, get("/1")), send(&pool, get("/2"))];
+        let mut peers = [Raw::accept(&listener).await, Raw::accept(&listener).await];
+        for peer in &mut peers {
+            peer.head().await;
+            peer.write(OK).await;
+        }
+        for task in tasks {
+            text(answer(task).await).await;
+        }
+        let request = Request::builder()
+            .method(method)
+            .uri("/raced")
+            .header("host", "svc")
+            .body(Body::from(body))
+            .unwrap();
+        let task = send(&pool, request);
+        // Whichever of the two it is on.
+        let [a, b] = peers;
+        let (mut a, mut b) = (a, b);
+        let raced = tokio::select! {
+            head = a.head() => head,
+            head = b.head() => head,
+        };
+        assert!(
+            raced.starts_with(&format!("{method} /raced ")),
+            "{what}: {raced}"
+        );
+        a.write(word).await;
+        b.write(word).await;
+        drop((a, b));
+        if sent == 1 {
+            assert_eq!(kind(task).await, reset(true), "{what}");
+            accepts_nothing(&listener).await;
+            continue;
+        }
+        let mut fresh = Raw::accept(&listener).await;
+        let again = fresh.head().await;
+        assert_eq!(again, raced, "{what}");
+        let mut kept = vec![0; body.len()];
+        soon(tokio::io::AsyncReadExt::read_exact(&mut fresh.0, &mut kept))
+            .await
+            .unwrap();
+        assert_eq!(kept, body.as_bytes(), "{what}");
+        fresh.write("HTTP/1.1 204 No Content\r\n\r\n").await;
+        assert_eq!(answer(task).await.status(), 204, "{what}");
+    }
+}
+
+/// On a new connection nothing can have raced, and once is enough.
+#[tokio::test]
+async fn nothing_else_is_sent_again() {
+    let (listener, address) = bind().await;
+    let pool = pool(address, &limits(|_| {}));
+    let task = send(&pool, get("/"));
+    let mut peer = Raw::accept(&listener).await;
+    peer.head().await;
+    drop(peer);
+    assert_eq!(kind(task).await, reset(true));
+    accepts_nothing(&listener).await;
+
+    let task = send(&pool, get("/"));
+    let mut peer = Raw::accept(&listener).await;
+    peer.head().await;
+    peer.write(OK).await;
+    text(answer(task).await).await;
+    let task = send(&pool, get("/"));
+    peer.head().await;
+    drop(peer);
+    let mut fresh = Raw::accept(&listener).await;
+    fresh.head().await;
+    drop(fresh);
+    assert_eq!(kind(task).await, reset(true));
+    accepts_nothing(&listener).await;
+}
+
 #[tokio::test]
 async fn a_peer_that_does_not_speak_http2_fails_the_request() {
     let (listener, address) = bind().await;

@@ -26,6 +26,8 @@ use crate::{
 /// The one service's host.
 pub const HOST: &str = "svc.test";
 
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
 /// A proxy and its one upstream.
@@ -153,6 +155,12 @@ impl Recorder {
         while let Some(head) = head(&mut stream).await {
             let lines: Vec<_> = head.trim_end().split("\r\n").map(str::to_owned).collect();
             let framing = Framing::of(&lines);
+            if !values(&lines, "expect").is_empty() {
+                let asked = stream.get_mut().write_all(CONTINUE).await;
+                if asked.is_err() {
+                    return;
+                }
+            }
             let Some(body) = framing.read(&mut stream).await else {
                 return;
             };
@@ -203,6 +211,11 @@ impl Wire {
     pub async fn write(&mut self, bytes: &[u8]) {
         // The proxy may have closed already, which the answer will tell.
         let _ = self.0.get_mut().write_all(bytes).await;
+    }
+
+    /// Sends no more.
+    pub async fn finish(&mut self) {
+        self.0.get_mut().shutdown().await.unwrap();
     }
 
     pub async fn get(&mut self, path: &str) {

@@ -88,9 +88,14 @@ impl Endpoint {
     /// Closes idle connections; those in use close when they come free.
     pub(super) fn drain(&self) {
         self.draining.store(true, Ordering::Release);
+        self.close_idle();
+        http2::drain(self);
+    }
+
+    /// Closes idle HTTP/1 connections.
+    pub(super) fn close_idle(&self) {
         let idle = self.limits.book().take_all_idle(self.lane);
         drop(idle);
-        http2::drain(self);
     }
 
     /// A place in the book is free.

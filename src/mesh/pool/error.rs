@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 
 use crate::{
     base::{
-        Error, Kind,
+        BoxError, Error, Kind,
         error::{ConnectFailure, ResetReason},
     },
     classify::transport::kind_of,
@@ -15,6 +15,31 @@ use crate::{
 pub(super) struct DialFailure {
     kind: Kind,
     cause: String,
+}
+
+/// Why a request was not answered.
+pub(super) struct Unanswered {
+    pub(super) error: BoxError,
+    /// The connection had served before, and was closed with no word on this request: its peer may have closed it while it
+    /// was idle, and never have seen the request.
+    pub(super) raced: bool,
+}
+
+// === impl Unanswered ===
+
+impl From<BoxError> for Unanswered {
+    fn from(error: BoxError) -> Self {
+        Self {
+            error,
+            raced: false,
+        }
+    }
+}
+
+impl From<Error> for Unanswered {
+    fn from(error: Error) -> Self {
+        BoxError::from(error).into()
+    }
 }
 
 // === impl DialFailure ===

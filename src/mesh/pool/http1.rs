@@ -22,11 +22,11 @@ use super::{
     Active, Upload, Uploading,
     book::{Free, Grant, Put, Rest},
     endpoint::{Endpoint, pump},
-    error::{self, DialFailure},
+    error::{self, DialFailure, Unanswered},
     line::{Drive, Line},
     message,
     pending::{Pending, Queue},
-    socket::{Place, Socket},
+    socket::{Heard, Place, Socket},
 };
 use crate::base::{BoxError, Error, Kind, error::ResetReason, ext::TryClock, time::Instant};
 
@@ -43,6 +43,7 @@ pub(super) struct Conn {
     sender: http1::SendRequest<Uploading>,
     served: u32,
     born: Instant,
+    heard: Heard,
     line: Arc<Line>,
     /// To the task that runs the connection, which waits until it can take the next request.
     home: mpsc::UnboundedSender<Self>,
@@ -73,7 +74,7 @@ pub(super) async fn send(
     mut request: Request<Uploading>,
     upload: &Upload,
     clock: Option<&TryClock>,
-) -> Result<(Response<Incoming>, Active, Option<Drive>), BoxError> {
+) -> Result<(Response<Incoming>, Active, Option<Drive>), Unanswered> {
     for replaced in 0..REPLACEMENTS {
         let mut conn = acquire(endpoint, clock).await?;
         let reused = conn.served > 0;
@@ -82,6 +83,7 @@ pub(super) async fn send(
             endpoint.limits().stats().rq_total.inc();
         }
         let active = Active::new(endpoint, None);
+        let (heard, before) = (conn.heard.clone(), conn.heard.bytes());
         let drive = conn.line.claim();
         let mut sending = pin!(conn.sender.try_send_request(request));
         let sent = poll_fn(|cx| {
@@ -103,7 +105,14 @@ pub(super) async fn send(
         request = match died.take_message() {
             Some(request) if reused => request,
             Some(_) => return Err(error::unsent(died.into_error()).into()),
-            None => return Err(error::sent(died.into_error(), upload.failure()).into()),
+            None => {
+                let error = error::sent(died.into_error(), upload.failure());
+                let closed = matches!(error.kind(), Kind::Reset { .. });
+                return Err(Unanswered {
+                    raced: reused && closed && heard.bytes() == before,
+                    error: error.into(),
+                });
+            }
         };
     }
     Err(Error::new(Kind::Reset {
@@ -212,6 +221,7 @@ fn fail(endpoint: &Endpoint, failure: &DialFailure) {
 
 /// Runs a connection: passes requests' bytes, takes it back when it is free, closes it when its time is over.
 async fn run(endpoint: &Arc<Endpoint>, socket: Socket) {
+    let heard = socket.heard();
     let handshake = http1::Builder::new()
         .max_buf_size(READ_AHEAD)
         .handshake::<_, Uploading>(TokioIo::new(socket))
@@ -233,6 +243,7 @@ async fn run(endpoint: &Arc<Endpoint>, socket: Socket) {
             sender,
             served: 0,
             born,
+            heard,
             line: Arc::clone(&line),
             home,
         },

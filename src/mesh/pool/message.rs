@@ -2,7 +2,7 @@
 
 use http::{
     HeaderValue, Method, Request, Response, Uri, Version,
-    header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
+    header::{CONTENT_LENGTH, EXPECT, HOST, TRANSFER_ENCODING},
     uri::{Authority, PathAndQuery, Scheme},
 };
 use http_body::Body as _;
@@ -39,6 +39,10 @@ pub(super) fn for_http1(request: &mut Request<Body>) -> Result<(), Error> {
     let uri = std::mem::take(request.uri_mut());
     *request.uri_mut() = Uri::from(path_of(&uri));
     *request.version_mut() = Version::HTTP_11;
+    if request.body().is_end_stream() {
+        // There is nothing to ask for.
+        request.headers_mut().remove(EXPECT);
+    }
     if request.headers().contains_key(CONTENT_LENGTH) {
         return Ok(());
     }
@@ -57,13 +61,15 @@ pub(super) fn for_http1(request: &mut Request<Body>) -> Result<(), Error> {
     Ok(())
 }
 
-/// `:scheme`, `:authority` and path, HTTP/2, no hop-by-hop fields, no `host`.
+/// `:scheme`, `:authority` and path, HTTP/2, no hop-by-hop fields, no `host`, no `expect`: hyper does not say when an HTTP/2
+/// peer asks for the body, so it is asked for here.
 ///
 /// # Errors
 /// [`Kind::BadRequest`] for `CONNECT` and for a host that is no authority.
 pub(super) fn for_http2(request: &mut Request<Body>) -> Result<(), Error> {
     refuse_connect(request)?;
     drop_hop_by_hop(request.headers_mut());
+    request.headers_mut().remove(EXPECT);
     let host = request.headers_mut().remove(HOST);
     let authority = match (&host, request.uri().authority()) {
         (Some(host), _) => Authority::try_from(host.as_bytes())

@@ -7,8 +7,10 @@
 //! - A request that finds no connection waits ([`max_pending`](crate::model::Pool::max_pending)), as in Envoy also while
 //!   one is being dialled for it. It takes whatever comes first, the new connection or one that comes free.
 //! - While it waits, the clock of the attempt ([`TryClock`]) stands still.
-//! - A request that was handed to a connection found dead before anything was sent goes to another one unseen. Nothing
-//!   else is ever repeated here.
+//! - A request that was handed to a connection found dead before anything was sent goes to another one unseen.
+//! - One that was sent on an HTTP/1 connection that had served before, and got no byte of an answer before that was closed,
+//!   has met a peer that closes idle connections (RFC 9112 section 9.3.1). It is sent once more, on another connection, if its
+//!   method is idempotent and its body was kept. Nothing else is ever repeated here.
 //! - A connection is used again only after the response was read to its end. Dropping a response body in the middle
 //!   closes an HTTP/1 connection and resets an HTTP/2 stream.
 //! - `max_connections` is a ceiling for HTTP/1. HTTP/2 opens another connection when the streams of those that it has
@@ -18,6 +20,7 @@ mod answer;
 mod book;
 mod endpoint;
 mod error;
+mod expect;
 mod http1;
 mod http2;
 mod limits;
@@ -40,12 +43,18 @@ use std::{
     task::{Context, Poll},
 };
 
-use ::http::{Request, Response, Version};
+use ::http::{HeaderMap, Method, Request, Response, Uri, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use tower::Service;
 
-use self::{answer::Answer, endpoint::Endpoint, line::Drive};
+use self::{
+    answer::Answer,
+    endpoint::Endpoint,
+    error::Unanswered,
+    expect::{Answered, Gate},
+    line::Drive,
+};
 pub use self::{limits::Limits, stats::PoolStats};
 use super::{BoxFuture, connect::Connect};
 use crate::{
@@ -54,9 +63,12 @@ use crate::{
         error::{Origin, find},
         ext::TryClock,
     },
-    body::{Body, End, Observe, Observed, Peek, peek::Stopped},
+    body::{Body, End, Observe, Observed, Peek, peek::Stopped, replay::Replay},
     model::Protocol,
 };
+
+/// Bytes of a body that are kept for the case that an idle connection was closed.
+const KEPT: usize = 64 << 10;
 
 /// The connections to one endpoint, as a service. Clones share them; the last one dropped drains them.
 ///
@@ -88,9 +100,18 @@ struct Uploaded {
     over: AtomicBool,
 }
 
+/// What is kept of a request that may be sent again.
+struct Spare {
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Replay<Body>,
+}
+
 /// A request on a connection, until its response is over.
 struct Active {
     limits: Limits,
+    answered: Option<Answered>,
     _stream: Option<http2::Stream>,
 }
 
@@ -182,6 +203,22 @@ impl Observe<BoxError> for Upload {
     }
 }
 
+// === impl Spare ===
+
+impl Spare {
+    /// The request once more; `None` if its body was too long to be kept.
+    fn request(self) -> Option<Request<Body>> {
+        if !self.body.can_replay() {
+            return None;
+        }
+        let mut request = Request::new(Body::new(self.body));
+        *request.method_mut() = self.method;
+        *request.uri_mut() = self.uri;
+        *request.headers_mut() = self.headers;
+        Some(request)
+    }
+}
+
 // === impl Active ===
 
 impl Active {
@@ -189,6 +226,7 @@ impl Active {
         endpoint.limits().stats().rq_active.inc();
         Self {
             limits: endpoint.limits().clone(),
+            answered: None,
             _stream: stream,
         }
     }
@@ -197,6 +235,7 @@ impl Active {
 impl Drop for Active {
     fn drop(&mut self) {
         self.limits.stats().rq_active.dec();
+        self.answered = None;
     }
 }
 
@@ -208,6 +247,7 @@ async fn send(
 ) -> Result<Response<Body>, BoxError> {
     endpoint.enter();
     let clock = request.extensions_mut().remove::<TryClock>();
+    let clock = clock.as_ref();
     let http2 = match endpoint.limits().look().protocol {
         Protocol::Http1 => false,
         Protocol::Http2 => true,
@@ -218,16 +258,64 @@ async fn send(
     } else {
         message::for_http1(&mut request)?;
     }
+    if http2 {
+        let (request, upload) = watched(request);
+        let (response, active) = http2::send(endpoint, request, &upload, clock).await?;
+        return received(response, active, None, upload).await;
+    }
+    let spare;
+    (request, spare) = spared(request);
+    match send_http1(endpoint, request, clock).await {
+        Ok(response) => Ok(response),
+        Err(unanswered) => match spare.filter(|_| unanswered.raced).and_then(Spare::request) {
+            // Whatever else is idle may be as dead.
+            Some(request) => {
+                endpoint.close_idle();
+                let answered = send_http1(endpoint, request, clock).await;
+                answered.map_err(|unanswered| unanswered.error)
+            }
+            None => Err(unanswered.error),
+        },
+    }
+}
+
+async fn send_http1(
+    endpoint: &Arc<Endpoint>,
+    mut request: Request<Body>,
+    clock: Option<&TryClock>,
+) -> Result<Response<Body>, Unanswered> {
+    let gate = Gate::before(&mut request);
+    let (request, upload) = watched(request);
+    let (response, mut active, drive) = http1::send(endpoint, request, &upload, clock).await?;
+    active.answered = gate.map(Gate::answered);
+    Ok(received(response, active, drive, upload).await?)
+}
+
+fn watched(request: Request<Body>) -> (Request<Uploading>, Upload) {
     let upload = Upload(Arc::default());
     let request = request.map(|body| Observed::new(body, upload.clone()));
-    if http2 {
-        let (response, active) = http2::send(endpoint, request, &upload, clock.as_ref()).await?;
-        received(response, active, None, upload).await
-    } else {
-        let (response, active, drive) =
-            http1::send(endpoint, request, &upload, clock.as_ref()).await?;
-        received(response, active, drive, upload).await
+    (request, upload)
+}
+
+/// A request, and what is needed to send it again if its method allows that.
+fn spared(request: Request<Body>) -> (Request<Body>, Option<Spare>) {
+    if !request.method().is_idempotent() {
+        return (request, None);
     }
+    let (head, body) = request.into_parts();
+    let body = Replay::new(body, KEPT);
+    let spare = Spare {
+        method: head.method.clone(),
+        uri: head.uri.clone(),
+        headers: head.headers.clone(),
+        body: body.clone(),
+    };
+    let body = if body.is_end_stream() {
+        Body::empty()
+    } else {
+        Body::new(body)
+    };
+    (Request::from_parts(head, body), Some(spare))
 }
 
 async fn received(

@@ -3,7 +3,10 @@
 use std::{
     io,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     task::{Context, Poll, ready},
 };
 
@@ -18,6 +21,10 @@ pub(super) struct Place {
     counted: bool,
 }
 
+/// Bytes that came on a connection so far. Clones share it.
+#[derive(Clone, Default)]
+pub(super) struct Heard(Arc<AtomicU64>);
+
 /// The socket of a connection, with its place.
 ///
 /// A peer that refuses a long request at its head answers, and closes: writing then fails while the answer waits to be read,
@@ -26,6 +33,7 @@ pub(super) struct Place {
 pub(super) struct Socket {
     io: BoxIo,
     place: Place,
+    heard: Heard,
     /// Nothing more can be written.
     deaf: bool,
     /// Nothing more can be read.
@@ -56,6 +64,7 @@ impl Place {
         Socket {
             io,
             place: self,
+            heard: Heard::default(),
             deaf: false,
             over: false,
         }
@@ -73,9 +82,22 @@ impl Drop for Place {
     }
 }
 
+// === impl Heard ===
+
+impl Heard {
+    pub(super) fn bytes(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 // === impl Socket ===
 
 impl Socket {
+    /// Counts what comes.
+    pub(super) fn heard(&self) -> Heard {
+        self.heard.clone()
+    }
+
     /// What came of a write. One that failed is kept back as long as there may be something to read.
     fn wrote(
         &mut self,
@@ -121,6 +143,7 @@ impl AsyncRead for Socket {
         self.over |= result.is_err() || (read == 0 && buf.remaining() > 0);
         let stats = self.place.endpoint.limits().stats();
         stats.cx_rx_bytes.add(read as u64);
+        self.heard.0.fetch_add(read as u64, Ordering::Relaxed);
         Poll::Ready(result)
     }
 }

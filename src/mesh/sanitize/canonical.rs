@@ -50,14 +50,19 @@ impl Refusal {
 // === free functions ===
 
 /// Brings a request from the network into its one form, cleaned of what callers may not decide: one `host` that agrees with the target, a
-/// normal path, one length, no hop-by-hop fields, no `expect` (hyper answers it).
+/// normal path, one length, no hop-by-hop fields, an `expect` only where it is `100-continue` and counts.
 ///
 /// # Errors
 /// A [`Refusal`]. The hop-by-hop fields are gone all the same, so that whoever reports the request adds fields safely.
 pub fn canonical(head: &mut Parts, max_fields: usize) -> Result<(), Refusal> {
     let checked = check(head, max_fields);
     outbound(head);
-    head.headers.remove(EXPECT);
+    if checked.is_err() || head.version < Version::HTTP_11 {
+        head.headers.remove(EXPECT);
+    } else if head.headers.contains_key(EXPECT) {
+        let expect = HeaderValue::from_static("100-continue");
+        head.headers.insert(EXPECT, expect);
+    }
     hop::drop_hop_by_hop(&mut head.headers);
     checked
 }

@@ -15,7 +15,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Request, Response, Version,
+    HeaderMap, HeaderValue, Method, Request, Response, Version,
     header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE},
 };
 use http_body::{Body as _, Frame, SizeHint};
@@ -55,6 +55,8 @@ pub(super) struct Answer<F> {
     inner: F,
     /// HTTP/2 says it by GOAWAY.
     http1: bool,
+    /// Whether a body of unknown length is sent in chunks.
+    chunks: bool,
     drain: Watch,
     request: Option<Arc<pulse::Request>>,
 }
@@ -130,8 +132,10 @@ where
             local: self.info.local,
             tls: self.info.tls,
         });
+        let chunks = request.version() == Version::HTTP_11 && request.method() != Method::HEAD;
         Answer {
             http1,
+            chunks,
             inner: self.inner.clone().oneshot(request),
             drain: self.drain.clone(),
             request: Some(pulse),
@@ -171,7 +175,11 @@ where
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        let request = this.request.take().inspect(|r| r.answered());
+        let chunks = *this.chunks
+            && response.body().size_hint().exact().is_none()
+            && !response.headers().contains_key(CONTENT_LENGTH)
+            && !matches!(response.status().as_u16(), 204 | 304);
+        let request = this.request.take().inspect(|r| r.answered(chunks));
         Poll::Ready(Ok(response.map(|inner| Outgoing {
             inner,
             failed: None,

@@ -38,6 +38,17 @@ pub(super) enum Limit {
     Write,
 }
 
+/// What an HTTP/1 connection writes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// The head of an answer.
+    Head,
+    /// A chunk of an answer.
+    Chunk,
+    /// Anything.
+    Unknown,
+}
+
 /// A request under way: until the last clone is dropped.
 pub(super) struct Request {
     pulse: Pulse,
@@ -65,6 +76,10 @@ struct State {
     preface: Option<usize>,
     /// The connection was told to close.
     closing: bool,
+    /// Requests whose bodies are being read.
+    reading: usize,
+    /// What comes next on the way out, on HTTP/1.
+    next: Next,
     /// Heads that were served.
     heads: u64,
     /// The rest of a request's body was given up.
@@ -84,6 +99,8 @@ impl Pulse {
             stalled: None,
             preface: Some(0),
             closing: false,
+            reading: 0,
+            next: Next::Unknown,
             heads: 0,
             unread: false,
             framed_twice: None,
@@ -99,6 +116,7 @@ impl Pulse {
     pub(super) fn request(&self) -> Arc<Request> {
         let mut state = self.state();
         state.active += 1;
+        state.next = Next::Head;
         state.head = None;
         state.heads += 1;
         let framed_twice = state.framed_twice == Some(state.heads);
@@ -113,6 +131,13 @@ impl Pulse {
     /// Whether the rest of a request's body was given up: the peer may be sending it yet.
     pub(super) fn is_unread(&self) -> bool {
         self.state().unread
+    }
+
+    /// What comes next on the way out, if all of a request was read and its answer is not over. Then the end of what the
+    /// peer sends is no end of the connection.
+    pub(super) fn owes(&self) -> Option<Next> {
+        let state = self.state();
+        (state.active > 0 && state.reading == 0).then_some(state.next)
     }
 
     /// The connection was told to close, and may take as long as a head for it.
@@ -191,9 +216,11 @@ impl Pulse {
 // === impl Request ===
 
 impl Request {
-    /// A response has begun.
-    pub(super) fn answered(&self) {
+    /// A response has begun, whose body is sent in chunks or is not.
+    pub(super) fn answered(&self, chunks: bool) {
         self.answered.store(true, Ordering::Release);
+        let next = if chunks { Next::Chunk } else { Next::Unknown };
+        self.pulse.state().next = next;
     }
 
     /// Whether its head frames the body in two ways.
@@ -219,6 +246,7 @@ impl Drop for Request {
 
 impl Reading {
     pub(super) fn new(request: Arc<Request>) -> Self {
+        request.pulse.state().reading += 1;
         Self {
             request,
             over: false,
@@ -238,7 +266,9 @@ impl Reading {
 
 impl Drop for Reading {
     fn drop(&mut self) {
-        self.request.pulse.state().unread |= !self.over;
+        let mut state = self.request.pulse.state();
+        state.reading = state.reading.saturating_sub(1);
+        state.unread |= !self.over;
     }
 }
 

@@ -9,7 +9,7 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{frames::Frames, pulse::Pulse};
+use super::{frames::Frames, half::Half, pulse::Pulse};
 use crate::base::time::{Sleep, sleep};
 
 /// Bytes that an HTTP/2 connection reads in a turn.
@@ -25,7 +25,8 @@ const LINGER: Duration = Duration::from_secs(1);
 ///
 /// On HTTP/1 the frames of requests are followed, and what hyper would not refuse of them is refused here. And where the rest
 /// of a request was given up, the socket is not closed over it: what its kernel has not read makes it send a reset, which can
-/// cost the caller the answer (RFC 9112 section 9.6).
+/// cost the caller the answer (RFC 9112 section 9.6). A peer that sends no more while it is owed an answer is told apart from
+/// one that has gone, see [`Half`].
 pub(super) struct Socket<I> {
     io: I,
     pulse: Pulse,
@@ -35,6 +36,8 @@ pub(super) struct Socket<I> {
     had: bool,
     /// What came is no HTTP.
     broken: bool,
+    /// The peer sends no more, and is owed an answer.
+    half: Half,
     /// Nothing more is written; until then it is read.
     linger: Option<Pin<Box<Sleep>>>,
 }
@@ -50,6 +53,7 @@ impl<I> Socket<I> {
             http2: false,
             had: false,
             broken: false,
+            half: Half::default(),
             linger: None,
         }
     }
@@ -108,7 +112,7 @@ impl<I: AsyncRead + Unpin> Socket<I> {
     }
 }
 
-impl<I: AsyncRead + Unpin> AsyncRead for Socket<I> {
+impl<I: AsyncRead + AsyncWrite + Unpin> AsyncRead for Socket<I> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -121,12 +125,18 @@ impl<I: AsyncRead + Unpin> AsyncRead for Socket<I> {
         let before = buf.filled().len();
         if this.http2 {
             ready!(this.poll_portion(cx, buf))?;
+        } else if this.half.is_begun() {
+            return this.half.poll(&mut this.io, &this.pulse, cx).map(Ok);
         } else {
             ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
         }
         let came = buf.filled().get(before..).unwrap_or_default();
         this.http2 = this.pulse.read(came);
         if !this.http2 {
+            let ended = buf.filled().len() == before && buf.remaining() > 0;
+            if ended && this.pulse.owes().is_some() {
+                return this.half.poll(&mut this.io, &this.pulse, cx).map(Ok);
+            }
             this.check(buf, before)?;
         }
         Poll::Ready(Ok(()))
@@ -139,9 +149,18 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<I> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.io).poll_write(cx, buf);
-        self.pulse.wrote(&written);
-        written
+        let this = self.as_mut().get_mut();
+        let rest = this.half.writes(buf)?;
+        let sent = buf.len() - rest.len();
+        if sent > 0 && rest.is_empty() {
+            this.half.wrote();
+            return Poll::Ready(Ok(sent));
+        }
+        let written = Pin::new(&mut this.io).poll_write(cx, rest);
+        this.pulse.wrote(&written);
+        let written = ready!(written)?;
+        this.half.wrote();
+        Poll::Ready(Ok(sent + written))
     }
 
     fn poll_write_vectored(
@@ -149,7 +168,15 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<I> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.half.is_ahead() {
+            // The head stands in the first of them.
+            let first = bufs.iter().find(|buf| !buf.is_empty());
+            return self.poll_write(cx, first.map_or(&[], |buf| &**buf));
+        }
+        // For what is written now there is nothing to be left out.
+        self.half.writes(&[])?;
         let written = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        self.half.wrote();
         self.pulse.wrote(&written);
         written
     }
@@ -159,7 +186,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<I> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+        self.half.flushed();
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
