@@ -24,7 +24,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use llmesh::{
     base::{
-        BoxError, Ceiling, Error, Kind, Ratio, SharedRng,
+        BoxError, Ceiling, Error, Kind, SharedRng,
         error::{self, ConnectFailure, ResetReason},
         ext::{Attempt, Deadline, Ended, Flag, Patience, Record, Tried, TryClock},
         time::{Instant, sleep},
@@ -717,9 +717,8 @@ async fn a_retry_of_a_hop_above_is_sent_once() {
             || Hang,
         ] {
             let (inner, log) = upstream((0..4).map(|_| answer()));
-            let budget = params::Budget::percent(Ratio::new(5.0).unwrap(), 0, secs(10));
             let params = on("5xx", 3)
-                .with_budget(budget)
+                .with_budget(params::Budget::standard())
                 .with_per_try_timeout(ms(100));
             let service = layer(params).0.layer(inner);
             let (mut request, record) = recorded();

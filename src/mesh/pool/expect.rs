@@ -72,7 +72,7 @@ impl Gate {
                 opens.set(At::Open);
             }
         });
-        let body = std::mem::replace(request.body_mut(), Body::empty());
+        let body = std::mem::take(request.body_mut());
         *request.body_mut() = Body::new(Gated {
             inner: body,
             gate: Some(gate.clone()),
