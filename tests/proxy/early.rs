@@ -228,3 +228,25 @@ async fn an_upstream_that_never_asks_gets_the_body_all_the_same() {
     wire.write(b"hello").await;
     assert_eq!(wire.answer().await.unwrap().status, 200);
 }
+
+/// It has said all, and that it wants no more of the request: RST_STREAM with NO_ERROR (RFC 9113 section 8.1).
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_answer_of_an_http2_upstream_that_wants_no_more_reaches_the_caller() {
+    let (listener, address) = bind().await;
+    play(listener, async |stream: TcpStream| {
+        let mut connection = h2::server::handshake(stream).await.unwrap();
+        while let Some(Ok((request, mut respond))) = connection.accept().await {
+            let head = http::Response::builder().status(413).body(()).unwrap();
+            let mut body = respond.send_response(head, false).unwrap();
+            body.send_data("too large".into(), true).unwrap();
+            drop(request);
+        }
+    });
+    let (proxy, _) = proxy_before(address, "http2", Params::default()).await;
+    for size in [20_000, 200_000, 3_000_000] {
+        for chunked in [false, true, false, true] {
+            let got = answer_to(proxy.outbound(), &upload(size, chunked)).await;
+            assert_eq!(got, Some((413, "too large".to_owned())), "{size} {chunked}");
+        }
+    }
+}

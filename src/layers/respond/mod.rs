@@ -21,6 +21,9 @@
 //! many ways. A key that was put on here is not spoken of: its 401 is a 502. A stream that fails after its head tells it in
 //! an event of the caller's API and then ends uncleanly. What is no LLM call, gRPC among it, is left alone.
 //!
+//! Whatever the call, a hop of a mesh above, which is a caller that counts its attempts, is told where no repetition is left
+//! here: see [`hops`](crate::base::hops).
+//!
 //! Cancelling drops the inner call; nothing is held.
 //!
 //! ```

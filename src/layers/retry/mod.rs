@@ -6,6 +6,8 @@
 //! - *When*: after the provider's own hint if there is one, else after Envoy's jittered back-off; never so late that
 //!   the answer could not come before the request's [`Deadline`](crate::base::ext::Deadline).
 //! - *How many*: a number per request, a [`RetryBudget`] over all requests, and a ceiling of concurrent retries.
+//! - *Where*: at one hop. What its sender sends again is sent once here, and what the hop below gave up on is not sent again
+//!   to it (see [`hops`](crate::base::hops)).
 //! - Each attempt may have a per-try timeout, which runs while the attempt has a connection
 //!   ([`TryClock`](crate::base::ext::TryClock)). A route deadline that comes sooner wins.
 //!
