@@ -8,6 +8,7 @@
 //! | [`Arrival`] | the listener | access log, consistent hash | unknown peer |
 //! | [`Record`] | the outer shell | access log, metrics; annotated by all | nothing is noted |
 //! | [`RouteMeta`] | route | cluster dispatch, logs | label `-` |
+//! | [`RetryHeaders`] | route | retry | the route's retries hold as they are |
 //! | [`Deadline`] | deadline, retry (per attempt), context | deadline, retry, respond | no limit |
 //! | [`Patience`] | deadline | retry | the caller waits as long as the deadline |
 //! | [`Attempt`] | retry, fallback | classify, trace, balance | the only attempt |
@@ -29,6 +30,7 @@
 
 mod chain;
 mod flag;
+mod retry_headers;
 
 use std::{
     fmt,
@@ -38,7 +40,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, StatusCode};
 
 use crate::base::{cost::Ledger, time::Instant};
 
@@ -50,6 +52,7 @@ pub use crate::base::{
 pub use self::{
     chain::{AnsweredBy, Chain, LastTarget, Model, OurKey},
     flag::Flag,
+    retry_headers::RetryHeaders,
 };
 
 const CALLER_RETRIES: HeaderName = HeaderName::from_static("x-stainless-retry-count");
@@ -141,17 +144,17 @@ impl Tried {
 
 /// What a route does to the headers of every response of its, those that this process makes included.
 #[derive(Clone)]
-pub struct Finish(Arc<dyn Fn(&mut HeaderMap) + Send + Sync>);
+pub struct Finish(Arc<dyn Fn(StatusCode, &mut HeaderMap) + Send + Sync>);
 
 impl Finish {
     /// To be applied to the headers of a response.
-    pub fn new(finish: impl Fn(&mut HeaderMap) + Send + Sync + 'static) -> Self {
+    pub fn new(finish: impl Fn(StatusCode, &mut HeaderMap) + Send + Sync + 'static) -> Self {
         Self(Arc::new(finish))
     }
 
-    /// Applies it.
-    pub fn apply(&self, headers: &mut HeaderMap) {
-        (self.0)(headers);
+    /// Applies it to the headers of a response with this status.
+    pub fn apply(&self, status: StatusCode, headers: &mut HeaderMap) {
+        (self.0)(status, headers);
     }
 }
 
@@ -210,6 +213,20 @@ pub struct RouteMeta {
     pub cluster: Arc<str>,
 }
 
+impl RouteMeta {
+    /// What stands in logs and metrics for a host that nothing serves, in Istio's words.
+    #[must_use]
+    pub fn block_all() -> Self {
+        Self {
+            id: usize::MAX,
+            destination: 0,
+            route: "block_all".into(),
+            virtual_host: "block_all".into(),
+            cluster: "BlackHoleCluster".into(),
+        }
+    }
+}
+
 /// The endpoint that a request goes to, or that a response came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EndpointRef(pub SocketAddr);
@@ -231,6 +248,8 @@ pub struct Notes {
     pub details: Option<String>,
     /// What the router decided.
     pub route: Option<RouteMeta>,
+    /// The namespace of the service that the route leads to, where it is known.
+    pub namespace: Option<Arc<str>>,
     /// What the route does to the headers of a response that is made from an error.
     pub finish: Option<Finish>,
     /// The endpoint of the last attempt.

@@ -13,6 +13,7 @@ pub mod ext;
 pub mod fingerprint;
 pub mod hops;
 pub mod num;
+pub mod operator;
 pub(crate) mod order;
 pub mod quota;
 #[cfg(feature = "mesh")]

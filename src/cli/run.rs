@@ -105,6 +105,7 @@ fn options(args: RunArgs) -> std::io::Result<Options> {
     };
     options.standard_metrics = Some(source);
     if let Some(format) = args.access_log {
+        options.mesh_access_log = false;
         let encoding = match format {
             LogFormat::Json => Encoding::Json,
             LogFormat::Text => Encoding::Text,

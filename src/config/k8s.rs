@@ -9,6 +9,7 @@ use super::{
     decode::{Field, Object},
     diagnostic::{Origin, Place},
     istio::service_entry::{PortProtocol, ServicePort, protocol},
+    names,
 };
 use crate::model::Protocol;
 
@@ -64,8 +65,8 @@ pub(super) fn service(root: &Object<'_>) -> Option<Service> {
         cluster_ips,
         external_name: spec
             .str("externalName")
-            .filter(|_| spec.str("type") == Some("ExternalName"))
-            .map(str::to_ascii_lowercase),
+            .filter(|name| spec.str("type") == Some("ExternalName") && !name.is_empty())
+            .map(names::whole),
         selector: spec.labels("selector"),
         ports: spec.list("ports").iter().filter_map(service_port).collect(),
     })

@@ -63,7 +63,7 @@ pub(crate) use self::scalar::duration as parse_duration;
 pub(crate) use self::sources::{beginning, entries};
 use self::{
     diagnostic::Report,
-    istio::retries,
+    istio::{mesh_config, retries},
     resource::{Reader, Resources},
 };
 pub use self::{
@@ -254,6 +254,8 @@ fn attempt(
     let report = Report::default();
     let default_retry = retries::default_policy(options.istio_compat == IstioCompat::V1_20);
     let patches = foreign::patches(sources);
+    let mesh = mesh_config::find(sources, &default_retry, &report);
+    let default_retry = mesh.retry.unwrap_or(default_retry);
     let reader = Reader {
         report: &report,
         namespace: options.namespace.as_deref().unwrap_or("default"),
@@ -275,7 +277,8 @@ fn attempt(
     let files = std::mem::take(&mut resources.files);
     let linking = Report::default();
     lint::resources(&resources, &linking);
-    let model = link::link(resources, options, &default_retry, &linking);
+    let mut model = link::link(resources, options, &default_retry, &linking);
+    model.settings = mesh.settings;
     let errors = linking.errors();
     report.absorb(linking);
     let diagnostics = report.into_sorted();

@@ -17,7 +17,7 @@ use super::{
     document::{self, Document, Problem},
     foreign,
     istio::{
-        destination_rule::DestinationRule, service_entry::ServiceEntry,
+        destination_rule::DestinationRule, mesh_config, service_entry::ServiceEntry,
         virtual_service::VirtualService, workload::Workload,
     },
     k8s,
@@ -240,6 +240,10 @@ impl Reader<'_> {
         problems: &[Problem],
         out: &mut Resources,
     ) {
+        if mesh_config::is_one(&field) {
+            // Read before all others, whose defaults it gives.
+            return;
+        }
         let version = field.peek_str(&["apiVersion"]);
         let kind = field.peek_str(&["kind"]);
         let (Some(version), Some(kind)) = (version, kind) else {

@@ -22,6 +22,7 @@ use crate::{
     base::{BoxError, Error, Kind},
     body::Body,
     context::{self, ClientLayer},
+    model::OutboundPolicy,
     respond::Respond,
     route::matcher::RequestView,
     stack::{self, Boxed, Outbound},
@@ -135,9 +136,10 @@ impl MeshClient {
             }
             return Ok(Way::Mesh);
         }
+        let registry_only = snapshot.model.settings.outbound == Some(OutboundPolicy::RegistryOnly);
         match self.mesh.unknown_hosts {
-            UnknownHosts::Allow => Ok(Way::Through),
-            UnknownHosts::Refuse => Err(Error::unknown_host(host)),
+            UnknownHosts::Allow if !registry_only => Ok(Way::Through),
+            _ => Err(Error::unknown_host(host)),
         }
     }
 

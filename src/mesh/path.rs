@@ -1,14 +1,61 @@
 //! One spelling for each path, so that the router, the rules and the service behind them read the same one.
 //!
-//! The rules are those of Istio's `pathNormalization: BASE`, its default: unreserved characters are decoded (once), `\`
+//! The rules are those of Istio's `pathNormalization`. `BASE` is its default: unreserved characters are decoded (once), `\`
 //! is `/`, dot segments are resolved, escaped ones and ones with parameters too. All other escapes stay as they were
-//! sent, and so do `//` and broken escapes.
+//! sent, and so do `//` and broken escapes. `MERGE_SLASHES` makes several slashes one afterwards, and
+//! `DECODE_AND_MERGE_SLASHES` decodes `%2F` and `%5C` before. `NONE` leaves everything as it came.
 
 use std::{borrow::Cow, fmt::Write as _};
+
+use crate::model::Normalization;
 
 /// A path with an escaped NUL, which no service reads as it was meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Nul;
+
+/// A path, without query, in this form.
+///
+/// # Errors
+/// [`Nul`] if it has `%00` in it, unless it is left as it came.
+pub fn in_form(path: &str, form: Normalization) -> Result<Cow<'_, str>, Nul> {
+    match form {
+        Normalization::None => Ok(Cow::Borrowed(path)),
+        Normalization::Base => normalize(path),
+        Normalization::MergeSlashes => Ok(merge_slashes(normalize(path)?)),
+        Normalization::DecodeAndMergeSlashes => {
+            let decoded = decode_slashes(path);
+            let merged = merge_slashes(normalize(&decoded)?);
+            Ok(Cow::Owned(merged.into_owned()))
+        }
+    }
+}
+
+fn decode_slashes(path: &str) -> String {
+    let mut out = String::with_capacity(path.len());
+    let mut rest = path;
+    while let Some(at) = rest.find('%') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let (text, length) = match rest.as_bytes() {
+            [_, b'2', b'f' | b'F', ..] => ("/", 3),
+            [_, b'5', b'c' | b'C', ..] => ("\\", 3),
+            _ => ("%", 1),
+        };
+        out.push_str(text);
+        rest = &rest[length..];
+    }
+    out + rest
+}
+
+/// As Envoy does it: a path of slashes alone comes out as two.
+fn merge_slashes(path: Cow<'_, str>) -> Cow<'_, str> {
+    if !path.contains("//") {
+        return path;
+    }
+    let segments: Vec<_> = path.split('/').filter(|s| !s.is_empty()).collect();
+    let end = if path.ends_with('/') { "/" } else { "" };
+    Cow::Owned(format!("/{}{end}", segments.join("/")))
+}
 
 /// The normal form of a path, without query. Applied twice it changes nothing more.
 ///
@@ -169,6 +216,37 @@ mod tests {
         }
         assert_eq!(normalize("/a%00b"), Err(Nul));
         assert_eq!(normalize("/%%00"), Err(Nul));
+    }
+
+    #[test]
+    fn other_forms() {
+        use Normalization::*;
+        for (form, path, normal) in [
+            (
+                None,
+                "/a/../%2e%2E//b%2Fc\\d%41%00",
+                "/a/../%2e%2E//b%2Fc\\d%41%00",
+            ),
+            (Base, "/a//%2e%2e/b%2Fc\\%41", "/a/b%2Fc/A"),
+            (MergeSlashes, "/a//b///c//", "/a/b/c/"),
+            (MergeSlashes, "//a", "/a"),
+            (MergeSlashes, "///", "//"),
+            (MergeSlashes, "/", "/"),
+            (MergeSlashes, "/a%2F%2fb", "/a%2F%2fb"),
+            (DecodeAndMergeSlashes, "/a%2Fb%2f%5Cc%5cd", "/a/b/c/d"),
+            (DecodeAndMergeSlashes, "/a%2F..%2Fb", "/b"),
+            (DecodeAndMergeSlashes, "/a%252Fb", "/a%252Fb"),
+            (DecodeAndMergeSlashes, "/%2F", "//"),
+        ] {
+            assert_eq!(
+                in_form(path, form).as_deref(),
+                Ok(normal),
+                "{form:?} {path}"
+            );
+        }
+        for form in [Base, MergeSlashes, DecodeAndMergeSlashes] {
+            assert_eq!(in_form("/a%00", form), Err(Nul), "{form:?}");
+        }
     }
 
     #[test]

@@ -279,6 +279,12 @@ impl Reloader {
             return false;
         }
         log(&loaded.diagnostics);
+        if model.settings != current.model.settings {
+            tracing::warn!(
+                target: "llmesh::config",
+                "the MeshConfig has changed: access log, path normalization and tracing follow at the next start"
+            );
+        }
         let clusters = self.registry.apply(&model).await;
         let snapshot = Snapshot::build(Arc::new(model), clusters, self.registry.llm(), &self.rng);
         tracing::info!(

@@ -15,7 +15,10 @@ use tower::{Service, ServiceExt, util::Oneshot};
 
 use super::{keys::Keys, registry::Upstream};
 use crate::{
-    base::{BoxError, Error, Kind, SharedRng, ext::RouteMeta},
+    base::{
+        BoxError, Error, Kind, SharedRng,
+        ext::{Record, RouteMeta},
+    },
     body::Body,
     fallback::Target,
     layers::route::{
@@ -40,7 +43,15 @@ pub struct Snapshot {
 
 /// The stacks of all weighted destinations, by route and position.
 #[derive(Clone)]
-struct Destinations(Arc<[Vec<Boxed>]>);
+struct Destinations(Arc<[Vec<Destination>]>);
+
+/// One of them.
+#[derive(Clone)]
+struct Destination {
+    stack: Boxed,
+    /// Of the service behind it.
+    namespace: Option<Arc<str>>,
+}
 
 // === impl Snapshot ===
 
@@ -119,10 +130,18 @@ struct Builder<'a> {
 // === impl Builder ===
 
 impl Builder<'_> {
-    fn destinations(&self, forward: &Forward, policy: Option<&Arc<LlmPolicy>>) -> Vec<Boxed> {
+    fn destinations(&self, forward: &Forward, policy: Option<&Arc<LlmPolicy>>) -> Vec<Destination> {
         let all = forward.destinations.iter();
-        all.map(|to| self.destination(forward, policy, &to.cluster))
-            .collect()
+        all.map(|to| Destination {
+            stack: self.destination(forward, policy, &to.cluster),
+            namespace: self.namespace(&to.cluster),
+        })
+        .collect()
+    }
+
+    fn namespace(&self, cluster: &Arc<str>) -> Option<Arc<str>> {
+        let namespace = Arc::clone(&self.clusters.get(cluster)?.model().namespace);
+        (!namespace.is_empty()).then_some(namespace)
     }
 
     fn destination(
@@ -191,9 +210,16 @@ impl Service<Request<Body>> for Destinations {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let meta = request.extensions().get::<RouteMeta>();
-        let stack = meta.and_then(|m| self.0.get(m.id)?.get(m.destination));
-        let stack = stack.cloned().unwrap_or_else(stack_without_route);
-        stack.oneshot(request)
+        let to = meta.and_then(|m| self.0.get(m.id)?.get(m.destination));
+        let Some(to) = to else {
+            return stack_without_route().oneshot(request);
+        };
+        if let (Some(namespace), Some(record)) =
+            (&to.namespace, request.extensions().get::<Record>())
+        {
+            record.note(|n| n.namespace = Some(Arc::clone(namespace)));
+        }
+        to.stack.clone().oneshot(request)
     }
 }
 

@@ -5,6 +5,7 @@
 
 #[cfg(feature = "llm")]
 pub mod llm;
+mod settings;
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
@@ -12,6 +13,7 @@ use crate::layers::{balance, outlier, retry, route::params::Route};
 
 #[cfg(feature = "llm")]
 pub use self::llm::LlmPolicy;
+pub use self::settings::{AccessLog, Normalization, Settings};
 
 /// Everything that is in force.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -23,6 +25,8 @@ pub struct Model {
     pub clusters: BTreeMap<Arc<str>, Cluster>,
     /// What happens to a host that no virtual host claims.
     pub outbound_policy: OutboundPolicy,
+    /// What holds for the whole mesh.
+    pub settings: Settings,
 }
 
 /// What happens to unknown hosts.
@@ -81,6 +85,8 @@ pub struct Cluster {
     pub pool: Pool,
     /// What all retries to it share; `None` is no bound. A route's own budget goes before it.
     pub retry_budget: Option<retry::params::Budget>,
+    /// The namespace of the Service or ServiceEntry behind it; empty where it is not known.
+    pub namespace: Arc<str>,
     /// The DestinationRule that shapes it (`kind/namespace/name`), for people; empty where there is none.
     pub origin: String,
 }
@@ -220,6 +226,7 @@ impl Cluster {
             outlier: None,
             pool: Pool::default(),
             retry_budget: Some(retry::params::Budget::standard()),
+            namespace: Arc::default(),
             origin: String::new(),
         }
     }

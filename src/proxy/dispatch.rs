@@ -19,6 +19,7 @@ use crate::{
     },
     body::Body,
     mesh::{self, Refusal},
+    model::Normalization,
 };
 
 /// Brings requests into their one form before anything reads them or adds to them.
@@ -29,6 +30,7 @@ use crate::{
 pub(super) struct Canonical<S> {
     inner: S,
     max_fields: usize,
+    form: Normalization,
 }
 
 /// Serves each request from the snapshot that is in force when it comes.
@@ -41,9 +43,13 @@ pub(super) struct Dispatch {
 // === impl Canonical ===
 
 impl<S> Canonical<S> {
-    /// Over `inner`, for requests of at most so many header fields.
-    pub(super) fn new(inner: S, max_fields: usize) -> Self {
-        Self { inner, max_fields }
+    /// Over `inner`, for requests of at most so many header fields, with paths in this form.
+    pub(super) fn new(inner: S, max_fields: usize, form: Normalization) -> Self {
+        Self {
+            inner,
+            max_fields,
+            form,
+        }
     }
 }
 
@@ -58,7 +64,7 @@ impl<S: Service<Request<Body>>> Service<Request<Body>> for Canonical<S> {
 
     fn call(&mut self, request: Request<Body>) -> S::Future {
         let (mut head, body) = request.into_parts();
-        if let Err(refusal) = mesh::canonical(&mut head, self.max_fields) {
+        if let Err(refusal) = mesh::canonical(&mut head, self.max_fields, self.form) {
             head.extensions.insert(refusal);
         }
         self.inner.call(Request::from_parts(head, body))

@@ -13,6 +13,7 @@ pub mod listener;
 mod options;
 mod running;
 pub mod server;
+mod settings;
 mod state;
 mod unknown;
 

@@ -32,6 +32,8 @@ pub struct Options {
     /// Who reports the standard metrics; `None` reports none. The first proxy of a process to ask for them installs the
     /// process's recorder.
     pub standard_metrics: Option<Source>,
+    /// Whether the access log that a MeshConfig asks for is written.
+    pub mesh_access_log: bool,
     /// More takers of request summaries.
     pub reports: Vec<Arc<dyn Report>>,
     /// How upstream connections are made.
@@ -56,6 +58,7 @@ impl Options {
             server: server::Params::default(),
             trace: trace::Params::default(),
             standard_metrics: None,
+            mesh_access_log: true,
             reports: Vec::new(),
             connect: Arc::new(Tcp),
             resolve: Arc::new(System),

@@ -13,7 +13,7 @@ use super::{
     listener::Accept,
     registry::{Registry, Upstream},
     reload::{LoadError, Reloader},
-    server,
+    server, settings,
     state::ServerState,
     watch::{self, Watch},
 };
@@ -23,6 +23,7 @@ use crate::{
         Report, Summary,
         standard::{DURATION_BUCKETS, Standard},
     },
+    model::Settings,
     stack,
 };
 
@@ -111,12 +112,13 @@ impl Proxy {
         if let Some(address) = proxy.admin {
             state.add_listener("admin", address);
         }
-        let shell = shell(&options, &reloader, &state);
+        let settings = reloader.snapshot().model.settings.clone();
+        let shell = shell(&options, &settings, &reloader, &state);
         let counted = Arc::clone(&state);
         let max_fields = options.server.max_headers;
         let make = move |_: &_| {
             counted.connections.inc();
-            Canonical::new(shell.clone(), max_fields)
+            Canonical::new(shell.clone(), max_fields, settings.normalization)
         };
         proxy
             .tasks
@@ -185,14 +187,24 @@ impl Proxy {
     }
 }
 
-fn shell(options: &Options, reloader: &Arc<Reloader>, state: &Arc<ServerState>) -> stack::Outbound {
+fn shell(
+    options: &Options,
+    mesh: &Settings,
+    reloader: &Arc<Reloader>,
+    state: &Arc<ServerState>,
+) -> stack::Outbound {
     let mut reports: Vec<Arc<dyn Report>> = vec![Arc::new(Answers(Arc::clone(state)))];
     if let Some(source) = &options.standard_metrics {
         reports.push(Arc::new(Standard::new(source.clone())));
     }
     reports.extend(options.reports.iter().cloned());
+    let log = mesh.access_log.as_ref().filter(|_| options.mesh_access_log);
+    if let Some(log) = log.and_then(settings::access_log) {
+        reports.push(Arc::new(log));
+    }
     let dispatch = Dispatch::new(Arc::clone(reloader), Arc::clone(state));
-    stack::outbound(dispatch, reports, options.trace.clone(), &options.rng)
+    let trace = settings::tracing(&options.trace, mesh);
+    stack::outbound(dispatch, reports, trace, &options.rng)
 }
 
 /// Counts the statuses that callers got, and requests that are over.

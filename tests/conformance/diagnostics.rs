@@ -66,7 +66,7 @@ fn valid_fields_that_are_not_in_force_are_reported() {
         "    mirrors: [{destination: {host: b}}]\n",
         "    corsPolicy: {allowOrigins: [{exact: \"*\"}]}\n",
         "    fault: {abort: {httpStatus: 503, percentage: {value: 10}}}\n",
-        "    headers: {request: {set: {a: \"%REQ(x)%\"}}}\n",
+        "    headers: {request: {set: {a: \"%DYNAMIC_METADATA(a:b)%\"}}}\n",
     ] {
         assert_eq!(
             rules(&format!("{route}{more}")),

@@ -10,6 +10,8 @@ mod diagnostics;
 mod folders;
 mod lenient;
 mod llm_policy;
+mod mesh_config;
+mod names;
 mod off_mesh;
 mod reference_mesh;
 mod references;

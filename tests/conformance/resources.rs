@@ -120,7 +120,7 @@ fn answers_without_an_upstream() {
         (Some("https"), Some(8443))
     );
     for (route, code) in [(&found[1], 418), (&found[2], 503)] {
-        let Action::Direct { status, body } = &route.action else {
+        let Action::Direct { status, body, .. } = &route.action else {
             panic!("a direct response");
         };
         assert_eq!((status.as_u16(), &body[..]), (code, &b"tea"[..]));
@@ -142,7 +142,7 @@ fn rewrites_and_headers() {
         .headers
         .request_set
         .iter()
-        .map(|(n, v)| (n.as_str(), v.to_str().unwrap()))
+        .map(|(n, v)| (n.as_str(), v.fixed().unwrap().to_str().unwrap()))
         .collect();
     assert_eq!(set, [("a", "100%"), ("b", "2")]);
     assert_eq!(first.headers.request_add.len(), 1);
@@ -723,4 +723,81 @@ fn a_host_for_one_destination() {
     );
     let model = weighted.model.expect("it loads");
     assert_eq!(forward(&model.virtual_hosts[0].routes[0]).rewrite, None);
+}
+
+/// The findings about a rule's header operations, and whether there is a model.
+fn header_findings(headers: &str) -> (Vec<String>, bool) {
+    let rule = format!("  - headers: {{{headers}}}\n    route: [{{destination: {{host: a}}}}]\n");
+    let loaded = load_text(&format!("{SERVICE}{}", vs(&rule)));
+    let about = loaded.diagnostics.iter();
+    let about = about.filter(|d| d.path.contains("headers"));
+    let found = about.map(|d| format!("{}: {}", d.severity, d.message));
+    (found.collect(), loaded.model.is_some())
+}
+
+/// <https://www.envoyproxy.io/docs/envoy/latest/configuration/observability/access_log/usage>
+#[test]
+fn operators_in_header_values() {
+    for good in [
+        "'%REQ(x)%'",
+        "'%REQ(:PATH?x-path):10%'",
+        "'a %PROTOCOL% b 100%%'",
+        "'%START_TIME(%Y/%m)%'",
+        "'%DOWNSTREAM_REMOTE_ADDRESS%'",
+        "'%RESPONSE_CODE%'",
+    ] {
+        let found = header_findings(&format!("request: {{set: {{x-a: {good}}}}}"));
+        assert_eq!(found, (Vec::new(), true), "{good}");
+    }
+    for (bad, named) in [
+        ("'%NO_SUCH%'", "`%NO_SUCH%` is no operator that Envoy knows"),
+        ("'%REQ(x'", "begins no operator"),
+        ("'50%'", "begins no operator"),
+        ("'%REQ%'", "`%REQ%` needs the name of a field"),
+        ("'%PROTOCOL(x)%'", "takes no arguments"),
+        ("\"%REQ(x)% a\\x01\"", "a header cannot carry"),
+    ] {
+        for side in ["request", "response"] {
+            for op in ["set", "add"] {
+                let (found, good) = header_findings(&format!("{side}: {{{op}: {{x-a: {bad}}}}}"));
+                assert!(!good && found.len() == 1, "{bad}: {found:?}");
+                assert!(
+                    found[0].contains(named) && found[0].starts_with("error"),
+                    "{found:?}"
+                );
+            }
+        }
+    }
+    for (odd, named) in [
+        ("request: {set: {host: '%REQ(x)%'}}", "takes no operators"),
+        ("request: {remove: [':path']}", "is not a header name"),
+        ("request: {remove: [host]}", "`host` cannot be removed"),
+        ("response: {set: {':status': '1'}}", "is not a header name"),
+    ] {
+        let (found, good) = header_findings(odd);
+        assert!(!good && found[0].contains(named), "{odd}: {found:?}");
+    }
+    let (found, good) = header_findings("request: {set: {x-a: '%DOWNSTREAM_TLS_VERSION%'}}");
+    assert!(good && found[0].contains("`%DOWNSTREAM_TLS_VERSION%` has no value in llmesh"));
+}
+
+/// <https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_filters/router_filter>
+#[test]
+fn headers_for_the_router_are_named() {
+    for (name, told) in [
+        ("x-envoy-retry-on", "note: `x-envoy-retry-on` is read here"),
+        ("x-envoy-max-retries", "note: "),
+        ("x-envoy-retriable-status-codes", "note: "),
+        ("x-envoy-retriable-header-names", "note: "),
+        (
+            "x-envoy-upstream-rq-timeout-ms",
+            "warning: `x-envoy-upstream-rq-timeout-ms` has no effect",
+        ),
+    ] {
+        let (found, good) = header_findings(&format!("request: {{add: {{{name}: '5'}}}}"));
+        assert!(
+            good && found.len() == 1 && found[0].starts_with(told),
+            "{found:?}"
+        );
+    }
 }

@@ -198,7 +198,8 @@ async fn hosts_and_routes_that_are_not_there_are_errors() {
         ("a", Kind::NoRoute),
         ("empty", Kind::NoRoute),
         ("b", Kind::UnknownHost),
-        ("a.", Kind::UnknownHost),
+        ("a..", Kind::UnknownHost),
+        (".", Kind::UnknownHost),
         ("", Kind::BadRequest),
     ] {
         let request = Request::get("/").header("host", host).body(()).unwrap();
@@ -225,7 +226,7 @@ async fn rewrites_and_header_operations_reach_both_sides() {
     let pair = |name: &'static str, value: &'static str| {
         (
             HeaderName::from_static(name),
-            HeaderValue::from_static(value),
+            HeaderValue::from_static(value).into(),
         )
     };
     let mut action = forward();
@@ -263,6 +264,7 @@ async fn direct_responses_and_redirects_never_reach_the_upstream() {
     let direct = Action::Direct {
         status: StatusCode::SERVICE_UNAVAILABLE,
         body: Bytes::from_static(b"closed"),
+        headers: HeaderOps::default(),
     };
     let mut redirect = Redirect::new(StatusCode::FOUND);
     redirect.scheme = Some("https".into());

@@ -36,3 +36,4 @@ mod token_limit;
 mod upstream;
 mod verdict;
 mod watch;
+mod words;

@@ -125,6 +125,24 @@ impl<'a> Field<'a> {
         self.line
     }
 
+    /// What a text in this field holds, read on its own.
+    pub(super) fn inside<'b>(&self, node: &'b Node) -> Field<'b>
+    where
+        'a: 'b,
+    {
+        Field {
+            cx: self.cx.clone(),
+            node,
+            path: self.path.clone(),
+            line: node.line,
+            column: node.column,
+        }
+    }
+
+    pub(super) fn is_mapping(&self) -> bool {
+        matches!(self.node.value, Value::Map(_))
+    }
+
     /// A value below, silently: `None` unless every step is a mapping that has it.
     pub(super) fn peek(&self, path: &[&str]) -> Option<&'a Node> {
         path.iter()

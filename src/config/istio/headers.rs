@@ -1,10 +1,16 @@
 //! `headers` of a rule or destination.
 
+use std::sync::Arc;
+
 use http::{HeaderName, HeaderValue};
 
 use crate::{
+    base::{
+        ext::RetryHeaders,
+        operator::{Operator, ParseError, Template},
+    },
     config::decode::{Field, Object},
-    layers::route::params::HeaderOps,
+    layers::route::params::{HeaderOps, HeaderText},
 };
 
 /// Reads header operations. The second value is a new authority, which Istio takes from `host` and `:authority`.
@@ -29,7 +35,7 @@ pub(super) fn read(object: &Object<'_>) -> (HeaderOps, Option<String>) {
     (ops, authority)
 }
 
-type Values = (Vec<(HeaderName, HeaderValue)>, Option<String>);
+type Values = (Vec<(HeaderName, HeaderText)>, Option<String>);
 
 fn values(object: &Object<'_>, name: &'static str, request: bool) -> Values {
     let mut values = Vec::new();
@@ -39,11 +45,15 @@ fn values(object: &Object<'_>, name: &'static str, request: bool) -> Values {
         .map(|map| map.entries())
         .unwrap_or_default();
     for (name, field) in entries {
-        let Some(text) = field.str().and_then(|text| literal(&field, text)) else {
+        let Some(template) = field.str().and_then(|text| template(&field, text)) else {
             continue;
         };
         if request && (name == ":authority" || name.eq_ignore_ascii_case("host")) {
-            authority = Some(text);
+            if template.fixed().is_none() {
+                let message = "a new `host` is a fixed text: it takes no operators";
+                field.error("bad-header-value", message, "");
+            }
+            authority = template.fixed().map(str::to_owned);
             continue;
         }
         if name.eq_ignore_ascii_case("host") {
@@ -54,9 +64,13 @@ fn values(object: &Object<'_>, name: &'static str, request: bool) -> Values {
         let Some(header) = header(name, &field) else {
             continue;
         };
-        match HeaderValue::from_str(&text) {
-            Ok(value) => values.push((header, value)),
-            Err(_) => field.error(
+        if request {
+            for_the_router(&header, &field);
+        }
+        match template.fixed().map(HeaderValue::from_str) {
+            Some(Ok(value)) => values.push((header, value.into())),
+            None => values.push((header, HeaderText::Template(Arc::new(template)))),
+            Some(Err(_)) => field.error(
                 "bad-header-value",
                 "the value holds characters that a header cannot carry",
                 "",
@@ -65,6 +79,22 @@ fn values(object: &Object<'_>, name: &'static str, request: bool) -> Values {
     }
     values.sort_by(|(a, _), (b, _)| a.as_str().cmp(b.as_str()));
     (values, authority)
+}
+
+/// Says what becomes of a header that the router reads itself.
+fn for_the_router(name: &HeaderName, field: &Field<'_>) {
+    if RetryHeaders::is_in_force(name) {
+        let message = format!(
+            "`{name}` is read here: it changes the retries of this route, and is not sent on"
+        );
+        let hint = "`retries` says the same in plain sight";
+        field.note("router-header", message, hint);
+    } else if RetryHeaders::is_one(name) {
+        let message = format!(
+            "`{name}` has no effect where a route sets it, as under Istio, and is not sent on"
+        );
+        field.warn("router-header", message, "use `timeout` and `retries`");
+    }
 }
 
 fn removals(object: &Object<'_>) -> Vec<HeaderName> {
@@ -100,32 +130,34 @@ fn header(name: &str, field: &Field<'_>) -> Option<HeaderName> {
     parsed
 }
 
-/// The value with `%%` made `%`. Values with operators (`%REQ(x)%`) are not in force.
-fn literal(field: &Field<'_>, text: &str) -> Option<String> {
-    let mut literal = String::with_capacity(text.len());
-    let mut operator = false;
-    let mut parts = text.split('%');
-    literal.push_str(parts.next().unwrap_or_default());
-    while let Some(inside) = parts.next() {
-        let Some(after) = parts.next() else {
-            let hint = "write `%%` for a percent sign";
-            field.error("bad-header-value", "a `%` has no partner", hint);
+/// The value with its operators.
+fn template(field: &Field<'_>, text: &str) -> Option<Template> {
+    let template = match Template::parse(text) {
+        Ok(template) => template,
+        Err(error) => {
+            let hint = match &error {
+                ParseError::Unknown(_) => {
+                    "an operator such as %REQ(x-tier)%, or `%%` for a percent sign"
+                }
+                _ => "",
+            };
+            field.error("bad-header-value", error.to_string(), hint);
             return None;
-        };
-        if inside.is_empty() {
-            literal.push('%');
-        } else {
-            operator = true;
         }
-        literal.push_str(after);
-    }
-    if operator {
-        field.warn(
-            "not-in-force",
-            "values with `%…%` operators are valid but not in force in llmesh: this header is left alone",
-            "give a fixed value",
-        );
+    };
+    let plain = |b: u8| b == b'\t' || (b >= b' ' && b != 0x7f);
+    if !text.bytes().all(plain) {
+        let message = "the value holds characters that a header cannot carry";
+        field.error("bad-header-value", message, "");
         return None;
     }
-    Some(literal)
+    for operator in template.operators() {
+        if let Operator::Absent(name) = operator {
+            let message = format!(
+                "`%{name}%` has no value in llmesh: a header that comes out empty is left as it was"
+            );
+            field.warn("not-in-force", message, "");
+        }
+    }
+    Some(template)
 }

@@ -29,8 +29,13 @@ pub(super) fn read(field: &Field<'_>, default_retry: Default<'_>) -> Option<Rule
     let action = action(&object);
     let done = match action {
         Some("route") => forward(&object, default_retry),
-        Some("redirect") => rewrite::redirect(&object).map(RuleAction::Redirect),
-        Some("directResponse") => rewrite::direct(&object).map(|(s, b)| RuleAction::Direct(s, b)),
+        Some("redirect") => rewrite::redirect(&object).map(|mut redirect| {
+            redirect.headers = headers::read(&object).0;
+            RuleAction::Redirect(redirect)
+        }),
+        Some("directResponse") => rewrite::direct(&object).map(|(status, body)| {
+            RuleAction::Direct(status, body, Box::new(headers::read(&object).0))
+        }),
         Some(_) => {
             object.not_in_force("delegate", Severity::Warning, "the rule is left out");
             None

@@ -10,6 +10,7 @@ pub(super) mod http_match;
 mod http_route;
 mod l4;
 mod locality;
+pub(super) mod mesh_config;
 pub(super) mod outlier;
 pub(super) mod pool;
 mod readonly;

@@ -29,7 +29,7 @@ pub(in crate::config) struct Rule {
 pub(in crate::config) enum RuleAction {
     Forward(Box<ForwardRule>),
     Redirect(Redirect),
-    Direct(StatusCode, bytes::Bytes),
+    Direct(StatusCode, bytes::Bytes, Box<HeaderOps>),
 }
 
 /// Send on to weighted destinations.

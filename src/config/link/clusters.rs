@@ -33,7 +33,8 @@ struct Effective<'a> {
 impl Linker<'_> {
     pub(super) fn clusters(&self) -> BTreeMap<Arc<str>, Cluster> {
         let mut clusters = BTreeMap::new();
-        for (host, service) in &self.registry.services {
+        let all = self.registry.services.iter();
+        for (host, service) in all.filter(|(_, service)| service.alias_of.is_none()) {
             let merged = self.rules.of(host, &service.namespace);
             for (index, port) in service.ports.iter().enumerate() {
                 let subsets = merged
@@ -60,11 +61,21 @@ impl Linker<'_> {
         clusters
     }
 
-    /// Reports DestinationRules for hosts that are not known.
+    /// Reports DestinationRules for hosts that are not known, or that are but names of others.
     pub(super) fn check_rules(&self, rules: &[DestinationRule]) {
         for rule in rules {
-            if !rule.host.starts_with('*') {
-                self.known_host(&rule.host, &rule.place);
+            if rule.host.starts_with('*') || !self.known_host(&rule.host, &rule.place) {
+                continue;
+            }
+            let known = self.registry.services.get(&rule.host);
+            if let Some(host) = known.and_then(|known| known.alias_of.as_ref()) {
+                let message = format!(
+                    "{} is another name (ExternalName) of {host}, whose rules hold: this one has no effect",
+                    rule.host
+                );
+                let hint = format!("write it for {host}");
+                self.report
+                    .warn(&rule.place, "rule-for-alias", message, hint);
             }
             self.check_reach_of(rule);
         }
@@ -184,6 +195,7 @@ fn cluster(
         PortProtocol::Other => Protocol::Http1,
     };
     cluster.pool.protocol = effective.pool.and_then(|p| p.protocol).unwrap_or(of_port);
+    cluster.namespace = service.namespace.as_str().into();
     // The DestinationRule that shapes it, where there is one.
     cluster.origin = subset.map_or_else(String::new, |subset| subset.place.origin.id());
     cluster

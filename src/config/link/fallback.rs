@@ -88,7 +88,7 @@ impl Linker<'_> {
                 return None;
             }
         };
-        let Some(known) = self.registry.services.get(host) else {
+        let Some((host, known)) = self.registry.concrete(host) else {
             self.unknown_target(target, host);
             return None;
         };

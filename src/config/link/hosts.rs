@@ -33,8 +33,12 @@ impl Linker<'_> {
         let claims = self.claims(services);
         let mut hosts = Vec::new();
         for (host, known) in &self.registry.services {
+            if known.alias_of.is_some() && !claims.exact.contains_key(host.as_str()) {
+                // One more domain of the host that it stands for.
+                continue;
+            }
             let claim = claims.of(host);
-            let ports = http_ports(known);
+            let ports = http_ports(self.registry.concrete(host).map_or(known, |(_, k)| k));
             if ports.is_empty() && claim.is_none() {
                 self.report.note(
                     &known.place,
@@ -46,6 +50,11 @@ impl Linker<'_> {
             }
             let mut domains = names::domains(host, &self.namespace);
             domains.extend(known.virtual_ips().cloned());
+            for alias in self.registry.aliases_of(host) {
+                if !claims.exact.contains_key(alias) {
+                    domains.extend(names::domains(alias, &self.namespace));
+                }
+            }
             hosts.push(self.virtual_host(host, domains, ports, claim, &known.place));
         }
         for (host, (service, place)) in &claims.exact {

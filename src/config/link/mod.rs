@@ -1,5 +1,6 @@
 //! Resources to the model: names to hosts, clusters and endpoints.
 
+mod aliases;
 mod clusters;
 mod endpoints;
 mod explain;

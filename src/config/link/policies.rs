@@ -49,7 +49,11 @@ impl Linker<'_> {
             let namespace = self.namespace_of(&name, &host.origin);
             let ranked = policies.iter().enumerate();
             let ranked: Vec<_> = ranked
-                .filter_map(|(index, policy)| Some((index, rank(policy, &name, &namespace)?)))
+                .filter_map(|(index, policy)| {
+                    let names = std::iter::once(&*name).chain(self.registry.aliases_of(&name));
+                    let ranks = names.filter_map(|name| rank(policy, name, &namespace));
+                    Some((index, ranks.max()?))
+                })
                 .collect();
             let of_route = |route: &Route| {
                 let Action::Forward(forward) = &route.action else {

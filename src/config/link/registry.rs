@@ -33,8 +33,10 @@ pub(super) struct Known {
     pub(super) ports: Vec<ServicePort>,
     pub(super) addresses: Vec<String>,
     pub(super) place: Place,
+    /// The host that it is another name of.
+    pub(super) alias_of: Option<String>,
     resolution: Option<Resolution>,
-    endpoints: HashMap<u16, Vec<Endpoint>>,
+    pub(super) endpoints: HashMap<u16, Vec<Endpoint>>,
 }
 
 struct Sources<'r> {
@@ -74,7 +76,8 @@ impl Registry {
             sources.templates.entry(key).or_default().push(template);
         }
         let mut registry = Self::default();
-        for service in &resources.services {
+        let own = resources.services.iter();
+        for service in own.filter(|service| service.external_name.is_none()) {
             registry.add_service(service, &sources);
         }
         for entry in &resources.service_entries {
@@ -82,6 +85,7 @@ impl Registry {
                 registry.add_entry(host, place, entry, &sources, report);
             }
         }
+        registry.add_external(&resources.services, report);
         registry
     }
 
@@ -95,20 +99,9 @@ impl Registry {
         known.addresses.clone_from(&service.cluster_ips);
         known.ports.clone_from(&service.ports);
         for port in &service.ports {
-            let found = match &service.external_name {
-                Some(name) => vec![Endpoint::new(
-                    name.as_str(),
-                    port.target.unwrap_or(port.number),
-                )],
-                None => sources.of_service(service, port),
-            };
+            let found = sources.of_service(service, port);
             if !found.is_empty() {
-                let dns = service.external_name.is_some();
-                known.resolution = Some(if dns {
-                    Resolution::Dns
-                } else {
-                    Resolution::Static
-                });
+                known.resolution = Some(Resolution::Static);
                 known.endpoints.insert(port.number, found);
             }
         }
@@ -165,15 +158,21 @@ impl Registry {
 // === impl Known ===
 
 impl Known {
-    fn new(namespace: &str, place: Place) -> Self {
+    pub(super) fn new(namespace: &str, place: Place) -> Self {
         Self {
             namespace: namespace.to_owned(),
             ports: Vec::new(),
             addresses: Vec::new(),
             place,
+            alias_of: None,
             resolution: None,
             endpoints: HashMap::new(),
         }
+    }
+
+    /// Its endpoints are names.
+    pub(super) fn resolve_names(&mut self) {
+        self.resolution = Some(Resolution::Dns);
     }
 
     /// The endpoints of a port that carry `labels`.

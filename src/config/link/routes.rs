@@ -81,8 +81,8 @@ impl Linker<'_> {
             return false;
         };
         forward.destinations.iter().any(|destination| {
-            let known = self.registry.services.get(&destination.host);
-            destination.port.is_none() && known.is_none_or(|known| known.ports.len() != 1)
+            let known = self.registry.concrete(&destination.host);
+            destination.port.is_none() && known.is_none_or(|(_, known)| known.ports.len() != 1)
         })
     }
 
@@ -90,9 +90,10 @@ impl Linker<'_> {
         match action {
             RuleAction::Forward(rule) => Action::Forward(Box::new(self.forward(rule, port))),
             RuleAction::Redirect(redirect) => Action::Redirect(redirect.clone()),
-            RuleAction::Direct(status, body) => Action::Direct {
+            RuleAction::Direct(status, body, headers) => Action::Direct {
                 status: *status,
                 body: body.clone(),
+                headers: (**headers).clone(),
             },
         }
     }
@@ -118,8 +119,10 @@ impl Linker<'_> {
 
     /// The cluster of a destination. It may not exist: requests are then answered 503 (NC).
     fn destination(&self, destination: &DestinationRef, port: u16) -> Arc<str> {
-        let host = destination.host.as_str();
-        let known = self.registry.services.get(host);
+        let (host, known) = match self.registry.concrete(&destination.host) {
+            Some((host, known)) => (host, Some(known)),
+            None => (destination.host.as_str(), None),
+        };
         if known.is_none() {
             self.unreachable_host(host, &destination.place);
         }

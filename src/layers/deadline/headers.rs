@@ -53,14 +53,14 @@ pub fn patience(headers: &HeaderMap) -> Option<Duration> {
     all.filter_map(read_seconds).min()
 }
 
-/// Writes what is left, in whole milliseconds and at least one. The caller's own `x-envoy-expected-rq-timeout-ms` is
+/// Writes what is left, in whole milliseconds, rounded up: the time that it takes to say so is not the upstream's loss. The caller's own `x-envoy-expected-rq-timeout-ms` is
 /// taken off in any case; its `grpc-timeout` stays if there is no limit.
 pub fn write(headers: &mut HeaderMap, left: Option<Duration>) {
     let Some(left) = left else {
         headers.remove(EXPECTED);
         return;
     };
-    let ms = left.as_millis().max(1);
+    let ms = left.as_nanos().div_ceil(1_000_000).max(1);
     headers.insert(
         EXPECTED,
         HeaderValue::from(u64::try_from(ms).unwrap_or(u64::MAX)),
@@ -273,8 +273,10 @@ mod tests {
     #[test]
     fn writes_what_is_left_and_at_least_one() {
         let mut plain = headers(&[("x-envoy-expected-rq-timeout-ms", "5000")]);
-        write(&mut plain, Some(Duration::from_micros(1_999)));
-        assert_eq!(plain[EXPECTED], "1");
+        for (micros, text) in [(1_999, "2"), (2_000, "2"), (1, "1")] {
+            write(&mut plain, Some(Duration::from_micros(micros)));
+            assert_eq!(plain[EXPECTED], text);
+        }
         write(&mut plain, Some(Duration::ZERO));
         assert_eq!(plain[EXPECTED], "1");
         assert!(!plain.contains_key(GRPC_TIMEOUT));

@@ -1,45 +1,38 @@
 //! Istio's access log line, as JSON or text.
 //!
 //! Keys and order are those of Istio's default JSON encoding; numbers stay numbers, what is missing is `null` (text:
-//! `-`). The JSON line of an LLM call that cost something ends with `llm_model` (the last that answered),
+//! `-`). Where the destination's host does not tell its namespace (a ServiceEntry's seldom does), the JSON line goes on with
+//! `destination_service_namespace`. That of an LLM call that cost something ends with `llm_model` (the last that answered),
 //! `llm_input_tokens` and `llm_output_tokens` (the sums over all attempts) and `llm_estimated` (whether any is estimated). Query strings are part of the path as in Envoy, except the values of parameters that carry credentials.
 
-use std::{borrow::Cow, fmt::Write, sync::Arc};
+pub mod params;
 
+use std::{fmt::Write, sync::Arc};
+
+use http::{HeaderName, header};
+
+pub use self::params::{Encoding, Field, Format};
+use self::params::{Lines, quote};
 use super::{Report, Summary};
-use crate::base::{cost::Usage, time::format_rfc3339};
-
-/// How a line is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Encoding {
-    /// One JSON object a line.
-    #[default]
-    Json,
-    /// Envoy's text format.
-    Text,
-}
+use crate::base::{
+    cost::Usage,
+    operator::{self, Known, Operator, RequestHead, Value},
+};
 
 /// Writes one line per request to a sink.
 #[derive(Clone)]
 pub struct AccessLog {
-    encoding: Encoding,
+    format: Format,
     sink: Arc<dyn Fn(&str) + Send + Sync>,
-}
-
-enum Value<'a> {
-    Missing,
-    Text(Cow<'a, str>),
-    Number(u64),
-    Truth(bool),
 }
 
 // === impl AccessLog ===
 
 impl AccessLog {
-    /// A log that hands each line (without its line end) to `sink`.
-    pub fn new(encoding: Encoding, sink: impl Fn(&str) + Send + Sync + 'static) -> Self {
+    /// A log that hands each line (without its line end) to `sink`. An [`Encoding`] stands for Istio's own format.
+    pub fn new(format: impl Into<Format>, sink: impl Fn(&str) + Send + Sync + 'static) -> Self {
         Self {
-            encoding,
+            format: format.into(),
             sink: Arc::new(sink),
         }
     }
@@ -47,14 +40,30 @@ impl AccessLog {
     /// The line of one request.
     #[must_use]
     pub fn line(&self, summary: &Summary) -> String {
-        match self.encoding {
-            Encoding::Json => {
-                let mut fields = fields(summary);
-                fields.extend(usage(summary));
-                json(&fields)
+        let known = known(summary);
+        let value = |operator: &Operator| value(operator, &known, summary);
+        let mut out = String::with_capacity(512);
+        match &self.format.0 {
+            Lines::Text(template) => {
+                let line = template.render("-", |operator| value(operator).map(plain));
+                return String::from_utf8_lossy(&line).into_owned();
             }
-            Encoding::Text => text(&fields(summary)),
+            Lines::Json(fields) => {
+                out.push('{');
+                params::write(&mut out, fields, &value);
+            }
+            Lines::Istio(fields) => {
+                out.push('{');
+                params::write(&mut out, fields, &value);
+                if let Some(namespace) = namespace(summary) {
+                    out.push_str(",\"destination_service_namespace\":");
+                    quote(&mut out, namespace);
+                }
+                usage(&mut out, summary);
+            }
         }
+        out.push('}');
+        out
     }
 }
 
@@ -66,178 +75,155 @@ impl Report for AccessLog {
     fn wants_head(&self) -> bool {
         true
     }
+
+    fn wants_answer(&self) -> bool {
+        self.format.asks_response()
+    }
 }
 
 impl std::fmt::Debug for AccessLog {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("AccessLog")
-            .field("encoding", &self.encoding)
+            .field("format", &self.format)
             .finish_non_exhaustive()
     }
 }
 
-fn fields(s: &Summary) -> Vec<(&'static str, Value<'_>)> {
-    use Value::{Missing, Number};
-    let opt = |v: Option<String>| v.map_or(Missing, |v| Value::Text(v.into()));
-    let header = |name: &str| {
-        let value = s.head.as_ref().and_then(|h| h.headers.get(name));
-        value.map_or(Missing, |v| {
-            Value::Text(String::from_utf8_lossy(v.as_bytes()))
-        })
-    };
-    let millis = |d: std::time::Duration| Number(u64::try_from(d.as_millis()).unwrap_or(u64::MAX));
+fn known(s: &Summary) -> Known<'_> {
     let head = s.head.as_ref();
-    let authority = head
-        .and_then(|h| h.uri.authority())
-        // Without a user and password.
-        .map(|a| a.as_str().rsplit('@').next().unwrap_or_default());
-    let route = s.notes.route.as_ref();
-    vec![
-        ("start_time", Value::Text(format_rfc3339(s.started).into())),
-        ("route_name", opt(route.map(|r| r.route.to_string()))),
-        ("method", opt(head.map(|h| h.method.to_string()))),
-        (
-            "path",
-            opt(head.map(|h| redact(h.uri.path_and_query().map_or("/", |p| p.as_str())))),
-        ),
-        ("protocol", opt(head.map(|h| format!("{:?}", h.version)))),
-        ("response_code", Number(s.status.into())),
-        ("response_flags", Value::Text(s.notes.flags().into())),
-        ("response_code_details", opt(s.notes.details.clone())),
-        ("connection_termination_details", Missing),
-        ("bytes_received", Number(s.bytes_received)),
-        ("bytes_sent", Number(s.bytes_sent)),
-        ("duration", millis(s.duration)),
-        (
-            "upstream_service_time",
-            s.notes.upstream_time.map_or(Missing, millis),
-        ),
-        ("x_forwarded_for", header("x-forwarded-for")),
-        ("user_agent", header("user-agent")),
-        ("request_id", header("x-request-id")),
-        (
-            "authority",
-            authority.map_or_else(|| header("host"), |a| Value::Text(a.into())),
-        ),
-        (
-            "upstream_host",
-            opt(s.notes.endpoint.map(|e| e.to_string())),
-        ),
-        (
-            "upstream_cluster",
-            opt(route.map(|r| r.cluster.to_string())),
-        ),
-        ("upstream_local_address", Missing),
-        (
-            "downstream_local_address",
-            opt(s.local.map(|a| a.to_string())),
-        ),
-        (
-            "downstream_remote_address",
-            opt(s.peer.map(|a| a.to_string())),
-        ),
-        ("requested_server_name", Missing),
-        ("upstream_transport_failure_reason", Missing),
-    ]
+    Known {
+        request: head.map(|head| RequestHead {
+            method: &head.method,
+            uri: &head.uri,
+            version: head.version,
+            headers: &head.headers,
+            scheme: scheme(head),
+        }),
+        status: s.status,
+        response: s.answer.as_ref(),
+        route: s.notes.route.as_ref(),
+        notes: Some(&s.notes),
+        peer: s.peer,
+        local: s.local,
+        started: Some(s.started),
+        duration: Some(s.duration),
+        bytes_received: s.bytes_received,
+        bytes_sent: s.bytes_sent,
+    }
+}
+
+fn scheme(head: &super::Head) -> &str {
+    let told = head.headers.get("x-forwarded-proto");
+    told.and_then(|v| v.to_str().ok()).unwrap_or("http")
+}
+
+/// What the log shows for an operator: no credential, whatever its format asks for.
+fn value<'s>(operator: &Operator, known: &Known<'s>, s: &'s Summary) -> Option<Value<'s>> {
+    const SERVICE_TIME: HeaderName = HeaderName::from_static("x-envoy-upstream-service-time");
+    let any = |is: fn(&operator::Field) -> bool| match operator {
+        Operator::Request(first, other)
+        | Operator::Response(first, other)
+        | Operator::WithoutQuery(first, other) => is(first) || other.as_ref().is_some_and(is),
+        _ => false,
+    };
+    if let Operator::Response(operator::Field::Header(name), _) = operator
+        && *name == SERVICE_TIME
+    {
+        return s.notes.upstream_time.map(operator::millis);
+    }
+    let hidden = || Value::text("***");
+    match operator {
+        Operator::QueryParameter(name) if is_secret_parameter(name) => {
+            known.value(operator).map(|_| hidden())
+        }
+        _ if any(is_secret) => known.value(operator).map(|_| hidden()),
+        _ if any(is_path) => known.value(operator).map(|value| match value {
+            Value::Bytes(path) => Value::text(redact(&String::from_utf8_lossy(&path))),
+            number => number,
+        }),
+        _ => known.value(operator),
+    }
+}
+
+fn is_path(field: &operator::Field) -> bool {
+    match field {
+        operator::Field::Path => true,
+        operator::Field::Header(name) => name == "x-envoy-original-path" || name == "referer",
+        _ => false,
+    }
+}
+
+/// Fields that carry keys, tokens and sessions.
+fn is_secret(field: &operator::Field) -> bool {
+    const SECRET: [HeaderName; 8] = [
+        header::AUTHORIZATION,
+        header::COOKIE,
+        header::PROXY_AUTHORIZATION,
+        header::SET_COOKIE,
+        HeaderName::from_static("api-key"),
+        HeaderName::from_static("x-amz-security-token"),
+        HeaderName::from_static("x-api-key"),
+        HeaderName::from_static("x-goog-api-key"),
+    ];
+    matches!(field, operator::Field::Header(name) if SECRET.contains(name))
+}
+
+/// A value in a text line, which it must not break.
+fn plain(value: Value<'_>) -> Value<'_> {
+    let breaks = |c: char| c.is_control() || c == '"';
+    match value {
+        Value::Bytes(bytes) => {
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            Value::text(text.replace(breaks, "?"))
+        }
+        number => number,
+    }
+}
+
+/// The namespace of the service, where its host does not tell it.
+fn namespace(s: &Summary) -> Option<&str> {
+    let namespace = s.notes.namespace.as_deref()?;
+    let host = s.notes.route.as_ref()?.cluster.rsplit('|').next()?;
+    let told = host.contains(&format!(".{namespace}.svc"));
+    (!told).then_some(namespace)
 }
 
 /// What an LLM call cost; nothing for other requests.
-fn usage(s: &Summary) -> Vec<(&'static str, Value<'_>)> {
+fn usage(out: &mut String, s: &Summary) {
     let all = s.spent();
-    let Some(last) = all.last() else {
-        return Vec::new();
-    };
+    let Some(last) = all.last() else { return };
     let sum = |of: fn(&Usage) -> u64| {
         let counts = all.iter().map(|spent| of(&spent.usage));
-        Value::Number(counts.fold(0, u64::saturating_add))
+        counts.fold(0, u64::saturating_add)
     };
-    let model = last.model.as_ref();
-    vec![
-        (
-            "llm_model",
-            model.map_or(Value::Missing, |m| Value::Text(m.to_string().into())),
-        ),
-        ("llm_input_tokens", sum(|usage| usage.input)),
-        ("llm_output_tokens", sum(|usage| usage.output)),
-        (
-            "llm_estimated",
-            Value::Truth(all.iter().any(|spent| spent.estimated)),
-        ),
-    ]
-}
-
-fn json(fields: &[(&'static str, Value<'_>)]) -> String {
-    let mut out = String::with_capacity(512);
-    for (i, (key, value)) in fields.iter().enumerate() {
-        out.push(if i == 0 { '{' } else { ',' });
-        // Writing to a string cannot fail.
-        let _ = write!(out, "\"{key}\":");
-        match value {
-            Value::Missing => out.push_str("null"),
-            Value::Number(n) => drop(write!(out, "{n}")),
-            Value::Truth(truth) => drop(write!(out, "{truth}")),
-            Value::Text(text) => quote(&mut out, text),
-        }
+    out.push_str(",\"llm_model\":");
+    match &last.model {
+        Some(model) => quote(out, model),
+        None => out.push_str("null"),
     }
-    out.push('}');
-    out
-}
-
-fn text(fields: &[(&'static str, Value<'_>)]) -> String {
-    let get = |key: &str| match fields.iter().find(|(k, _)| *k == key) {
-        Some((_, Value::Text(text))) => text
-            .chars()
-            .map(|c| if c.is_control() || c == '"' { '?' } else { c })
-            .collect(),
-        Some((_, Value::Number(n))) => n.to_string(),
-        Some((_, Value::Truth(truth))) => truth.to_string(),
-        _ => "-".to_owned(),
-    };
-    format!(
-        "[{}] \"{} {} {}\" {} {} {} {} \"{}\" {} {} {} {} \"{}\" \"{}\" \"{}\" \"{}\" \"{}\" {} {} {} {} {} {}",
-        get("start_time"),
-        get("method"),
-        get("path"),
-        get("protocol"),
-        get("response_code"),
-        get("response_flags"),
-        get("response_code_details"),
-        get("connection_termination_details"),
-        get("upstream_transport_failure_reason"),
-        get("bytes_received"),
-        get("bytes_sent"),
-        get("duration"),
-        get("upstream_service_time"),
-        get("x_forwarded_for"),
-        get("user_agent"),
-        get("request_id"),
-        get("authority"),
-        get("upstream_host"),
-        get("upstream_cluster"),
-        get("upstream_local_address"),
-        get("downstream_local_address"),
-        get("downstream_remote_address"),
-        get("requested_server_name"),
-        get("route_name"),
-    )
-}
-
-/// Writes a JSON string. Control characters never reach the log raw.
-fn quote(out: &mut String, text: &str) {
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            c if c.is_control() => drop(write!(out, "\\u{:04x}", u32::from(c))),
-            c => out.push(c),
-        }
-    }
-    out.push('"');
+    // Writing to a string cannot fail.
+    let _ = write!(
+        out,
+        ",\"llm_input_tokens\":{},\"llm_output_tokens\":{},\"llm_estimated\":{}",
+        sum(|usage| usage.input),
+        sum(|usage| usage.output),
+        all.iter().any(|spent| spent.estimated),
+    );
 }
 
 /// Hides the values of query parameters that carry credentials.
 fn redact(path: &str) -> String {
+    let Some((path, query)) = path.split_once('?') else {
+        return path.to_owned();
+    };
+    let hidden = query.split('&').map(|pair| match pair.split_once('=') {
+        Some((name, _)) if is_secret_parameter(name) => format!("{name}=***"),
+        _ => pair.to_owned(),
+    });
+    format!("{path}?{}", hidden.collect::<Vec<_>>().join("&"))
+}
+
+fn is_secret_parameter(name: &str) -> bool {
     const SECRET: [&str; 8] = [
         "key",
         "api_key",
@@ -248,16 +234,7 @@ fn redact(path: &str) -> String {
         "x-goog-api-key",
         "x-amz-signature",
     ];
-    let Some((path, query)) = path.split_once('?') else {
-        return path.to_owned();
-    };
-    let hidden = query.split('&').map(|pair| match pair.split_once('=') {
-        Some((name, _)) if SECRET.iter().any(|s| name.eq_ignore_ascii_case(s)) => {
-            format!("{name}=***")
-        }
-        _ => pair.to_owned(),
-    });
-    format!("{path}?{}", hidden.collect::<Vec<_>>().join("&"))
+    SECRET.iter().any(|s| name.eq_ignore_ascii_case(s))
 }
 
 #[cfg(test)]
@@ -295,6 +272,7 @@ mod tests {
                 version: http::Version::HTTP_11,
                 headers,
             }),
+            answer: None,
             peer: None,
             local: None,
             status: 503,
@@ -355,5 +333,53 @@ mod tests {
         let line = AccessLog::new(Encoding::Text, |_| {}).line(&summary());
         assert!(line.starts_with("[2026-11-22T10:00:00.678Z] \"POST /v1/chat?api_key=***&x=1 HTTP/1.1\" 503 URX,UF - - \"-\" 10 20 1234"));
         assert!(line.chars().all(|c| !c.is_control()));
+    }
+
+    fn own(format: Result<Format, operator::ParseError>, summary: &Summary) -> String {
+        AccessLog::new(format.unwrap(), |_| {}).line(summary)
+    }
+
+    #[test]
+    fn a_format_of_ones_own() {
+        let mut summary = summary();
+        summary
+            .head
+            .as_mut()
+            .unwrap()
+            .headers
+            .insert("x-tier", "gold".parse().unwrap());
+        let text = "%REQ(:METHOD)% %RESPONSE_CODE% %RESPONSE_FLAGS% %REQ(X-TIER):2% %ROUTE_NAME% 100%% %REQ(x)%\n";
+        assert_eq!(
+            own(Format::text(text), &summary),
+            "POST 503 URX,UF go chat-route 100% -"
+        );
+        let read = |text: &str| Field::Text(operator::Template::parse(text).unwrap());
+        let fields = vec![
+            ("code".to_owned(), read("%RESPONSE_CODE%")),
+            ("mixed".to_owned(), read("<%RESPONSE_CODE%|%REQ(x)%>")),
+            ("none".to_owned(), read("%REQ(x)%")),
+            ("fixed".to_owned(), Field::Fixed("7".to_owned())),
+            (
+                "more\"".to_owned(),
+                Field::Object(vec![("ua".to_owned(), read("%REQ(USER-AGENT)%"))]),
+            ),
+        ];
+        let line = own(Ok(Format::json(fields)), &summary);
+        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(
+            value,
+            serde_json::json!({
+                "code": 503, "mixed": "<503|->", "none": null, "fixed": 7,
+                "more\"": {"ua": "a\"b\u{fffd}\tc"},
+            })
+        );
+    }
+
+    #[test]
+    fn no_format_shows_a_credential() {
+        let summary = summary();
+        let text = "%REQ(Authorization)% %REQ(x?AUTHORIZATION):20% %REQ(:PATH)% %QUERY_PARAM(api_key)% %QUERY_PARAM(x)% %REQ(:AUTHORITY)% %REQ(COOKIE)%";
+        let line = own(Format::text(text), &summary);
+        assert_eq!(line, "*** *** /v1/chat?api_key=***&x=1 *** 1 llm-service -");
     }
 }

@@ -44,6 +44,8 @@ pub struct Summary {
     pub duration: Duration,
     /// The request's head, if a report asked for it.
     pub head: Option<Head>,
+    /// The header fields of the answer that the caller got, if a report asked for them.
+    pub answer: Option<HeaderMap>,
     /// The direct peer.
     pub peer: Option<SocketAddr>,
     /// The address it was accepted on.
@@ -90,6 +92,11 @@ pub trait Report: Send + Sync + 'static {
 
     /// Whether [`Summary::head`] is needed: it costs a copy of the headers.
     fn wants_head(&self) -> bool {
+        false
+    }
+
+    /// Whether [`Summary::answer`] is needed: it costs a copy of the headers.
+    fn wants_answer(&self) -> bool {
         false
     }
 }

@@ -91,6 +91,7 @@ impl<S> Metrics<S> {
             started: wall_now(),
             duration: std::time::Duration::ZERO,
             head,
+            answer: None,
             peer: arrival.and_then(|a| a.peer),
             local: arrival.and_then(|a| a.local),
             status: 0,
@@ -168,6 +169,9 @@ where
             Ok(response) => {
                 if let Some(summary) = &mut pending.summary {
                     summary.status = response.status().as_u16();
+                    if pending.reports.iter().any(|r| r.wants_answer()) {
+                        summary.answer = Some(response.headers().clone());
+                    }
                 }
                 Ok(response.map(|body| Observed::new(body, pending)))
             }

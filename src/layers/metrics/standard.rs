@@ -62,6 +62,7 @@ pub struct Standard {
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
     cluster: Option<Arc<str>>,
+    namespace: Option<Arc<str>>,
     version: Option<Arc<str>>,
     status: u16,
     flags: Vec<Flag>,
@@ -87,7 +88,7 @@ impl Standard {
     }
 
     fn make(&self, key: &Key) -> Handles {
-        let destination = Destination::of(key.cluster.as_deref());
+        let destination = Destination::of(key.cluster.as_deref(), key.namespace.as_deref());
         let labels = [
             ("reporter", "source".to_owned()),
             ("source_workload", self.source.workload.clone()),
@@ -131,6 +132,7 @@ impl Report for Standard {
     fn report(&self, summary: &Summary) {
         let key = Key {
             cluster: summary.notes.route.as_ref().map(|r| Arc::clone(&r.cluster)),
+            namespace: summary.notes.namespace.clone(),
             version: summary.notes.version.clone(),
             status: summary.status,
             flags: summary.notes.flags.clone(),
@@ -164,7 +166,7 @@ impl fmt::Debug for Standard {
     }
 }
 
-/// The destination labels in a cluster's name.
+/// The destination labels, from a cluster's name and its service's namespace.
 struct Destination {
     host: String,
     name: String,
@@ -172,8 +174,9 @@ struct Destination {
 }
 
 impl Destination {
-    fn of(cluster: Option<&str>) -> Self {
+    fn of(cluster: Option<&str>, namespace: Option<&str>) -> Self {
         let unknown = || "unknown".to_owned();
+        let or = |other: &str| namespace.unwrap_or(other).to_owned();
         let Some(host) = cluster
             .and_then(|c| c.rsplit('|').next())
             .filter(|h| !h.is_empty())
@@ -187,15 +190,15 @@ impl Destination {
         let mut labels = host.split('.');
         let (first, second, third) = (labels.next(), labels.next(), labels.next());
         match (first, second, third) {
-            (Some(name), Some(namespace), Some("svc")) => Self {
+            (Some(name), Some(second), Some("svc")) => Self {
                 host: host.to_owned(),
                 name: name.to_owned(),
-                namespace: namespace.to_owned(),
+                namespace: or(second),
             },
             _ => Self {
                 host: host.to_owned(),
                 name: host.to_owned(),
-                namespace: unknown(),
+                namespace: or("unknown"),
             },
         }
     }
@@ -208,7 +211,7 @@ mod tests {
     #[test]
     fn destination_labels_are_read_from_the_cluster() {
         let of = |c| {
-            let d = Destination::of(c);
+            let d = Destination::of(c, None);
             (d.host, d.name, d.namespace)
         };
         let s = |a: &str, b: &str, c: &str| (a.to_owned(), b.to_owned(), c.to_owned());
@@ -227,5 +230,9 @@ mod tests {
             s("api.openai.com", "api.openai.com", "unknown")
         );
         assert_eq!(of(None), s("unknown", "unknown", "unknown"));
+        let black_hole = s("BlackHoleCluster", "BlackHoleCluster", "unknown");
+        assert_eq!(of(Some("BlackHoleCluster")), black_hole);
+        let entry = Destination::of(Some("outbound|443||api.openai.com"), Some("shop"));
+        assert_eq!(entry.namespace, "shop");
     }
 }

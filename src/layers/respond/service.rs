@@ -311,13 +311,16 @@ fn respond(
     } else {
         *response.status_mut() = answer.status;
         if !answer.body.is_empty() && !bodiless {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
             *response.body_mut() = answer.body.into_owned().into();
         }
     }
-    // A route's response header operations apply to local replies too.
+    // A route's response header operations apply to local replies too, and may say what a text is.
     if let Some(finish) = record.and_then(|r| r.note(|n| n.finish.clone())) {
-        finish.apply(&mut headers);
+        finish.apply(response.status(), &mut headers);
+    }
+    if !response.body().is_end_stream() {
+        let entry = headers.entry(CONTENT_TYPE);
+        entry.or_insert(HeaderValue::from_static("text/plain"));
     }
     *response.headers_mut() = headers;
     response

@@ -17,7 +17,7 @@ use crate::{
         BoxError, Ceiling, Error, Kind, Permit, SharedRng,
         ext::{
             Attempt, Chain, Deadline, Ended, Flag, GivenUp, Ordinary, Patience, Record,
-            RetriesAnswers, Tried, TryClock,
+            RetriesAnswers, RetryHeaders, Tried, TryClock,
         },
         hops::{self, ATTEMPT_COUNT},
         time::{Instant, sleep},
@@ -34,6 +34,16 @@ pub(super) struct Shared {
     pub(super) ceiling: Option<Ceiling>,
     pub(super) rng: SharedRng,
     pub(super) stats: Arc<Stats>,
+}
+
+impl Shared {
+    /// The same for a request that asks for other retries.
+    pub(super) fn asked(&self, asked: &RetryHeaders) -> Self {
+        Self {
+            params: self.params.asked(asked),
+            ..self.clone()
+        }
+    }
 }
 
 /// One request on its way through its attempts.
@@ -112,6 +122,9 @@ where
             drop(result);
             if !wait.is_zero() {
                 sleep(wait).await;
+            }
+            if self.deadline.is_some_and(|d| d.0 <= Instant::now()) {
+                return Err(Error::new(Kind::DeadlineExceeded).into());
             }
             self.ready().await?;
             self.shared.stats.retries.inc();
@@ -214,6 +227,7 @@ where
             elsewhere: self.elsewhere,
             again: self.again,
             given_up: last_word.is_some(),
+            named: named(&self.shared.params.retry_on, result),
         };
         match policy::decide(&self.params(), &attempt, &class, &self.shared.rng) {
             Decision::Retry { after, hinted } if self.admit(&class, now) => {
@@ -229,7 +243,12 @@ where
                 self.flag(Flag::URX);
                 self.ended(Ended::Exhausted);
             }
-            Decision::Stop(Reason::NoTime) => self.ended(Ended::Exhausted),
+            Decision::Stop(Reason::NoTime) => {
+                if let Some(left) = self.waits_in_vain(&class, now) {
+                    return Some(left);
+                }
+                self.ended(Ended::Exhausted);
+            }
             Decision::Stop(Reason::GivenUp) => {
                 self.ended(last_word.unwrap_or(Ended::Exhausted));
             }
@@ -244,6 +263,15 @@ where
             Decision::Stop(_) => {}
         }
         None
+    }
+
+    /// How long a back-off lasts that the deadline ends: as in Envoy it is the deadline that the caller is told of. Where a
+    /// wait was asked for, somebody else may be asked, or the caller's own patience ends first, what is there is better.
+    fn waits_in_vain(&self, class: &Class, now: Instant) -> Option<Duration> {
+        let own = self.shared.params.waits_out && !self.elsewhere && class.hint.is_none();
+        let deadline = self.deadline.filter(|_| own)?;
+        let patient = self.patience.is_none_or(|p| deadline <= p);
+        (patient && !policy::throttled(class)).then(|| deadline.left(now))
     }
 
     /// Takes what a retry needs beside the policy's consent: a place under the ceiling, then its price.
@@ -306,6 +334,13 @@ where
             },
         }
     }
+}
+
+/// Whether a response carries a field that is to be sent again for.
+fn named<R>(on: &RetryOn, result: &Result<Response<R>, BoxError>) -> bool {
+    let Ok(response) = result else { return false };
+    let mut names = on.headers.iter();
+    names.any(|name| response.headers().contains_key(name))
 }
 
 /// Whether anything could be done about an answer below 400 whose body shows an error.

@@ -47,6 +47,7 @@
 //! # }
 //! ```
 
+mod asked;
 mod attempt;
 mod backoff;
 

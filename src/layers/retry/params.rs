@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use http::HeaderName;
+
 use crate::base::Ratio;
 
 /// When, how often and how fast to retry.
@@ -30,6 +32,9 @@ pub struct Params {
     pub avoid_tried: bool,
     /// Whether `x-envoy-attempt-count` is sent.
     pub attempt_header: bool,
+    /// Whether a back-off that the deadline will end is waited for all the same, as Envoy does: then the caller is told of
+    /// the deadline. Without, it is given at once what the last attempt came to.
+    pub waits_out: bool,
 }
 
 /// Envoy's retry-on terms, and one of llmesh's own. The default is none of them; [`RetryOn::standard`] is what a caller
@@ -59,6 +64,13 @@ pub struct RetryOn {
     pub envoy_ratelimited: bool,
     /// `retriable-status-codes` and bare numbers: these statuses.
     pub statuses: BTreeSet<u16>,
+    /// `retriable-status-codes`, in word or by a number: statuses that a route's `x-envoy-retriable-status-codes` lists
+    /// ([`RetryHeaders`](crate::base::ext::RetryHeaders)) count too.
+    pub listed_statuses: bool,
+    /// Answers that carry one of these fields.
+    pub headers: Vec<HeaderName>,
+    /// `retriable-headers`: names that a route's `x-envoy-retriable-header-names` lists become such fields.
+    pub listed_headers: bool,
     /// gRPC terms (`cancelled`, `unavailable`, …): these `grpc-status` values in the response headers.
     pub grpc_statuses: BTreeSet<u16>,
     /// llmesh's own: what the classifier says is worth a retry on the same target (pacing 429, overload, cold start, an
@@ -123,6 +135,7 @@ impl Default for Params {
             replay_cap: 1024 * 1024,
             avoid_tried: true,
             attempt_header: true,
+            waits_out: false,
         }
     }
 }
@@ -226,9 +239,11 @@ impl Params {
                 connect_failure: true,
                 refused_stream: true,
                 grpc_statuses: BTreeSet::from([1, 14]),
+                listed_statuses: true,
                 ..RetryOn::default()
             },
             budget: None,
+            waits_out: true,
             ..Self::default()
         }
     }

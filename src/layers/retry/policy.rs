@@ -29,6 +29,8 @@ pub struct Attempt {
     pub again: bool,
     /// Whether the hop below has given up on it: its answer is the last word of that target.
     pub given_up: bool,
+    /// Whether its answer carries a field that is to be sent again for ([`RetryOn::headers`]).
+    pub named: bool,
 }
 
 /// What to do after an attempt.
@@ -72,7 +74,7 @@ const AWS_HINT_SPAN: Duration = Duration::from_secs(5);
 /// Decides after an attempt.
 #[must_use]
 pub fn decide(params: &Params, attempt: &Attempt, class: &Class, rng: &SharedRng) -> Decision {
-    if !listed(&params.retry_on, class) {
+    if !listed(&params.retry_on, class, attempt.named) {
         return Decision::Stop(Reason::NotListed);
     }
     if forbidden(class) || (attempt.elsewhere && !class.retry_same) {
@@ -102,7 +104,7 @@ pub fn decide(params: &Params, attempt: &Attempt, class: &Class, rng: &SharedRng
 }
 
 /// Whether a term covers what happened.
-fn listed(on: &RetryOn, class: &Class) -> bool {
+fn listed(on: &RetryOn, class: &Class, named: bool) -> bool {
     match class.signal {
         Signal::Response {
             ratelimited: true, ..
@@ -112,7 +114,8 @@ fn listed(on: &RetryOn, class: &Class) -> bool {
             grpc_status,
             ..
         } => {
-            status_listed(on, status, class)
+            named
+                || status_listed(on, status, class)
                 || grpc_status.is_some_and(|code| on.grpc_statuses.contains(&code))
                 || (on.llm && class.retry_same)
         }

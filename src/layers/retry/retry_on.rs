@@ -79,8 +79,9 @@ impl RetryOn {
         }
     }
 
-    /// Reads Envoy's terms as Istio's `retryOn` lists them, and nothing beside them. `retriable-status-codes`, `retriable-headers` and `http3-post-connect-failure` are
-    /// accepted and turn nothing on by themselves.
+    /// Reads Envoy's terms as Istio's `retryOn` lists them, and nothing beside them. `retriable-status-codes` and
+    /// `retriable-headers` say that a route's own headers may list what is meant, and turn nothing on by themselves; nor
+    /// does `http3-post-connect-failure`.
     ///
     /// # Errors
     /// If a term is empty, has blanks around it or is unknown. The error names the first such term.
@@ -95,10 +96,15 @@ impl RetryOn {
     /// Whether no term is on.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        *self == Self::default()
+        let nothing = Self {
+            listed_statuses: self.listed_statuses,
+            listed_headers: self.listed_headers,
+            ..Self::default()
+        };
+        *self == nothing
     }
 
-    fn add(&mut self, term: &str) -> Result<(), ParseError> {
+    pub(super) fn add(&mut self, term: &str) -> Result<(), ParseError> {
         match term {
             "5xx" => self.server_error = true,
             "gateway-error" => self.gateway_error = true,
@@ -108,12 +114,15 @@ impl RetryOn {
             "refused-stream" => self.refused_stream = true,
             "retriable-4xx" => self.retriable_4xx = true,
             "envoy-ratelimited" => self.envoy_ratelimited = true,
-            "retriable-status-codes" | "retriable-headers" | "http3-post-connect-failure" => {}
+            "retriable-status-codes" => self.listed_statuses = true,
+            "retriable-headers" => self.listed_headers = true,
+            "http3-post-connect-failure" => {}
             _ => {
                 if let Some((_, code)) = GRPC.iter().find(|(word, _)| *word == term) {
                     self.grpc_statuses.insert(*code);
                 } else {
                     self.statuses.insert(status(term)?);
+                    self.listed_statuses = true;
                 }
             }
         }

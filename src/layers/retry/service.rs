@@ -18,7 +18,7 @@ use super::{
 use crate::{
     base::{
         BoxError,
-        ext::Record,
+        ext::{Record, RetryHeaders},
         order::{self, Step},
     },
     body::replay::{Lag, Replay},
@@ -85,8 +85,11 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         check_order(request.extensions());
-        let params = &self.shared.params;
         let (mut head, body) = request.into_parts();
+        let asked = head.extensions.get::<RetryHeaders>();
+        let asked = asked.map(|asked| Arc::new(self.shared.asked(asked)));
+        let shared = asked.as_ref().unwrap_or(&self.shared);
+        let params = &shared.params;
         if params.retries == 0 || params.retry_on.is_empty() {
             stamp(&mut head, 1, false, false, params.attempt_header);
             let lag = Lag::of(&head.extensions);
@@ -97,7 +100,7 @@ where
         let clone = self.inner.clone();
         let ready = mem::replace(&mut self.inner, clone);
         let body = Replay::new(body, params.replay_cap);
-        let call = Call::new(ready, Arc::clone(&self.shared), head, body);
+        let call = Call::new(ready, Arc::clone(shared), head, body);
         ResponseFuture::attempts(Box::pin(call.run()))
     }
 }

@@ -8,14 +8,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Response, StatusCode, request::Parts};
 use http_body_util::{Either, Full};
 use pin_project::pin_project;
 
 use super::{
-    params::{Action, HeaderOps, Route},
+    headers::{self, Seen, Side},
+    params::Route,
     rewrite,
-    table::Found,
 };
 use crate::base::{BoxError, Error};
 
@@ -46,30 +46,34 @@ enum State<F> {
 pub(super) struct ResponseOps {
     route: Arc<Route>,
     destination: usize,
+    /// The request, where a value is made from it.
+    seen: Option<Arc<Seen>>,
 }
 
 // === impl ResponseOps ===
 
 impl ResponseOps {
     /// `None` if there is nothing to do.
-    pub(super) fn new(found: &Found<'_>, destination: usize) -> Option<Self> {
-        let Action::Forward(forward) = &found.route.action else {
+    pub(super) fn new(route: &Arc<Route>, destination: usize, head: &Parts) -> Option<Self> {
+        let levels = rewrite::response_ops(route, destination);
+        if levels.iter().all(rewrite::is_empty) {
             return None;
-        };
-        let own = forward.destinations.get(destination).map(|d| &d.headers);
-        let any = |ops: &HeaderOps| {
-            !(ops.response_remove.is_empty()
-                && ops.response_set.is_empty()
-                && ops.response_add.is_empty())
-        };
-        (any(&forward.headers) || own.is_some_and(any)).then(|| Self {
-            route: Arc::clone(found.route),
+        }
+        let templates = levels.iter().flatten().any(Side::has_templates);
+        Some(Self {
+            route: Arc::clone(route),
             destination,
+            seen: templates.then(|| Arc::new(Seen::of(head))),
         })
     }
 
-    pub(super) fn apply(&self, headers: &mut HeaderMap) {
-        rewrite::apply_response(&self.route, self.destination, headers);
+    pub(super) fn apply(&self, status: StatusCode, headers: &mut HeaderMap) {
+        for level in &rewrite::response_ops(&self.route, self.destination) {
+            match &self.seen {
+                Some(seen) => seen.respond(level, status, headers),
+                None => headers::respond(level, status, headers),
+            }
+        }
     }
 }
 
@@ -101,7 +105,7 @@ where
             StateProj::Upstream { future, ops } => {
                 let mut response = ready!(future.poll(cx)).map_err(Into::into)?;
                 if let Some(ops) = ops.take() {
-                    ops.apply(response.headers_mut());
+                    ops.apply(response.status(), response.headers_mut());
                 }
                 Poll::Ready(Ok(response.map(Either::Left)))
             }

@@ -186,7 +186,11 @@ fn authority<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> &'a str {
     }
 }
 
-fn scheme<'a>(uri: &'a Uri, headers: &'a HeaderMap, arrival: Option<&Arrival>) -> &'a str {
+pub(super) fn scheme<'a>(
+    uri: &'a Uri,
+    headers: &'a HeaderMap,
+    arrival: Option<&Arrival>,
+) -> &'a str {
     const FORWARDED: HeaderName = HeaderName::from_static("x-forwarded-proto");
     if let Some(sent) = headers.get(FORWARDED).and_then(|v| v.to_str().ok()) {
         return sent;

@@ -34,6 +34,7 @@
 //! ```
 
 mod future;
+mod headers;
 mod index;
 mod layer;
 pub mod matcher;

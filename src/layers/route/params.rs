@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use http::{HeaderName, StatusCode};
 
+pub use super::headers::{HeaderOps, HeaderText};
 use crate::layers::{deadline, retry};
 
 /// One alternative of a route's match; all its conditions must hold.
@@ -95,6 +96,8 @@ pub enum Action {
         status: StatusCode,
         /// The body.
         body: bytes::Bytes,
+        /// Operations on the answer's header.
+        headers: HeaderOps,
     },
 }
 
@@ -126,22 +129,6 @@ pub struct Destination {
     pub headers: HeaderOps,
 }
 
-/// Header operations, applied in this order: remove, set, add.
-#[derive(Clone, Debug, Default, PartialEq)]
-#[non_exhaustive]
-#[expect(
-    missing_docs,
-    reason = "as in Istio's `headers.request` and `headers.response`"
-)]
-pub struct HeaderOps {
-    pub request_remove: Vec<HeaderName>,
-    pub request_set: Vec<(HeaderName, http::HeaderValue)>,
-    pub request_add: Vec<(HeaderName, http::HeaderValue)>,
-    pub response_remove: Vec<HeaderName>,
-    pub response_set: Vec<(HeaderName, http::HeaderValue)>,
-    pub response_add: Vec<(HeaderName, http::HeaderValue)>,
-}
-
 /// A rewrite of the request before it is sent on.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
@@ -169,6 +156,8 @@ pub struct Redirect {
     pub scheme: Option<String>,
     /// Replaces the port.
     pub port: Option<u16>,
+    /// Operations on the answer's header.
+    pub headers: HeaderOps,
 }
 
 // === impl StringMatch ===
@@ -330,6 +319,7 @@ impl Redirect {
             authority: None,
             scheme: None,
             port: None,
+            headers: HeaderOps::default(),
         }
     }
 }

@@ -4,11 +4,12 @@
 //! original.
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, header, request,
+    HeaderName, HeaderValue, header, request,
     uri::{Authority, PathAndQuery, Uri},
 };
 
 use super::{
+    headers::{self, Side},
     matcher::{RequestView, split_port},
     params::{Action, Forward, HeaderOps, Match, Redirect, Rewrite, Route, StringMatch},
 };
@@ -17,7 +18,8 @@ use crate::base::{BoxError, Error, Kind};
 const ORIGINAL_PATH: HeaderName = HeaderName::from_static("x-envoy-original-path");
 const ORIGINAL_HOST: HeaderName = HeaderName::from_static("x-envoy-original-host");
 
-/// Applies a route's rewrite and request header operations, for the destination at this position.
+/// Applies a route's request header operations and its rewrite, for the destination at this position. Values are made from
+/// the request as it came, before it is rewritten.
 ///
 /// # Errors
 /// [`Kind::BadRequest`] if the rewritten path or authority is none (too long, or with characters a URI cannot have).
@@ -27,51 +29,26 @@ pub fn apply_request(
     destination: usize,
     head: &mut request::Parts,
 ) -> Result<(), Error> {
+    let levels = levels(forward, destination, HeaderOps::request);
+    for level in levels.iter().filter(|level| !is_empty(level)) {
+        headers::request(level, head, |head, value| set_authority(head, text(value)?))?;
+    }
     if let Some(rewrite) = &forward.rewrite {
         rewrite_path(rewrite, matched, head)?;
         if let Some(authority) = &rewrite.authority {
             set_authority(head, authority)?;
         }
     }
-    for ops in levels(forward, destination).into_iter().flatten() {
-        for name in &ops.request_remove {
-            head.headers.remove(name);
-        }
-        for (name, value) in filled(&ops.request_set) {
-            if name == header::HOST {
-                set_authority(head, text(value)?)?;
-            } else {
-                head.headers.insert(name.clone(), value.clone());
-            }
-        }
-        for (name, value) in filled(&ops.request_add) {
-            if name == header::HOST {
-                set_authority(head, text(value)?)?;
-            } else {
-                head.headers.append(name.clone(), value.clone());
-            }
-        }
-    }
     Ok(())
 }
 
-/// Applies a route's response header operations, for the destination at this position. Istio applies them to answers
-/// that the proxy makes for the route (503, 504, injected faults) too: whoever turns errors into responses outside the
-/// router calls this with the route it noted.
-pub fn apply_response(route: &Route, destination: usize, headers: &mut HeaderMap) {
-    let Action::Forward(forward) = &route.action else {
-        return;
-    };
-    for ops in levels(forward, destination).into_iter().flatten() {
-        for name in &ops.response_remove {
-            headers.remove(name);
-        }
-        for (name, value) in filled(&ops.response_set) {
-            headers.insert(name.clone(), value.clone());
-        }
-        for (name, value) in filled(&ops.response_add) {
-            headers.append(name.clone(), value.clone());
-        }
+/// The response header operations of a route, for the destination at this position. Istio applies them to answers that the
+/// proxy makes for the route (503, 504, injected faults, redirects) too.
+pub(super) fn response_ops(route: &Route, destination: usize) -> Levels<'_> {
+    match &route.action {
+        Action::Forward(forward) => levels(forward, destination, HeaderOps::response),
+        Action::Redirect(redirect) => alone(redirect.headers.response()),
+        Action::Direct { headers, .. } => alone(headers.response()),
     }
 }
 
@@ -122,21 +99,32 @@ pub fn location(redirect: &Redirect, view: &RequestView<'_>) -> Result<HeaderVal
         .map_err(|e| bad("the redirect target is no header value", e))
 }
 
-/// Header operations in the order in which they apply. Envoy puts a lone destination's into the route action, after the
-/// route's; those of weighted ones come before the route's.
-fn levels(forward: &Forward, destination: usize) -> [Option<&HeaderOps>; 2] {
-    let own = forward.destinations.get(destination).map(|d| &d.headers);
-    let route = Some(&forward.headers);
+/// Header operations in the order in which they apply; the sides of one level apply as one.
+pub(super) type Levels<'o> = [[Side<'o>; 2]; 2];
+
+/// Istio writes a lone destination's operations into the route's own level, behind the route's; Envoy applies those of
+/// weighted ones as a level before the route's.
+fn levels<'o>(
+    forward: &'o Forward,
+    destination: usize,
+    side: impl Fn(&'o HeaderOps) -> Side<'o>,
+) -> Levels<'o> {
+    let own = forward.destinations.get(destination);
+    let own = own.map_or(Side::NONE, |d| side(&d.headers));
+    let route = side(&forward.headers);
     if forward.destinations.len() > 1 {
-        [own, route]
+        [[own, Side::NONE], [route, Side::NONE]]
     } else {
-        [route, own]
+        [[route, own], [Side::NONE; 2]]
     }
 }
 
-/// An empty value leaves the header as it was.
-fn filled(ops: &[(HeaderName, HeaderValue)]) -> impl Iterator<Item = &(HeaderName, HeaderValue)> {
-    ops.iter().filter(|(_, value)| !value.is_empty())
+fn alone(side: Side<'_>) -> Levels<'_> {
+    [[side, Side::NONE], [Side::NONE; 2]]
+}
+
+pub(super) fn is_empty(level: &[Side<'_>; 2]) -> bool {
+    level.iter().all(Side::is_empty)
 }
 
 fn rewrite_path(

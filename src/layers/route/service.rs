@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use tower::Service;
 
@@ -77,38 +77,40 @@ impl<S> Route<S> {
         let found = match self.table.find(&view) {
             Outcome::Route(found) => found,
             Outcome::NoHost => return Err(Kind::BadRequest.into()),
-            Outcome::UnknownHost => return Err(Error::unknown_host(view.host())),
+            Outcome::UnknownHost => {
+                note(&request, &RouteMeta::block_all());
+                return Err(Error::unknown_host(view.host()));
+            }
             Outcome::NoRoute { .. } => return Err(Kind::NoRoute.into()),
         };
         let drawn = found.draw(&self.rng);
         let meta = found.meta(drawn);
         note(&request, &meta);
-        match &found.route.action {
-            Action::Direct { status, body } => {
-                detail(&request, "direct_response");
-                Ok(Next::Answer(answer(*status, body.clone())))
-            }
+        let (status, body, location) = match &found.route.action {
+            Action::Direct { status, body, .. } => (*status, body.clone(), None),
             Action::Redirect(redirect) => {
-                let mut answer = answer(redirect.status, Bytes::new());
                 let location = rewrite::location(redirect, &view)?;
-                answer.headers_mut().insert(header::LOCATION, location);
-                detail(&request, "direct_response");
-                Ok(Next::Answer(answer))
+                (redirect.status, Bytes::new(), Some(location))
             }
             Action::Forward(forward) => {
                 let (destination, _) = drawn.ok_or_else(|| Error::new(Kind::NoCluster))?;
                 let (mut head, body) = request.into_parts();
-                rewrite::apply_request(forward, found.matched, destination, &mut head)?;
                 head.extensions.insert(meta);
-                let ops = ResponseOps::new(&found, destination);
+                rewrite::apply_request(forward, found.matched, destination, &mut head)?;
+                let ops = ResponseOps::new(found.route, destination, &head);
                 // Whoever makes a response from an error stands outside.
                 if let (Some(ops), Some(record)) = (ops.clone(), head.extensions.get::<Record>()) {
-                    let finish = Finish::new(move |headers| ops.apply(headers));
+                    let finish = Finish::new(move |status, headers| ops.apply(status, headers));
                     record.note(|n| n.finish = Some(finish));
                 }
-                Ok(Next::Forward(Request::from_parts(head, body), ops))
+                return Ok(Next::Forward(Request::from_parts(head, body), ops));
             }
-        }
+        };
+        detail(&request, "direct_response");
+        let (mut head, _) = request.into_parts();
+        head.extensions.insert(meta);
+        let ops = ResponseOps::new(found.route, 0, &head);
+        Ok(Next::Answer(answer(status, body, location, ops.as_ref())))
     }
 }
 
@@ -136,14 +138,30 @@ where
     }
 }
 
-fn answer(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
-    let text = !body.is_empty();
+/// As Envoy's local replies: the route's operations come before the content type, which is plain text unless they give
+/// one, and which an empty body has not.
+fn answer(
+    status: StatusCode,
+    body: Bytes,
+    location: Option<HeaderValue>,
+    ops: Option<&ResponseOps>,
+) -> Response<Full<Bytes>> {
+    let mut headers = HeaderMap::new();
+    if let Some(location) = location {
+        headers.insert(header::LOCATION, location);
+    }
+    if let Some(ops) = ops {
+        ops.apply(status, &mut headers);
+    }
+    if body.is_empty() {
+        headers.remove(header::CONTENT_TYPE);
+    } else if !headers.contains_key(header::CONTENT_TYPE) {
+        let plain = HeaderValue::from_static("text/plain");
+        headers.insert(header::CONTENT_TYPE, plain);
+    }
     let mut response = Response::new(Full::new(body));
     *response.status_mut() = status;
-    if text {
-        let plain = HeaderValue::from_static("text/plain");
-        response.headers_mut().insert(header::CONTENT_TYPE, plain);
-    }
+    *response.headers_mut() = headers;
     response
 }
 

@@ -97,15 +97,16 @@ impl Table {
         })
     }
 
-    /// The virtual host for a host name without port: exact, else the longest wildcard, else `*`. Case does not count; a
-    /// trailing dot does.
     /// Whether a virtual host serves this host name (without port).
     #[must_use]
     pub fn knows(&self, host: &str) -> bool {
         self.position(host).is_some()
     }
 
+    /// The virtual host for a host name without port: exact, else the longest wildcard, else `*`. Neither case counts nor
+    /// a final dot, which says that the name is in full.
     fn position(&self, host: &str) -> Option<usize> {
+        let host = host.strip_suffix('.').unwrap_or(host);
         let lowered;
         let host = if host.bytes().any(|b| b.is_ascii_uppercase()) {
             lowered = host.to_ascii_lowercase();
@@ -165,7 +166,8 @@ impl TableBuilder {
         let table = &mut self.table;
         let position = table.hosts.len();
         for domain in domains {
-            table.claim(&domain.as_ref().to_ascii_lowercase(), position);
+            let domain = domain.as_ref().to_ascii_lowercase();
+            table.claim(domain.strip_suffix('.').unwrap_or(&domain), position);
         }
         let routes: Vec<_> = routes.into_iter().map(Entry::new).collect();
         let base = table.routes;

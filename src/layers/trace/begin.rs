@@ -46,6 +46,16 @@ pub fn begin(headers: &mut HeaderMap, params: &Params, rng: &SharedRng) -> Conte
     context
 }
 
+/// Makes sure of an `x-request-id` and nothing else.
+pub(super) fn ensure_request_id(headers: &mut HeaderMap, rng: &SharedRng) {
+    let sent = headers.get(request_id::HEADER);
+    if sent.is_none_or(|id| id.is_empty())
+        && let Some(value) = RequestId::random(rng).value()
+    {
+        headers.insert(request_id::HEADER, value);
+    }
+}
+
 /// Whether and why the trace is sampled.
 fn mark(decided: Option<bool>, headers: &HeaderMap, id: RequestId, params: &Params) -> Mark {
     const FORCE: HeaderName = HeaderName::from_static("x-envoy-force-trace");

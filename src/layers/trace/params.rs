@@ -14,6 +14,9 @@ pub struct Params {
     /// Whether `x-envoy-force-trace` and `x-client-trace-id` make a trace sampled. Only for callers that may decide what
     /// is traced.
     pub force_headers: bool,
+    /// Whether traces are begun and taken up at all. Without, trace headers pass as they came and none is made; requests
+    /// have an `x-request-id` all the same.
+    pub enabled: bool,
 }
 
 impl Default for Params {
@@ -23,6 +26,7 @@ impl Default for Params {
             sample: Ratio::from_percent(1.0).unwrap_or(Ratio::ZERO),
             formats: Formats::default(),
             force_headers: false,
+            enabled: true,
         }
     }
 }
@@ -39,6 +43,13 @@ impl Params {
     #[must_use]
     pub fn with_formats(mut self, formats: Formats) -> Self {
         self.formats = formats;
+        self
+    }
+
+    /// Sets whether traces are begun and taken up.
+    #[must_use]
+    pub fn with_enabled(mut self, enabled: bool) -> Self {
+        self.enabled = enabled;
         self
     }
 

@@ -6,7 +6,7 @@ use http::Request;
 use tower::Service;
 
 use super::{
-    begin::begin,
+    begin::{begin, ensure_request_id},
     context::{Context, inject},
     params::Params,
 };
@@ -79,8 +79,12 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> S::Future {
         order::begin(request.extensions_mut());
-        let context = begin(request.headers_mut(), &self.params, &self.rng);
-        request.extensions_mut().insert(context);
+        if self.params.enabled {
+            let context = begin(request.headers_mut(), &self.params, &self.rng);
+            request.extensions_mut().insert(context);
+        } else {
+            ensure_request_id(request.headers_mut(), &self.rng);
+        }
         self.inner.call(request)
     }
 }

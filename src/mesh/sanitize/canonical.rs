@@ -12,7 +12,10 @@ use http::{
 };
 
 use super::outbound;
-use crate::mesh::{hop, path};
+use crate::{
+    mesh::{hop, path},
+    model::Normalization,
+};
 
 /// Why a request is not served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +57,8 @@ impl Refusal {
 ///
 /// # Errors
 /// A [`Refusal`]. The hop-by-hop fields are gone all the same, so that whoever reports the request adds fields safely.
-pub fn canonical(head: &mut Parts, max_fields: usize) -> Result<(), Refusal> {
-    let checked = check(head, max_fields);
+pub fn canonical(head: &mut Parts, max_fields: usize, form: Normalization) -> Result<(), Refusal> {
+    let checked = check(head, max_fields, form);
     outbound(head);
     if checked.is_err() || head.version < Version::HTTP_11 {
         head.headers.remove(EXPECT);
@@ -67,7 +70,7 @@ pub fn canonical(head: &mut Parts, max_fields: usize) -> Result<(), Refusal> {
     checked
 }
 
-fn check(head: &mut Parts, max_fields: usize) -> Result<(), Refusal> {
+fn check(head: &mut Parts, max_fields: usize, form: Normalization) -> Result<(), Refusal> {
     if head.headers.len() > max_fields {
         let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
         return Err(Refusal::new(status, "too many header fields"));
@@ -85,7 +88,7 @@ fn check(head: &mut Parts, max_fields: usize) -> Result<(), Refusal> {
     expectation(head)?;
     upgrade(head)?;
     host(head)?;
-    target(head)
+    target(head, form)
 }
 
 fn look_alikes(headers: &HeaderMap) -> Result<(), Refusal> {
@@ -247,8 +250,8 @@ fn host_of(text: &str) -> Result<&str, Refusal> {
     Ok(text.strip_suffix(':').unwrap_or(text))
 }
 
-/// `/…`, `*` with `OPTIONS`, or an absolute HTTP URI, with the path in its normal form.
-fn target(head: &mut Parts) -> Result<(), Refusal> {
+/// `/…`, `*` with `OPTIONS`, or an absolute HTTP URI, with the path in this form.
+fn target(head: &mut Parts, form: Normalization) -> Result<(), Refusal> {
     const BAD: Refusal = Refusal::bad("bad request target");
     let known = |s: &Scheme| *s == Scheme::HTTP || *s == Scheme::HTTPS;
     if !head.uri.scheme().is_none_or(known) {
@@ -263,7 +266,7 @@ fn target(head: &mut Parts) -> Result<(), Refusal> {
     if !path.starts_with('/') {
         return Err(BAD);
     }
-    let normal = path::normalize(path).map_err(|path::Nul| Refusal::bad("NUL in the path"))?;
+    let normal = path::in_form(path, form).map_err(|path::Nul| Refusal::bad("NUL in the path"))?;
     if normal == path {
         return Ok(());
     }

@@ -9,10 +9,11 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Uri, Version,
     header::{COOKIE, HOST},
     request::Parts,
-    uri::Authority,
+    uri::{Authority, Scheme},
 };
 
 use super::hop;
+use crate::base::ext::Arrival;
 
 pub(super) use self::canonical::content_length;
 pub use self::canonical::{Refusal, canonical};
@@ -55,6 +56,18 @@ pub fn outbound(head: &mut Parts) {
     if let Some(Ok(authority)) = authority {
         head.headers.insert(HOST, authority);
     }
+    forwarded_proto(head);
+}
+
+/// Tells the scheme that the caller used, unless somebody before has: Envoy's `x-forwarded-proto`.
+fn forwarded_proto(head: &mut Parts) {
+    const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+    let tls = match head.extensions.get::<Arrival>() {
+        Some(arrival) => arrival.tls,
+        None => head.uri.scheme() == Some(&Scheme::HTTPS),
+    };
+    let scheme = HeaderValue::from_static(if tls { "https" } else { "http" });
+    head.headers.entry(PROTO).or_insert(scheme);
 }
 
 /// Cleans the trailers of a request: what the head may not say they may not either.
@@ -144,8 +157,15 @@ mod tests {
         outbound(&mut head);
         let mut names: Vec<_> = head.headers.keys().map(HeaderName::as_str).collect();
         names.sort_unstable();
-        assert_eq!(names, ["accept", "host", "x-envoy-expected-rq-timeout-ms"]);
+        let kept = [
+            "accept",
+            "host",
+            "x-envoy-expected-rq-timeout-ms",
+            "x-forwarded-proto",
+        ];
+        assert_eq!(names, kept);
         assert_eq!(head.headers[HOST], "llm-service");
+        assert_eq!(head.headers["x-forwarded-proto"], "http");
     }
 
     #[test]

@@ -15,8 +15,10 @@ use crate::{
 pub(super) fn text(snapshot: &Snapshot) -> String {
     let mut out = String::new();
     for (name, cluster) in &snapshot.clusters {
-        let pool = cluster.model().pool.clone();
+        let model = cluster.model();
+        let pool = model.pool.clone();
         // Writing to a string cannot fail.
+        let _ = writeln!(out, "{name}::namespace::{}", model.namespace);
         let mut line = |what: &str, value: u64| {
             let _ = writeln!(out, "{name}::{what}::{value}");
         };
@@ -52,7 +54,8 @@ pub(super) fn text(snapshot: &Snapshot) -> String {
 pub(super) fn to_json(snapshot: &Snapshot) -> Value {
     let clusters = snapshot.clusters.iter().map(|(name, cluster)| {
         let hosts: Vec<Value> = endpoints(cluster).iter().map(host).collect();
-        json!({"name": &**name, "host_statuses": hosts})
+        let model = cluster.model();
+        json!({"name": &**name, "namespace": &*model.namespace, "host_statuses": hosts})
     });
     json!({"cluster_statuses": clusters.collect::<Vec<_>>()})
 }

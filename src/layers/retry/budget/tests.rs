@@ -243,6 +243,7 @@ impl Vector {
                 elsewhere: false,
                 again: false,
                 given_up: false,
+                named: false,
             };
             let then = match policy::decide(&self.params, &attempt, &class, &rng) {
                 Decision::Retry { after, .. } => {

@@ -56,6 +56,7 @@ const FIRST: Attempt = Attempt {
     elsewhere: false,
     again: false,
     given_up: false,
+    named: false,
 };
 
 fn retried(params: &Params, class: &Class) -> bool {
@@ -270,6 +271,7 @@ fn stops_in_order_of_cause() {
         elsewhere: false,
         again: false,
         given_up: false,
+        named: false,
     };
     for (attempt, expected) in [
         (attempt(1, None, true), None),

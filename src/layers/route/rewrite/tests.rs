@@ -1,7 +1,12 @@
-use http::{Request, StatusCode};
+use std::sync::Arc;
+
+use http::{HeaderMap, Request, StatusCode};
 
 use super::*;
-use crate::layers::route::params::{Destination, Regex};
+use crate::layers::route::{
+    future::ResponseOps,
+    params::{Destination, HeaderText, Regex},
+};
 
 fn forward(rewrite: Rewrite) -> Forward {
     let mut forward = Forward::new(vec![Destination::new("c", 1)]);
@@ -119,10 +124,10 @@ fn a_path_no_uri_can_have_is_the_callers_mistake() {
     assert_eq!(error.kind(), Kind::BadRequest);
 }
 
-fn pair(name: &'static str, value: &'static str) -> (HeaderName, HeaderValue) {
+fn pair(name: &'static str, value: &'static str) -> (HeaderName, HeaderText) {
     (
         HeaderName::from_static(name),
-        HeaderValue::from_static(value),
+        HeaderValue::from_static(value).into(),
     )
 }
 
@@ -165,8 +170,9 @@ fn the_lone_destination_wins_and_the_route_wins_over_weighted_ones() {
         forward.headers = set("route");
         let (mut head, mut response) = (head("/"), HeaderMap::new());
         apply_request(&forward, None, 0, &mut head).unwrap();
-        let route = Route::new("r", Action::Forward(Box::new(forward)));
-        apply_response(&route, 0, &mut response);
+        let route = Arc::new(Route::new("r", Action::Forward(Box::new(forward))));
+        let ops = ResponseOps::new(&route, 0, &head).unwrap();
+        ops.apply(StatusCode::OK, &mut response);
         (values(&head.headers, "x-a"), values(&response, "x-r"))
     };
     let own = vec!["destination".to_owned()];

@@ -19,7 +19,10 @@ pub fn cluster(c: &Cluster) -> Value {
         "lb_policy": policy(&c.balance.policy),
         "circuit_breakers": {"thresholds": [thresholds(&c.pool)]},
         "upstream_connection": connection(&c.pool),
-        "metadata": {"filter_metadata": {"istio": {"config": c.origin}}},
+        "metadata": {"filter_metadata": {"istio": {
+            "config": c.origin,
+            "services": [{"host": c.name.host, "namespace": &*c.namespace}],
+        }}},
     });
     if c.balance.panic_threshold > 0 {
         out["common_lb_config"] =

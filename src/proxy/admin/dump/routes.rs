@@ -124,7 +124,7 @@ fn action(action: &Action) -> Map<String, Value> {
                 "port_redirect": r.port,
             }),
         ),
-        Action::Direct { status, body } => (
+        Action::Direct { status, body, .. } => (
             "direct_response",
             json!({"status": status.as_u16(), "body_bytes": body.len()}),
         ),
