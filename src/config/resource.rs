@@ -240,8 +240,8 @@ impl Reader<'_> {
         problems: &[Problem],
         out: &mut Resources,
     ) {
+        // Read before all others, whose defaults it gives.
         if mesh_config::is_one(&field) {
-            // Read before all others, whose defaults it gives.
             return;
         }
         let version = field.peek_str(&["apiVersion"]);
