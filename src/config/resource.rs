@@ -240,7 +240,6 @@ impl Reader<'_> {
         problems: &[Problem],
         out: &mut Resources,
     ) {
-        // Read before all others, whose defaults it gives.
         if mesh_config::is_one(&field) {
             return;
         }

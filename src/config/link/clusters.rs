@@ -64,8 +64,8 @@ impl Linker<'_> {
     /// Reports DestinationRules for hosts that are not known, or that are but names of others.
     pub(super) fn check_rules(&self, rules: &[DestinationRule]) {
         for rule in rules {
-            if rule.host.starts_with('*') || !self.known_host(&rule.host, &rule.place) {
-                continue;
+            if !rule.host.starts_with('*') {
+                self.known_host(&rule.host, &rule.place);
             }
             let known = self.registry.services.get(&rule.host);
             if let Some(host) = known.and_then(|known| known.alias_of.as_ref()) {
