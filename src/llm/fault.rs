@@ -2,7 +2,8 @@
 //!
 //! OpenAI nests (`error.message`, `.type`, `.code`), Mistral and old vLLM are flat, FastAPI says `detail`, AWS puts a name
 //! into a header or `__type`, Google wraps errors into a list and hangs typed details on them, OpenRouter adds
-//! `metadata`, Ollama and TGI give a bare string. Whatever is missing or of another type is simply not a fact.
+//! `metadata`, Ollama and TGI give a bare string, Cloudflare and watsonx a list under `errors`, MiniMax a `base_resp`. Whatever
+//! is missing or of another type is simply not a fact.
 
 use serde_json::{Map, Value};
 
@@ -112,11 +113,8 @@ impl<'a> Fault<'a> {
             Value::Array(list) => list.first().unwrap_or(&Value::Null),
             other => other,
         };
-        match body.get("error") {
-            Some(Value::Object(error)) => !error.is_empty(),
-            Some(Value::String(message)) => !message.is_empty(),
-            _ => body.as_object().and_then(base_error).is_some(),
-        }
+        body.get("error").is_some_and(says)
+            || body.as_object().and_then(base_error).is_some()
     }
 
     /// Whether the body says nothing.
@@ -201,6 +199,22 @@ impl<'a> Fault<'a> {
             }
             _ => {}
         }
+    }
+}
+
+/// Whether what stands under `error` says anything: some servers send it empty beside every answer.
+pub(crate) fn says(error: &Value) -> bool {
+    match error {
+        Value::Object(error) => error.values().any(|value| match value {
+            Value::Null => false,
+            Value::Bool(told) => *told,
+            Value::Number(number) => number.as_f64() != Some(0.0),
+            Value::String(text) => !text.is_empty(),
+            Value::Array(list) => !list.is_empty(),
+            Value::Object(object) => !object.is_empty(),
+        }),
+        Value::String(message) => !message.is_empty(),
+        _ => false,
     }
 }
 
@@ -293,6 +307,18 @@ mod tests {
                 None,
             ),
             (json!({"Message": "m"}), "m", None, None),
+            (
+                json!({"errors": [{"message": "m", "code": "c"}], "success": false}),
+                "m",
+                Some("c"),
+                None,
+            ),
+            (
+                json!({"base_resp": {"status_code": 1008, "status_msg": "m"}}),
+                "m",
+                None,
+                None,
+            ),
         ] {
             let fault = Fault::read(&body);
             assert_eq!(
@@ -328,6 +354,14 @@ mod tests {
             let fault = Fault::read(&body);
             assert_eq!((fault.message, fault.code), ("", None), "{body}");
         }
-        assert!(!Fault::is_error(&json!({"error": null, "choices": []})));
+        for none in [
+            json!({"error": null, "choices": []}),
+            json!({"error": {}}),
+            json!({"error": ""}),
+            json!({"error": {"code": 0, "message": "", "type": null}}),
+        ] {
+            assert!(!Fault::is_error(&none), "{none}");
+        }
+        assert!(Fault::is_error(&json!({"error": {"code": 1}})));
     }
 }

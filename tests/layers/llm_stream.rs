@@ -16,6 +16,9 @@ use llmesh::{
 };
 use serde_json::{Value, json};
 
+#[path = "llm_stream/families.rs"]
+mod families;
+
 const OK: Signal = Signal::Response {
     status: StatusCode::OK,
     grpc_status: None,
@@ -60,6 +63,11 @@ fn follow<'a>(mut reader: Reader, chunks: impl IntoIterator<Item = &'a [u8]>) ->
 /// Follows a stream whole, byte by byte, at 100 random cuts, and with each event read in full: it comes to one story, but for
 /// content that the end of the stream brought.
 fn follow_all_ways(new: impl Fn() -> Reader, stream: &[u8]) -> Story {
+    follow_ways(new, stream, 100)
+}
+
+/// The same, at so many random cuts.
+fn follow_ways(new: impl Fn() -> Reader, stream: &[u8], ways: u32) -> Story {
     let whole = follow(new(), [stream]);
     assert_eq!(follow(new(), stream.chunks(1)), whole, "byte by byte");
     assert_eq!(
@@ -68,7 +76,7 @@ fn follow_all_ways(new: impl Fn() -> Reader, stream: &[u8]) -> Story {
         "in full"
     );
     let rng = SharedRng::seeded(3);
-    for _ in 0..100 {
+    for _ in 0..ways {
         let mut cuts: Vec<usize> = (0..=rng.below(12))
             .map(|_| rng.index(stream.len() + 1).unwrap())
             .collect();
@@ -356,38 +364,178 @@ fn done_proves_nothing() {
 }
 
 #[test]
-fn what_is_not_json_is_malformed() {
-    for bad in [
+fn done_ends_what_has_no_place_for_a_finish_reason() {
+    let bare = r#"{"choices":[{"index":0,"delta":{"content":"a"}}]}"#;
+    let role = r#"{"choices":[{"index":0,"delta":{"role":"assistant"}}]}"#;
+    let story = |events: &[&str]| {
+        let stream: String = events.iter().map(|e| format!("data: {e}\n\n")).collect();
+        sse(Dialect::OpenAi, &stream).end
+    };
+    let whole = End::Complete(Outcome::Success);
+    assert_eq!(story(&[role, bare, bare, "[DONE]"]), whole);
+    assert_eq!(story(&[role, bare, bare]), End::Truncated);
+    assert_eq!(story(&[role, "[DONE]"]), End::Truncated);
+    assert_eq!(story(&[bare, HELLO, "[DONE]"]), End::Truncated);
+}
+
+#[test]
+fn what_cannot_be_read_inside_a_good_stream_is_passed_over() {
+    let bad = [
         "{\"choices\":[",
         "hello",
         "{}{}",
         "{\"choices\": \"\u{1}\"}",
+        "{\"choices\":[{\"delta\":{\"content\":\"\\x\"}}]}",
+    ];
+    for bad in bad {
+        let stream = |events: &[&str]| -> String {
+            events.iter().map(|e| format!("data: {e}\n\n")).collect()
+        };
+        for (events, content, end) in [
+            // The stream goes on, and its finish marker comes.
+            (
+                &[HELLO, bad, HELLO, STOP][..],
+                2,
+                End::Complete(Outcome::Success),
+            ),
+            (&[HELLO, STOP, bad], 1, End::Complete(Outcome::Success)),
+            (
+                &[HELLO, bad, STOP, "[DONE]"],
+                1,
+                End::Complete(Outcome::Success),
+            ),
+            // It does not come.
+            (&[HELLO, bad, HELLO], 2, End::Fault(Fault::Malformed)),
+            (&[HELLO, bad], 1, End::Fault(Fault::Malformed)),
+            (&[HELLO, bad, "[DONE]"], 1, End::Fault(Fault::Malformed)),
+        ] {
+            let story = sse(Dialect::OpenAi, &stream(events));
+            assert_eq!((story.fault, story.content), (None, content), "{events:?}");
+            assert_eq!(story.end, end, "{events:?}");
+        }
+        // An error after it is still one.
+        let error = "{\"error\":{\"message\":\"m\"}}";
+        let story = sse(Dialect::OpenAi, &stream(&[HELLO, bad, error]));
+        assert!(matches!(story.fault, Some(Fault::Error(_))), "{bad}");
+    }
+    let text = b"data: {\"choices\":[{\"delta\":{\"content\":\"\xff\"}}]}\n\n";
+    let stream = [format!("data: {HELLO}\n\n").as_bytes(), text].concat();
+    let story = follow_all_ways(|| Reader::new(Dialect::OpenAi, None, Framing::Sse), &stream);
+    assert_eq!(story.end, End::Fault(Fault::Malformed));
+}
+
+#[test]
+fn what_is_not_understood_is_opaque() {
+    let text = "hello";
+    for (stream, content) in [
+        // Text, as some servers stream it, and events of nobody's.
+        (
+            format!("event: output\ndata: {text}\n\nevent: done\ndata: {{}}\n\n"),
+            1,
+        ),
+        (format!("data: {text}\n\ndata: [DONE]\n\n"), 1),
+        ("data: {\"choices\":[\n\n".to_owned(), 1),
+        (
+            "data: {\"response\":\"Hi\"}\n\ndata: {\"response\":\"!\"}\n\ndata: [DONE]\n\n"
+                .to_owned(),
+            2,
+        ),
+        (
+            "event: step\ndata: {\"type\":\"tool_result\",\"error\":\"not found, next\"}\n\n"
+                .to_owned(),
+            1,
+        ),
+        (
+            "event: tool\ndata: {\"error\":\"not found, next\"}\n\n".to_owned(),
+            1,
+        ),
+        (
+            "data: {\"level\":\"info\",\"message\":\"error\"}\n\n".to_owned(),
+            1,
+        ),
+        (
+            "data: {\"code\":0,\"message\":\"Success\",\"payload\":1}\n\n".to_owned(),
+            1,
+        ),
+        (
+            "data: {\"status\":\"error-free\",\"message\":\"m\"}\n\n".to_owned(),
+            1,
+        ),
+        // Lines that are no events.
+        ("hello there\nhow are you?\n".to_owned(), 2),
+        ("{\"a\": 1}\n{\"b\": 2}\n".to_owned(), 2),
+        ("{\"a\": 1".to_owned(), 0),
+        ("<html>".to_owned(), 0),
+        // Events that announce are none, nor is what is empty.
+        (
+            "event: ping\ndata: {\"t\":1}\n\ndata: {}\n\ndata: 5\n\n".to_owned(),
+            1,
+        ),
     ] {
-        for before in ["", HELLO, STOP] {
-            let stream = format!("data: {before}\n\ndata: {bad}\n\ndata: {STOP}\n\n");
-            let story = sse(Dialect::OpenAi, &stream);
-            assert_eq!(story.fault, Some(Fault::Malformed), "{bad}");
-            assert_eq!(story.end, End::Fault(Fault::Malformed), "{bad}");
+        for dialect in [Dialect::OpenAi, Dialect::Anthropic, Dialect::Ollama] {
+            let story = sse(dialect, &stream);
+            assert_eq!(story.fault, None, "{stream}");
+            assert_eq!(
+                (story.content, story.committed),
+                (content, story.deltas > 0),
+                "{stream}"
+            );
+            assert_eq!(story.end, End::Opaque, "{stream}");
         }
     }
-    let stream = b"data: {\"choices\":[{\"delta\":{\"content\":\"\xff\"}}]}\n\n";
-    let story = follow_all_ways(|| Reader::new(Dialect::OpenAi, None, Framing::Sse), stream);
-    assert_eq!(story.fault, Some(Fault::Malformed));
-    let story = sse(
-        Dialect::Anthropic,
-        "event: error\ndata: upstream went away\n\n",
-    );
-    assert!(matches!(story.end, End::Fault(Fault::Error(_))));
-    // JSON that means nothing here.
-    for odd in [
-        "1",
-        "[]",
-        "\"x\"",
-        "null",
-        "{}",
-        "{\"choices\": 3}",
-        "{\"choices\": [1, {}]}",
+    let other = |framing, stream: &[u8]| {
+        follow_all_ways(|| Reader::new(Dialect::OpenAi, None, framing), stream)
+    };
+    for (framing, stream) in [
+        (Framing::NdJson, &b"hello\n"[..]),
+        (Framing::NdJson, b"{\"a\":1}\n"),
+        (Framing::JsonArray, b"hello"),
+        (Framing::JsonArray, b"[1,2]"),
+        (Framing::JsonArray, b"[{\"a\":1}]"),
+        (Framing::EventStream, b"hello"),
+        (Framing::EventStream, b"\0\0\0\x10\0\0\0\0\0\0\0\0hello"),
     ] {
+        let story = other(framing, stream);
+        let facts = (story.fault, story.end, story.committed);
+        assert_eq!(
+            facts,
+            (None, End::Opaque, true),
+            "{framing:?} {}",
+            stream.escape_ascii()
+        );
+    }
+    // Nothing at all is an answer that did not come, where only a model's could.
+    for framing in [
+        Framing::Sse,
+        Framing::NdJson,
+        Framing::JsonArray,
+        Framing::EventStream,
+    ] {
+        for nothing in [&b""[..], b"\n\n"] {
+            if framing == Framing::EventStream && !nothing.is_empty() {
+                continue;
+            }
+            assert_eq!(other(framing, nothing).end, End::Truncated, "{framing:?}");
+        }
+    }
+    assert_eq!(sse(Dialect::Ollama, ": hi\n\n").end, End::Opaque);
+    assert_eq!(
+        sse(Dialect::OpenAi, ": hi\n\nevent: ping\ndata: {}\n\n").end,
+        End::Truncated
+    );
+    // JSON that means nothing here.
+    for odd in ["1", "\"x\"", "{\"choices\": 3}"] {
+        let story = sse(
+            Dialect::OpenAi,
+            &format!("data: {HELLO}\n\ndata: {odd}\n\n"),
+        );
+        assert_eq!(
+            (story.fault, story.content, story.end),
+            (None, 1, End::Truncated),
+            "{odd}"
+        );
+    }
+    for odd in ["{\"choices\": [1, {}]}", "[]", "null", "{}"] {
         let story = sse(Dialect::OpenAi, &format!("data: {odd}\n\n"));
         assert_eq!((story.fault, story.content), (None, 0), "{odd}");
     }
@@ -431,8 +579,11 @@ fn deep_json_ends_where_the_reader_says() {
         "[".repeat(20_000),
         "]".repeat(20_000)
     );
-    let story = sse(Dialect::OpenAi, &format!("data: {deep}\n\n"));
-    assert_eq!(story.fault, Some(Fault::Malformed));
+    let story = sse(
+        Dialect::OpenAi,
+        &format!("data: {HELLO}\n\ndata: {deep}\n\n"),
+    );
+    assert_eq!(story.end, End::Fault(Fault::Malformed));
     let deep = deep.replace("choices", "logprobs");
     let story = sse(Dialect::OpenAi, &format!("data: {deep}\n\n"));
     assert_eq!(story.fault, None);
@@ -471,10 +622,19 @@ fn arrays_of_json() {
         let story = follow_all_ways(new, stream.as_bytes());
         assert_eq!(story.fault, Some(Fault::Error(error.clone())), "{stream}");
     }
-    for stream in ["x", "[1]", "[}", "[]]", "[{\"a\" 1}]", "[{},x]"] {
-        let story = follow_all_ways(new, stream.as_bytes());
-        assert_eq!(story.fault, Some(Fault::Malformed), "{stream}");
+    for bad in [",1]", ",}", "x"] {
+        let story = follow_all_ways(new, format!("[{}{bad}", one("a")).as_bytes());
+        let broken = End::Fault(Fault::Malformed);
+        assert_eq!((story.content, story.end), (1, broken), "{bad}");
     }
+    let done = json!({"candidates": [{"content": {"parts": []}, "finishReason": "STOP"}]});
+    for after in ["]", "x", "[1", "}"] {
+        let story = follow_all_ways(new, format!("[{},{done}]{after}", one("a")).as_bytes());
+        assert_eq!(story.end, End::Complete(Outcome::Success), "{after}");
+    }
+    // Closed, and not finished.
+    let cut = format!("[{}]", one("a"));
+    assert_eq!(follow_all_ways(new, cut.as_bytes()).end, End::Truncated);
     assert_eq!(follow_all_ways(new, b"[]").end, End::Truncated);
 }
 
@@ -491,7 +651,9 @@ fn lines_of_json() {
         assert_eq!(story.usage, Some(Usage::new(3, 2)));
     }
     let story = follow_all_ways(new, format!("{line}\n{{\"mess\n{done}\n").as_bytes());
-    assert_eq!(story.fault, Some(Fault::Malformed));
+    assert_eq!(story.end, End::Complete(Outcome::Success));
+    let story = follow_all_ways(new, format!("{line}\n{{\"mess\n{line}\n").as_bytes());
+    assert_eq!(story.end, End::Fault(Fault::Malformed));
     let thinking = json!({"message": {"content": "", "thinking": "hm"}, "done": false});
     let held = || new().with_reasoning_commits(false);
     let story = follow_all_ways(held, format!("{thinking}\n").as_bytes());
@@ -526,8 +688,13 @@ fn frames_of_aws() {
         let mut bad = whole.clone();
         bad[delta.len() + at] ^= 1;
         let story = follow(new(), bad.chunks(7));
-        assert_eq!(story.fault, Some(Fault::Malformed), "byte {at}");
-        assert_eq!(story.content, 1);
+        assert_eq!(follow(new(), [&bad[..]]), story, "byte {at}");
+        // Where its length is known what comes after it is read.
+        let end = match at {
+            0..12 => End::Fault(Fault::Malformed),
+            _ => End::Complete(Outcome::ContentFilter),
+        };
+        assert_eq!((story.content, story.end), (1, end), "byte {at}");
     }
     let error = frame(
         &[
@@ -945,11 +1112,13 @@ fn responses() {
             json!({"type": "response.output_item.done", "item": {"type": "message"}}),
             1,
         ),
-        (json!({"type": "something.new"}), 0),
+        (json!({"type": "something.new", "delta": 1}), 0),
     ] {
+        let begun = json!({"type": "response.created", "response": {"id": "r"}});
+        let story = events(d, &[begun, event.clone()]);
         assert_eq!(
-            events(d, std::slice::from_ref(&event)).content,
-            content,
+            (story.content, story.end),
+            (content, End::Truncated),
             "{event}"
         );
     }
@@ -1205,6 +1374,19 @@ fn a_provider_that_forbids_it_is_not_asked_again() {
     assert!(class(&headers).retry_same);
     headers.insert("x-should-retry", HeaderValue::from_static("false"));
     assert!(!class(&headers).retry_same);
+    // Of what was not understood nothing but the status was looked at.
+    let opaque = class_of_end(
+        &End::Opaque,
+        &Api::default(),
+        &HeaderMap::new(),
+        OK,
+        true,
+        std::time::UNIX_EPOCH,
+    );
+    assert_eq!(
+        (opaque.outcome, opaque.status_only),
+        (Outcome::Success, true)
+    );
     let malformed = class_of_fault(
         &Fault::Malformed,
         &Api::default(),

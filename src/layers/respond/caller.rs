@@ -29,7 +29,7 @@ use crate::{
         dialect::Api,
         errors,
         status::{KeyOwner, client_status},
-        stream::{Framing, ReadAs},
+        stream::{Framing, ReadAs, Spoken},
     },
 };
 
@@ -249,7 +249,10 @@ impl Caller {
         let Some(framing) = self.framing(&response) else {
             return response;
         };
-        response.map(|body| Body::new(Told::new(body, self.dialect, framing)))
+        // Its events may be another API's than the path's.
+        let spoken = response.extensions().get::<Spoken>();
+        let dialect = spoken.map_or(self.dialect, |Spoken(dialect)| *dialect);
+        response.map(|body| Body::new(Told::new(body, dialect, framing)))
     }
 
     /// The framing of an answer into which an event can be put.

@@ -229,8 +229,7 @@ where
             self.look(&chunk)
         };
         match fault {
-            Some(Fault::Malformed) => return self.malformed(),
-            Some(fault @ Fault::Error(_)) => {
+            Some(fault) => {
                 let error = self.told(&fault);
                 *self.next = Some(Err(error));
             }

@@ -174,6 +174,7 @@ where
             self.head.headers.remove(CONTENT_LENGTH);
         }
         self.head.extensions.insert(self.watch.classified());
+        self.head.extensions.insert(self.watch.spoken());
         let mut alarm = std::mem::take(&mut self.call.alarm);
         alarm.reset();
         let body = Streaming::new(
@@ -189,7 +190,8 @@ where
 
     /// The response that the provider would have given, had it known at the head.
     pub(super) fn refuse(mut self, event: Value) -> Response<Bytes> {
-        let dialect = self.call.dialect();
+        let spoken = self.watch.spoken().dialect;
+        let dialect = spoken.unwrap_or_else(|| self.call.dialect());
         let fault = Fault::Error(event);
         let class = self.watch.class_before(&fault, &self.head.headers);
         let event = match &fault {
@@ -201,7 +203,7 @@ where
         classified.set_head(refusal.class.clone());
         classified.set_end(refusal.class.clone());
         self.head.extensions.insert(classified);
-        refusal::dress(&mut self.head, refusal.status);
+        refusal.dress(&mut self.head);
         self.watch.close(refusal.class);
         Response::from_parts(self.head, refusal.body)
     }

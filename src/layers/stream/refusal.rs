@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::{
-    HeaderValue, StatusCode,
+    HeaderName, HeaderValue, StatusCode,
     header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING},
     response,
 };
@@ -22,7 +22,11 @@ pub(super) struct Refusal {
     pub(super) status: StatusCode,
     pub(super) body: Bytes,
     pub(super) class: Class,
+    /// The name of an AWS exception, which its SDKs look for in a header.
+    exception: Option<HeaderValue>,
 }
+
+const AWS_ERROR: HeaderName = HeaderName::from_static("x-amzn-errortype");
 
 /// The response to a stream that was refused with `event`, of this class.
 pub(super) fn of(dialect: Dialect, event: &Value, mut class: Class) -> Refusal {
@@ -43,20 +47,32 @@ pub(super) fn of(dialect: Dialect, event: &Value, mut class: Class) -> Refusal {
         status,
         body: Bytes::from(body(dialect, event).to_string()),
         class,
+        exception: Fault::read(event)
+            .aws
+            .and_then(|name| HeaderValue::from_str(name).ok()),
     }
 }
 
-/// Makes a stream's head one of a refusal.
-pub(super) fn dress(head: &mut response::Parts, status: StatusCode) {
-    head.status = status;
-    for of_body in [CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING] {
-        head.headers.remove(of_body);
+// === impl Refusal ===
+
+impl Refusal {
+    /// Makes a stream's head its own.
+    pub(super) fn dress(&self, head: &mut response::Parts) {
+        head.status = self.status;
+        for of_body in [CONTENT_ENCODING, CONTENT_LENGTH, TRANSFER_ENCODING] {
+            head.headers.remove(of_body);
+        }
+        let json = HeaderValue::from_static("application/json");
+        head.headers.insert(CONTENT_TYPE, json);
+        if let Some(name) = &self.exception {
+            head.headers.insert(AWS_ERROR, name.clone());
+        }
     }
-    let json = HeaderValue::from_static("application/json");
-    head.headers.insert(CONTENT_TYPE, json);
 }
 
-/// The error in the shape of the dialect's error bodies. The provider's words stay.
+// === free functions ===
+
+/// The error in the shape of the dialect's error bodies. The provider's words and code stay.
 fn body(dialect: Dialect, event: &Value) -> Value {
     let fault = Fault::read(event);
     let message = match fault.message {
@@ -67,13 +83,19 @@ fn body(dialect: Dialect, event: &Value) -> Value {
         Value::Object(error) if error.contains_key("message") => Value::Object(error.clone()),
         _ => json!({"message": message, "type": fault.kind, "code": fault.code}),
     };
-    match dialect {
-        Dialect::Anthropic => json!({"type": "error", "error": error}),
+    let mut body = match dialect {
+        Dialect::Anthropic => return json!({"type": "error", "error": error}),
         Dialect::Bedrock | Dialect::Cohere => json!({"message": message}),
         Dialect::Ollama => json!({"error": message}),
         Dialect::Tgi => json!({"error": message, "error_type": fault.error_type}),
-        _ => json!({"error": error}),
+        _ => return json!({"error": error}),
+    };
+    for key in ["__type", "code"] {
+        if let Some(word) = error.get(key).filter(|word| !word.is_null()) {
+            body[key] = word.clone();
+        }
     }
+    body
 }
 
 /// The error itself, wherever it stands in the event.
@@ -81,6 +103,7 @@ fn inner(event: &Value) -> &Value {
     let event = event.get(0).unwrap_or(event);
     [
         "/error",
+        "/errors/0",
         "/response/error",
         "/choices/0/error",
         "/x_groq/error",
@@ -163,8 +186,23 @@ mod tests {
             ),
             (
                 Dialect::Bedrock,
-                json!({"message": "m"}),
-                json!({"message": "m"}),
+                json!({"message": "m", "__type": "ThrottlingException", "p": "x"}),
+                json!({"message": "m", "__type": "ThrottlingException"}),
+            ),
+            (
+                Dialect::Cohere,
+                json!({"error": {"message": "m", "code": "timeout"}}),
+                json!({"message": "m", "code": "timeout"}),
+            ),
+            (
+                Dialect::OpenAi,
+                json!({"code": "DataInspectionFailed", "message": "m", "request_id": "r"}),
+                json!({"error": {"code": "DataInspectionFailed", "message": "m", "request_id": "r"}}),
+            ),
+            (
+                Dialect::OpenAi,
+                json!({"errors": [{"code": "c", "message": "m"}]}),
+                json!({"error": {"code": "c", "message": "m"}}),
             ),
             (
                 Dialect::Tgi,

@@ -10,7 +10,7 @@ use crate::{
         account::Account,
         coding::Coding,
         dialect::Api,
-        stream::{End, Fault, Progress, Reader, class_of_fault},
+        stream::{End, Fault, Progress, Reader, Spoken, class_of_fault},
     },
 };
 
@@ -83,11 +83,12 @@ impl Watch {
             progress.content = progress.content.max(1);
             self.unread = self.unread.saturating_add(chunk.len() as u64);
         }
-        // The answer is whole; what cannot be read after it is none of it.
-        if progress.finished && progress.fault == Some(Fault::Malformed) {
-            progress.fault = None;
-        }
         progress
+    }
+
+    /// How the stream is told, as far as its events say.
+    pub(super) fn spoken(&self) -> Spoken {
+        self.reader.spoken()
     }
 
     /// Whether content came that commits, or what cannot be told from it.
@@ -102,15 +103,18 @@ impl Watch {
 
     /// The body is over.
     pub(super) fn end(&mut self) -> Ended {
-        let whole = |outcome| Ended::Whole(Class::new(outcome, self.signal));
+        let whole = |outcome| Class::new(outcome, self.signal);
+        let opaque = || Class {
+            status_only: true,
+            ..whole(Outcome::Success)
+        };
         match self.reader.end() {
-            End::Truncated if self.coding.is_unreadable() => {
-                let mut class = Class::new(Outcome::Success, self.signal);
-                class.status_only = true;
-                Ended::Whole(class)
+            End::Complete(outcome) => Ended::Whole(whole(outcome)),
+            // That it came is all that is known of it.
+            End::Opaque => Ended::Whole(opaque()),
+            End::Truncated | End::Fault(Fault::Malformed) if self.coding.is_unreadable() => {
+                Ended::Whole(opaque())
             }
-            End::Complete(outcome) => whole(outcome),
-            End::Fault(Fault::Malformed) if self.finished() => whole(Outcome::Success),
             End::Fault(fault) => Ended::Fault(fault),
             End::Truncated => Ended::Truncated,
         }
@@ -156,12 +160,11 @@ impl Drop for Watch {
         if self.closed {
             return;
         }
+        // Who has the finish marker need not wait for the end.
+        let finished = self.finished();
         let class = match self.end() {
-            // Who has the finish marker need not wait for the end.
-            Ended::Whole(class) => class,
-            Ended::Truncated | Ended::Fault(_) => {
-                Class::new(Outcome::Cancelled, Signal::Error(Kind::Canceled))
-            }
+            Ended::Whole(class) if finished => class,
+            _ => Class::new(Outcome::Cancelled, Signal::Error(Kind::Canceled)),
         };
         self.close(class);
     }

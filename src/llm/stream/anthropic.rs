@@ -2,10 +2,7 @@
 
 use serde_json::Value;
 
-use super::{
-    Fault,
-    event::{Counts, Said, any, kind, plausible, text},
-};
+use super::event::{Counts, Said, any, kind, plausible, text};
 use crate::classify::Outcome;
 
 /// What stands in a delta or a block that is content, and what is reasoning.
@@ -33,7 +30,6 @@ pub(super) fn read<'a>(name: &'a str, event: &'a Value) -> Said<'a> {
         }
         "message_delta" => said.usage = counts(event),
         "message_stop" => said.finish(Outcome::Success),
-        "error" => said.fault = Some(Fault::Error(event.clone())),
         _ => {}
     }
     said

@@ -5,16 +5,19 @@
 //! ```
 //!
 //! Numbers are big-endian. A header is a name (length u8), a type (u8) and a value; types other than text are skipped.
-//! A frame whose checksum is wrong, or whose lengths cannot be, is malformed. Frames above 1 MiB are passed over.
+//! A frame whose last checksum is wrong is passed over as one that cannot be read; after lengths that cannot be nothing can.
+//! Frames above 1 MiB are passed over too.
 
 use serde_json::{Map, Value};
 
-use super::{Fault, Sink, sieve};
+use super::{Fault, Piece, Sink, sieve};
 
 /// Longest frame that is read.
 const CAP: usize = 1024 * 1024;
 /// Longest frame that there can be: 24 MiB of payload, with room.
 const LONGEST: usize = 32 * 1024 * 1024;
+/// The first byte of that.
+const LONGEST_BEGINS: u8 = 2;
 const PRELUDE: usize = 12;
 /// A prelude and the last checksum.
 const LEAST: usize = PRELUDE + 4;
@@ -27,6 +30,17 @@ pub(super) struct Frames {
     buffer: Vec<u8>,
     /// How much of a frame that is not read is still to come.
     skip: usize,
+    /// Where frames begin is not known, or not any more.
+    lost: bool,
+}
+
+/// The length of a frame.
+enum Length {
+    Is(usize),
+    /// Its prelude is not there yet.
+    Wait,
+    /// It is none.
+    Lost,
 }
 
 /// The headers of a frame that matter.
@@ -44,19 +58,25 @@ struct Headers<'a> {
 impl Frames {
     pub(super) fn feed(&mut self, chunk: &[u8], sink: &mut impl Sink) -> Result<(), Fault> {
         let mut rest = chunk;
-        while !rest.is_empty() {
+        while !rest.is_empty() && !self.lost {
             if self.skip > 0 {
                 let (skipped, tail) = rest.split_at(self.skip.min(rest.len()));
                 (self.skip, rest) = (self.skip - skipped.len(), tail);
                 continue;
             }
-            let Some(len) = self.length(&mut rest)? else {
-                break;
+            let len = match self.length(&mut rest) {
+                Length::Is(len) => len,
+                Length::Wait => break,
+                Length::Lost => {
+                    self.lost = true;
+                    self.buffer = Vec::new();
+                    return sink(Piece::Broken);
+                }
             };
             if len > CAP {
                 self.skip = len - self.buffer.len();
                 self.buffer.clear();
-                sink(b"", None)?;
+                sink(Piece::Long(b""))?;
                 continue;
             }
             if self.buffer.is_empty()
@@ -83,7 +103,7 @@ impl Frames {
 
     /// The length of the frame that begins with the buffer and goes on with `rest`, once its prelude is there. Takes of
     /// `rest` what completes a prelude that was cut.
-    fn length(&mut self, rest: &mut &[u8]) -> Result<Option<usize>, Fault> {
+    fn length(&mut self, rest: &mut &[u8]) -> Length {
         let missing = PRELUDE.saturating_sub(self.buffer.len());
         if !self.buffer.is_empty() || rest.len() < PRELUDE {
             let (part, tail) = rest.split_at(missing.min(rest.len()));
@@ -95,30 +115,35 @@ impl Frames {
         } else {
             &self.buffer
         };
+        // The first byte of a length is all that need be seen of what is no frame.
+        if prelude.first().is_some_and(|first| *first > LONGEST_BEGINS) {
+            return Length::Lost;
+        }
         let Some(prelude) = prelude.get(..PRELUDE) else {
-            return Ok(None);
+            return Length::Wait;
         };
         let len = number(prelude, 0) as usize;
         let headers = number(prelude, 4) as usize;
         let plausible = (LEAST..=LONGEST).contains(&len) && headers <= len - LEAST;
         if !plausible || crc32(&prelude[..8]) != number(prelude, 8) {
-            return Err(Fault::Malformed);
+            return Length::Lost;
         }
-        Ok(Some(len))
+        Length::Is(len)
     }
 }
 
 /// Reads a frame of which the prelude was checked.
 fn read(frame: &[u8], sink: &mut impl Sink) -> Result<(), Fault> {
     let body = frame.len() - 4;
-    if crc32(&frame[..body]) != number(frame, body) {
-        return Err(Fault::Malformed);
-    }
     let end = PRELUDE + number(frame, 4) as usize;
-    let headers = headers(frame.get(PRELUDE..end).unwrap_or_default()).ok_or(Fault::Malformed)?;
+    let sound = crc32(&frame[..body]) == number(frame, body);
+    let headers = headers(frame.get(PRELUDE..end).unwrap_or_default()).filter(|_| sound);
+    let Some(headers) = headers else {
+        return sink(Piece::Broken);
+    };
     let payload = frame.get(end..body).unwrap_or_default();
     match headers.message {
-        b"event" | b"" => sink(headers.event, Some(payload)),
+        b"event" | b"" => sink(Piece::Event(headers.event, payload)),
         b"exception" => Err(Fault::Error(exception(headers.exception, payload))),
         _ => {
             let mut error = Map::new();
@@ -132,9 +157,13 @@ fn read(frame: &[u8], sink: &mut impl Sink) -> Result<(), Fault> {
 
 /// The error body that the exception would have had as a response.
 fn exception(name: &[u8], payload: &[u8]) -> Value {
-    let mut error = match sieve::read(payload) {
+    let mut error = match sieve::read_whole(payload) {
         Some(Value::Object(error)) => error,
-        _ => Map::new(),
+        _ => {
+            let words = String::from_utf8_lossy(payload);
+            let words = sieve::bounded(&words).into();
+            Map::from_iter([("message".to_owned(), words)])
+        }
     };
     error.insert("__type".to_owned(), type_name(name));
     error.into()

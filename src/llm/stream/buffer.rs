@@ -6,6 +6,8 @@
 
 use memchr::{memchr, memchr2};
 
+use super::Piece;
+
 /// Longest event that is read as it is.
 pub(super) const WHOLE: usize = 64 * 1024;
 /// Most of one event that is kept, after its texts were shortened.
@@ -61,7 +63,15 @@ impl Buffer {
         }
     }
 
-    /// The event; `None` if it is too long to be read.
+    /// The event of this name.
+    pub(super) fn event<'a>(&'a self, name: &'a [u8]) -> Piece<'a> {
+        match self.get() {
+            Some(data) => Piece::Event(name, data),
+            None => Piece::Long(name),
+        }
+    }
+
+    /// What came; `None` if it is too long to be read.
     pub(super) fn get(&self) -> Option<&[u8]> {
         (!self.over).then_some(&self.bytes)
     }

@@ -62,9 +62,11 @@ pub fn class_of_end(
     let outcome = match end {
         End::Fault(fault) => return class_of_fault(fault, api, headers, signal, committed, now),
         End::Truncated => Outcome::StreamTruncated,
+        End::Opaque => Outcome::Success,
         End::Complete(outcome) => *outcome,
     };
     let mut class = Class::new(outcome, signal);
+    class.status_only = *end == End::Opaque;
     let finding = table::Finding::from(outcome);
     class.hint = wait::hint(&finding, headers, &fault::Fault::default(), now);
     settled(class, headers, committed)

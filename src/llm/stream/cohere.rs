@@ -4,15 +4,12 @@ use serde_json::{Value, json};
 
 use super::{
     Fault,
-    event::{Said, any, error_in, some, text, usage_in},
+    event::{Said, any, some, text, usage_in},
 };
 use crate::classify::Outcome;
 
 pub(super) fn read<'a>(name: &'a str, event: &'a Value) -> Said<'a> {
-    let mut said = Said {
-        fault: error_in(event),
-        ..Said::default()
-    };
+    let mut said = Said::default();
     let kind = text(event, "type").or_else(|| text(event, "event_type"));
     let delta = event.get("delta");
     let message = delta.and_then(|delta| delta.get("message"));

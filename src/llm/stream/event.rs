@@ -2,13 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{
-    Fault, anthropic, bedrock, cohere, gemini, ollama, openai, responses, template::Delta,
-};
-use crate::{
-    classify::Outcome,
-    llm::{Dialect, Usage, fault},
-};
+use super::{Fault, template::Delta};
+use crate::{classify::Outcome, llm::Usage};
 
 pub(super) use crate::llm::usage::plausible;
 
@@ -25,8 +20,10 @@ pub(super) struct Said<'a> {
     pub(super) usage: Option<Counts>,
     /// The model that answers.
     pub(super) model: Option<&'a str>,
-    /// What went wrong.
+    /// What went wrong, where only this family says it so.
     pub(super) fault: Option<Fault>,
+    /// Whether a choice has a place for its finish reason, be it empty yet.
+    pub(super) promises: bool,
 }
 
 /// Token counts in an event.
@@ -60,31 +57,14 @@ impl Said<'_> {
     }
 }
 
-/// What an event says.
-pub(super) fn read<'a>(dialect: Dialect, name: &'a [u8], event: &'a Value) -> Said<'a> {
-    let name = std::str::from_utf8(name).unwrap_or_default();
-    if name == "error" && !event.is_object() {
-        return broken(event.clone());
-    }
-    match dialect {
-        Dialect::OpenAi => openai::read(event),
-        Dialect::OpenAiResponses => responses::read(name, event),
-        Dialect::Anthropic => anthropic::read(name, event),
-        Dialect::Gemini => gemini::read(event),
-        Dialect::Bedrock => bedrock::read(name, event),
-        Dialect::Cohere => cohere::read(name, event),
-        Dialect::Ollama => ollama::read(event),
-        Dialect::Tgi => ollama::read_tgi(event),
-    }
-}
-
-/// What an event says of which nothing but the name is known, since it is too long or not JSON.
-pub(super) fn read_name(dialect: Dialect, name: &[u8]) -> Said<'static> {
-    match (dialect, name) {
-        (_, b"error") | (Dialect::OpenAiResponses, b"response.failed") => {
-            broken(json!({"error": {}}))
-        }
-        (Dialect::OpenAiResponses, b"response.completed" | b"response.incomplete") => {
+/// What an event says of which nothing but the name is known, since it is too long.
+pub(super) fn read_name(name: &[u8]) -> Said<'static> {
+    match name {
+        b"error" | b"response.failed" => Said {
+            fault: Some(Fault::Error(json!({"error": {}}))),
+            ..Said::default()
+        },
+        b"response.completed" | b"response.incomplete" => {
             let mut said = Said::default();
             said.finish(Outcome::Success);
             said
@@ -94,19 +74,6 @@ pub(super) fn read_name(dialect: Dialect, name: &[u8]) -> Said<'static> {
             ..Said::default()
         },
     }
-}
-
-/// An event that is nothing but an error.
-pub(super) fn broken<'a>(error: Value) -> Said<'a> {
-    Said {
-        fault: Some(Fault::Error(error)),
-        ..Said::default()
-    }
-}
-
-/// The error that stands under `error`, if one does.
-pub(super) fn error_in(event: &Value) -> Option<Fault> {
-    fault::Fault::is_error(event).then(|| Fault::Error(event.clone()))
 }
 
 /// What kind of event it is: its own `type`, else its name.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     Fault,
-    event::{Counts, Said, any, error_in, list, plausible, text, usage_in},
+    event::{Counts, Said, any, list, plausible, text, usage_in},
 };
 use crate::{
     classify::Outcome,
@@ -26,13 +26,8 @@ pub(super) fn read(event: &Value) -> Said<'_> {
     let mut said = Said {
         usage: usage_in(event),
         model: text(event, "modelVersion"),
-        fault: error_in(event),
         ..Said::default()
     };
-    if let Some(kind) = text(event, "event_type") {
-        interaction(kind, event, &mut said);
-        return said;
-    }
     if answer::is_blocked(event) {
         said.finish(Outcome::ContentFilter);
     }
@@ -55,9 +50,19 @@ pub(super) fn read(event: &Value) -> Said<'_> {
     said
 }
 
+/// Whether this is one of the events in which an interaction's content comes.
+pub(super) fn steps(event: &Value) -> bool {
+    text(event, "event_type").is_some_and(|kind| {
+        ["content.", "step."]
+            .iter()
+            .any(|begin| kind.starts_with(begin))
+    })
+}
+
 /// Content comes in steps, formerly in content blocks; the last event has the state and the counts, and no output.
-fn interaction<'a>(kind: &str, event: &'a Value, said: &mut Said<'a>) {
-    match kind {
+pub(super) fn interaction<'a>(name: &'a str, event: &'a Value) -> Said<'a> {
+    let mut said = Said::default();
+    match text(event, "event_type").unwrap_or(name) {
         "step.delta" | "content.delta" => {
             let delta = event.get("delta");
             let thought = delta
@@ -82,10 +87,9 @@ fn interaction<'a>(kind: &str, event: &'a Value, said: &mut Said<'a>) {
                 _ => said.finish(Outcome::Success),
             }
         }
-        // Without an error object in it.
-        "error" if said.fault.is_none() => said.fault = Some(Fault::Error(event.clone())),
         _ => {}
     }
+    said
 }
 
 /// Interactions count thoughts outside the output.

@@ -3,7 +3,7 @@
 use memchr::{memchr, memchr2};
 
 use super::{
-    Fault, Sink,
+    Fault, Piece, Sink,
     buffer::{Buffer, WHOLE},
 };
 
@@ -37,6 +37,8 @@ enum Place {
     Alone,
     /// After the array.
     After,
+    /// It is no such array, or no more: what follows cannot be read.
+    Lost,
 }
 
 // === impl Lines ===
@@ -48,10 +50,12 @@ impl Lines {
             let (line, tail) = rest.split_at(end);
             rest = tail.get(1..).unwrap_or_default();
             if self.line.is_empty() && line.len() <= WHOLE {
-                sink(b"", Some(line))?;
+                sink(Piece::Event(b"", line))?;
             } else {
                 self.line.push(line);
-                self.end(sink)?;
+                let given = sink(self.line.event(b""));
+                self.line.clear();
+                given?;
             }
         }
         if !rest.is_empty() {
@@ -60,8 +64,15 @@ impl Lines {
         Ok(())
     }
 
+    /// The stream ended: gives what has no end of its own.
     pub(super) fn end(&mut self, sink: &mut impl Sink) -> Result<(), Fault> {
-        let given = sink(b"", self.line.get());
+        if self.line.is_empty() {
+            return Ok(());
+        }
+        let given = match self.line.event(b"") {
+            Piece::Event(name, line) => sink(Piece::Cut(name, line)),
+            long => sink(long),
+        };
         self.line.clear();
         given
     }
@@ -75,12 +86,17 @@ impl Array {
         while let Some(byte) = rest.first() {
             if !matches!(self.place, Place::Inside | Place::Alone) {
                 self.place = match (self.place, byte) {
+                    // What follows the array is none of it.
+                    (Place::After | Place::Lost, _) => return Ok(()),
                     (place, b' ' | b'\t' | b'\r' | b'\n') => place,
                     (Place::Before, b'[') | (Place::Between, b',') => Place::Between,
                     (Place::Before, b'{') => Place::Alone,
                     (Place::Between, b'{') => Place::Inside,
                     (Place::Between, b']') => Place::After,
-                    _ => return Err(Fault::Malformed),
+                    _ => {
+                        self.place = Place::Lost;
+                        return sink(Piece::Broken);
+                    }
                 };
                 if !matches!(self.place, Place::Inside | Place::Alone) {
                     rest = &rest[1..];
@@ -99,10 +115,10 @@ impl Array {
                 _ => Place::Between,
             };
             if self.element.is_empty() && len <= WHOLE {
-                sink(b"", Some(part))?;
+                sink(Piece::Event(b"", part))?;
             } else {
                 self.element.push(part);
-                let given = sink(b"", self.element.get());
+                let given = sink(self.element.event(b""));
                 self.element.clear();
                 given?;
             }

@@ -6,14 +6,44 @@
 //! byte, for any cut of its chunks, and knows these things for each dialect. It never changes a byte, has no clock, and keeps
 //! no more than a bounded part of one event.
 //!
-//! Each dialect is one small file that says what its events mean (`Said`); framings are others. Events that
-//! are like one that was read before are compared with it in place of being parsed (`template`).
+//! Framings are some files here; the grammars of events are others, one small file a family, that say what its events mean
+//! (`Said`). Events that are like one that was read before are compared with it in place of being parsed (`template`).
+//!
+//! **Whose events they are** is seen from the events, not from the path: one path may carry the streams of many vendors'
+//! models. The reader begins undecided; the first event that speaks for a family (`family`, data) decides, and that grammar
+//! is followed from then on. An event that it does not have says nothing. If another family speaks before any content, it
+//! is that one; after content, nobody can say any more when the stream is over.
+//!
+//! **Unknown is not broken.** A stream in which nothing was understood is opaque: what comes in it counts as content, so that
+//! it passes at once, and its end is no failure. A stream that holds nothing at all (comments and pings are nothing) is an
+//! answer that did not come, where only a model's could: truncated.
+//!
+//! **When a stream is whole**, family by family; a second finish marker, and content after one, change nothing:
+//!
+//! | family | finish marker |
+//! |---|---|
+//! | OpenAI chat and completions | a `finish_reason` that is not null (on Bedrock also a `stop_reason`) for each choice that was begun |
+//! | OpenAI Responses | `response.completed`, `response.incomplete`, `response.cancelled` |
+//! | Anthropic Messages | `message_stop`; a `stop_reason` in `message_delta` is not enough |
+//! | Gemini | a `finishReason` for each candidate that was begun, or a `blockReason`; as an array, its closing bracket too |
+//! | Gemini Interactions | `interaction.completed` |
+//! | Bedrock Converse, Nova | `messageStop` |
+//! | Cohere | `message-end`; v1: `stream-end` |
+//! | Ollama | `done: true` |
+//! | text-generation-inference | a `generated_text` that is not null |
+//! | Bedrock's plain models | their `stop_reason`, `completionReason` or `is_finished` |
+//!
+//! `[DONE]` proves nothing where choices have a place for a finish reason: some servers write it after failures too. So
+//! `finish_reason: null` and then `[DONE]` is a stream that was cut. A server whose choices have no such place has no
+//! other end than `[DONE]`, and there it is one. A list that is closed is none either: Gemini's array without a finish reason was cut.
+//!
+//! **What cannot be read** inside a stream passes as it is, and the stream goes on. If the finish marker comes, the answer is
+//! whole; if it does not, it is malformed, not cut.
+//!
+//! **Errors** have many forms (`error`): each is one before content, after it, and after the finish marker.
 //!
 //! What is decided here, where the APIs are silent:
-//! - A stream is finished once each choice that was begun has its finish reason. A second finish marker, and content after
-//!   one, change nothing; an error event is an error also after the finish.
-//! - Data that is not JSON is malformed, before content as after it. An event named `error` is an error whatever it carries.
-//!   Empty data, and JSON that is no known event, say nothing.
+//! - An event named `error` is an error whatever it carries. Empty data, and JSON that is no known event, say nothing.
 //! - An event of more than 64 KiB is read with its long texts shortened; what is above 1 MiB even so is taken for content,
 //!   and nothing but its name is known of it.
 //! - At the end of the stream an event that lacks its last line break counts if it can be read.
@@ -34,20 +64,24 @@
 
 mod anthropic;
 mod aws;
-mod bedrock;
 mod buffer;
 mod class;
 mod cohere;
+mod converse;
+mod error;
 mod event;
+mod family;
 mod gemini;
 mod json;
 mod ollama;
 mod openai;
+mod plain;
 mod reader;
 mod responses;
 mod sieve;
 mod sse;
 mod state;
+mod stray;
 mod template;
 
 use ::http::{HeaderValue, Response, header::CONTENT_TYPE};
@@ -79,13 +113,18 @@ pub enum Framing {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadAs(pub Option<Framing>);
 
+/// The API whose events a stream has, whatever its path, if they said so before its head went on: for whoever has to tell
+/// something in it. In the extensions of responses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spoken(pub Dialect);
+
 /// What some bytes of a stream brought.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Progress {
     /// Events with content among them.
     pub content: u32,
-    /// What went wrong. The stream is not looked at any further.
+    /// The error that came. The stream is not looked at any further.
     pub fault: Option<Fault>,
     /// Whether the finish marker was seen, in these bytes or before.
     pub finished: bool,
@@ -97,7 +136,7 @@ pub struct Progress {
 pub enum Fault {
     /// An error event: its JSON, as an error body.
     Error(Value),
-    /// Something that cannot be read.
+    /// Something that cannot be read, and no finish marker: known at the end only.
     Malformed,
 }
 
@@ -109,14 +148,33 @@ pub enum End {
     Complete(Outcome),
     /// The finish marker is missing.
     Truncated,
+    /// Nothing in it was understood, so nobody can say.
+    Opaque,
     /// It went wrong, before or with its last event.
     Fault(Fault),
 }
 
-/// Takes an event: its name, which may be empty, and its data; no data if it is too long to be read.
-trait Sink: FnMut(&[u8], Option<&[u8]>) -> Result<(), Fault> {}
+/// What a framing gives.
+#[derive(Clone, Copy, Debug)]
+enum Piece<'a> {
+    /// An event: its name, which may be empty, and its data.
+    Event(&'a [u8], &'a [u8]),
+    /// The same without its end, at the end of the stream.
+    Cut(&'a [u8], &'a [u8]),
+    /// An event that is too long to be read: its name.
+    Long(&'a [u8]),
+    /// JSON outside of the framing's grammar, and the name that stood before it.
+    Stray(&'a [u8], &'a [u8]),
+    /// Anything else outside of it.
+    Foreign,
+    /// An event that cannot be read, or the end of all that can be.
+    Broken,
+}
 
-impl<F: FnMut(&[u8], Option<&[u8]>) -> Result<(), Fault>> Sink for F {}
+/// Takes a piece. An error stops the reader.
+trait Sink: FnMut(Piece<'_>) -> Result<(), Fault> {}
+
+impl<F: FnMut(Piece<'_>) -> Result<(), Fault>> Sink for F {}
 
 // === impl Framing ===
 

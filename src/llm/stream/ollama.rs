@@ -2,8 +2,15 @@
 
 use serde_json::Value;
 
-use super::event::{Said, any, error_in, some, text, usage_in};
+use super::event::{Said, any, some, text, usage_in};
 use crate::classify::Outcome;
+
+/// Whether this is one of Ollama's.
+pub(super) fn speaks(event: &Value) -> bool {
+    event.get("done").is_some_and(Value::is_boolean)
+        && (event.get("message").is_some_and(Value::is_object)
+            || event.get("response").is_some_and(Value::is_string))
+}
 
 pub(super) fn read(event: &Value) -> Said<'_> {
     let message = event.get("message");
@@ -12,7 +19,6 @@ pub(super) fn read(event: &Value) -> Said<'_> {
         reasoning: some(event.get("thinking")) || any(message, &["thinking"]),
         usage: usage_in(event),
         model: text(event, "model"),
-        fault: error_in(event),
         ..Said::default()
     };
     if event.get("done") == Some(&Value::Bool(true)) {
@@ -27,7 +33,6 @@ pub(super) fn read_tgi(event: &Value) -> Said<'_> {
     let mut said = Said {
         content: !special && any(token, &["text"]),
         usage: usage_in(event),
-        fault: error_in(event),
         ..Said::default()
     };
     if event

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use super::{
-    Fault,
-    event::{Said, any, broken, error_in, list, some, text, usage_in},
+    Fault, error,
+    event::{Said, any, list, some, text, usage_in},
 };
 use crate::classify::Outcome;
 
@@ -33,13 +33,8 @@ pub(super) fn read(event: &Value) -> Said<'_> {
     let mut said = Said {
         usage: usage_in(event).or_else(|| usage_in(groq?)),
         model: text(event, "model"),
-        fault: error_in(event),
         ..Said::default()
     };
-    if text(event, "object") == Some("error") {
-        // Old vLLM: flat.
-        return broken(event.clone());
-    }
     if let Some(message) = groq.and_then(|groq| text(groq, "error")) {
         said.fault = Some(Fault::Error(json!({ "error": message })));
     }
@@ -50,15 +45,24 @@ pub(super) fn read(event: &Value) -> Said<'_> {
 }
 
 fn read_choice(choice: &Value, said: &mut Said<'_>) {
-    let delta = choice.get("delta");
+    // A whole answer in one event, and Mistral's own chunks on Bedrock, have a message.
+    let delta = choice.get("delta").or_else(|| choice.get("message"));
     let thinks = delta.is_some_and(thinks_only);
     said.content |= !thinks && any(delta, CONTENT) || some(choice.get("text"));
     said.reasoning |= thinks || any(delta, REASONING);
-    let reason = text(choice, "finish_reason");
-    let error = ERRORS.iter().find(|(name, _)| Some(*name) == reason);
+    // vLLM has both, of which the second says which stop sequence it was; on Bedrock there is only the second.
+    let place = ["finish_reason", "stop_reason"]
+        .iter()
+        .find(|key| choice.get(**key).is_some());
+    said.promises |= place.is_some();
+    let reason = place.and_then(|key| text(choice, key));
+    let bad = ERRORS.iter().find(|(name, _)| Some(*name) == reason);
     if said.fault.is_none() {
-        let unnamed = error.map(|(_, code)| Fault::Error(json!({"error": {"code": code}})));
-        said.fault = error_in(choice).or(unnamed);
+        let unnamed = bad.map(|(_, code)| Fault::Error(json!({"error": {"code": code}})));
+        let inside = choice.get("error").filter(|error| error::says(error));
+        said.fault = inside
+            .map(|error| Fault::Error(json!({ "error": error })))
+            .or(unnamed);
     }
     let outcome = reason.map(|reason| match reason {
         "content_filter" => Outcome::ContentFilter,

@@ -1,19 +1,22 @@
 //! The reader: a framing, and what its events came to so far.
 
 use super::{
-    End, Fault, Framing, Progress,
+    End, Fault, Framing, Piece, Progress, Spoken,
     aws::Frames,
     json::{Array, Lines},
     sse::Sse,
-    state::State,
+    state::{State, Unfinished},
 };
 use crate::llm::{Dialect, Provider, Usage};
 
 /// Follows one stream. Pure: no clock, no I/O; it looks at bytes and never changes them.
 #[derive(Debug)]
 pub struct Reader {
+    framing: Framing,
     decoder: Decoder,
     state: State,
+    /// Whether nothing but an answer of a model could come.
+    certain: bool,
     fault: Option<Fault>,
     /// What it came to, once it was asked at the end.
     ended: bool,
@@ -30,18 +33,22 @@ enum Decoder {
 // === impl Reader ===
 
 impl Reader {
-    /// A reader of one stream from its first byte. So far no provider's habits contradict another's of the same dialect, so
+    /// A reader of one stream from its first byte. `dialect` is what the request promised: whose events they are is seen from
+    /// the events, so it decides only what a stream without any is. So far no provider's habits contradict another's, so
     /// `provider` decides nothing.
     #[must_use]
     pub fn new(dialect: Dialect, _provider: Option<Provider>, framing: Framing) -> Self {
         Self {
+            framing,
             decoder: match framing {
                 Framing::Sse => Decoder::Sse(Sse::default()),
                 Framing::NdJson => Decoder::Lines(Lines::default()),
                 Framing::JsonArray => Decoder::Array(Array::default()),
                 Framing::EventStream => Decoder::Frames(Frames::default()),
             },
-            state: State::new(dialect),
+            state: State::new(framing == Framing::EventStream),
+            // The paths of these are those of ordinary services too.
+            certain: !matches!(dialect, Dialect::Cohere | Dialect::Ollama | Dialect::Tgi),
             fault: None,
             ended: false,
         }
@@ -68,7 +75,7 @@ impl Reader {
         if self.fault.is_none() && !self.ended {
             let before = self.state.deltas;
             let state = &mut self.state;
-            let sink = &mut |name: &[u8], data: Option<&[u8]>| state.event(name, data);
+            let sink = &mut |piece: Piece<'_>| state.piece(piece);
             let read = match &mut self.decoder {
                 Decoder::Sse(sse) => sse.feed(chunk, sink),
                 Decoder::Lines(lines) => lines.feed(chunk, sink),
@@ -88,23 +95,25 @@ impl Reader {
         if self.fault.is_none() && !self.ended {
             self.ended = true;
             let state = &mut self.state;
-            let sink = &mut |name: &[u8], data: Option<&[u8]>| state.event(name, data);
+            let sink = &mut |piece: Piece<'_>| state.piece(piece);
             let read = match &mut self.decoder {
                 Decoder::Sse(sse) => sse.end(sink),
                 Decoder::Lines(lines) => lines.end(sink),
                 Decoder::Array(_) | Decoder::Frames(_) => Ok(()),
             };
-            // What has no end of its own and cannot be read was cut off.
-            self.fault = read.err().filter(|fault| *fault != Fault::Malformed);
+            self.fault = read.err();
         }
         let whole = match &self.decoder {
             Decoder::Array(array) => array.is_whole(),
             Decoder::Sse(_) | Decoder::Lines(_) | Decoder::Frames(_) => true,
         };
-        match &self.fault {
-            Some(fault) => End::Fault(fault.clone()),
-            None if whole && self.finished() => End::Complete(self.state.outcome()),
-            None => End::Truncated,
+        match (&self.fault, self.state.unfinished()) {
+            (Some(fault), _) => End::Fault(fault.clone()),
+            _ if whole && self.finished() => End::Complete(self.state.outcome()),
+            (None, Unfinished::Empty) if self.certain => End::Truncated,
+            (None, Unfinished::Empty | Unfinished::Opaque) => End::Opaque,
+            (None, Unfinished::Truncated) => End::Truncated,
+            (None, Unfinished::Broken) => End::Fault(Fault::Malformed),
         }
     }
 
@@ -118,6 +127,15 @@ impl Reader {
     #[must_use]
     pub fn finished(&self) -> bool {
         self.state.is_finished()
+    }
+
+    /// Its framing, and the API whose events these are, as far as they say.
+    #[must_use]
+    pub fn spoken(&self) -> Spoken {
+        Spoken {
+            dialect: self.state.dialect(),
+            framing: self.framing,
+        }
     }
 
     /// The token counts as known so far, in normal form. Where they come with each event, the last one is parsed for it: ask

@@ -18,13 +18,14 @@ pub(super) fn read<'a>(name: &'a str, event: &'a Value) -> Said<'a> {
         said.model = text(response, "model");
     }
     match kind(name, event) {
-        // Flat, or nested under `error`.
-        "error" => said.fault = Some(Fault::Error(event.clone())),
-        "response.failed" => {
-            let error = response.and_then(|response| response.get("error"));
-            said.fault = Some(Fault::Error(json!({ "error": error })));
+        "response.failed" => said.fault = Some(failed(response)),
+        "response.completed" | "response.done" => {
+            match response.and_then(|response| text(response, "status")) {
+                Some("failed") => said.fault = Some(failed(response)),
+                _ => said.finish(Outcome::Success),
+            }
         }
-        "response.completed" => said.finish(Outcome::Success),
+        "response.cancelled" => said.finish(Outcome::Success),
         "response.incomplete" => {
             let reason = response.and_then(|response| {
                 let details = response.get("incomplete_details")?;
@@ -51,4 +52,9 @@ pub(super) fn read<'a>(name: &'a str, event: &'a Value) -> Said<'a> {
         _ => {}
     }
     said
+}
+
+fn failed(response: Option<&Value>) -> Fault {
+    let error = response.and_then(|response| response.get("error"));
+    Fault::Error(json!({ "error": error }))
 }

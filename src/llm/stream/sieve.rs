@@ -11,8 +11,10 @@ const TEXT: usize = 64 * 1024;
 
 /// Keys that are kept wherever they stand, in the order of their bytes.
 const KEYS: &[&str] = &[
+    "__type",
     "arguments",
     "audio",
+    "base_resp",
     "blockReason",
     "bytes",
     "candidates",
@@ -20,14 +22,19 @@ const KEYS: &[&str] = &[
     "citation",
     "code",
     "codeExecutionResult",
+    "completion",
     "completionReason",
     "content",
+    "contentBlockDelta",
+    "contentBlockStart",
+    "contentBlockStop",
     "content_block",
     "data",
     "delta",
     "detail",
     "done",
     "done_reason",
+    "error_type",
     "event_type",
     "executableCode",
     "fileData",
@@ -44,14 +51,19 @@ const KEYS: &[&str] = &[
     "inlineData",
     "input",
     "interaction",
+    "is_finished",
     "item",
     "message",
+    "messageStart",
+    "messageStop",
+    "metadata",
     "model",
     "modelVersion",
     "object",
     "originalMessage",
     "originalStatusCode",
     "outputText",
+    "outputs",
     "partial_image_b64",
     "partial_json",
     "parts",
@@ -67,6 +79,7 @@ const KEYS: &[&str] = &[
     "special",
     "start",
     "status",
+    "status_code",
     "stopReason",
     "stop_reason",
     "text",
@@ -84,6 +97,7 @@ const WHOLE: &[&str] = &[
     "amazon-bedrock-invocationMetrics",
     "details",
     "error",
+    "errors",
     "eval_count",
     "meta",
     "prompt_eval_count",
@@ -94,8 +108,17 @@ const WHOLE: &[&str] = &[
 
 /// The event, as far as it matters; `None` if it is not JSON.
 pub(super) fn read(data: &[u8]) -> Option<Value> {
+    sieved(data, false)
+}
+
+/// The event with all its keys; `None` if it is not JSON.
+pub(super) fn read_whole(data: &[u8]) -> Option<Value> {
+    sieved(data, true)
+}
+
+fn sieved(data: &[u8], whole: bool) -> Option<Value> {
     let mut json = serde_json::Deserializer::from_slice(data);
-    let value = Sieve { whole: false }.deserialize(&mut json).ok()?;
+    let value = Sieve { whole }.deserialize(&mut json).ok()?;
     json.end().ok()?;
     Some(value)
 }
@@ -150,10 +173,7 @@ impl<'de> Visitor<'de> for Sieve {
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Value, E> {
-        let end = (0..=text.len().min(TEXT))
-            .rev()
-            .find(|at| text.is_char_boundary(*at));
-        Ok(text[..end.unwrap_or_default()].into())
+        Ok(bounded(text).into())
     }
 
     fn visit_unit<E>(self) -> Result<Value, E> {
@@ -223,6 +243,15 @@ impl Visitor<'_> for Key {
             .and_then(|at| KEYS.get(at))
             .map_or(Kept::Not, |key| Kept::Sieved(key)))
     }
+}
+
+/// The beginning of a text that is kept of it.
+pub(super) fn bounded(text: &str) -> &str {
+    let mut end = text.len().min(TEXT);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 /// Whether a key is kept.

@@ -1,7 +1,9 @@
 //! Server-sent events: lines that end with CR, LF or CRLF, fields, and an empty line after each event.
 //!
-//! [HTML, 9.2.6](https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation), with two
-//! differences: `id` and `retry` are of no interest, and the last event need not end with an empty line.
+//! [HTML, 9.2.6](https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation), but that `id` and
+//! `retry` are of no interest, the last event need not end with an empty line, and two things are seen that a reader of
+//! events passes over, since errors come in them: a field `error`, which is an event of this name, and JSON that stands in a
+//! line of its own, or in several.
 //!
 //! An event whose only data line lies in one chunk together with the empty line is looked at in place; anything else is
 //! copied until its end has come.
@@ -9,8 +11,9 @@
 use memchr::{memchr, memchr2};
 
 use super::{
-    Fault, Sink,
+    Fault, Piece, Sink,
     buffer::{Buffer, WHOLE},
+    stray::Stray,
 };
 
 /// Longest event name that is kept; a longer one is no name of ours.
@@ -29,6 +32,8 @@ pub(super) struct Sse {
     data: Buffer,
     /// Whether the event has a data line.
     has_data: bool,
+    /// JSON outside of all fields that is not over.
+    stray: Option<Box<Stray>>,
 }
 
 /// Where in a line the last chunk ended.
@@ -49,7 +54,10 @@ enum Line {
 enum Field {
     Data,
     Event,
+    /// A comment, or a field without interest.
     Other,
+    /// None of the standard's.
+    Foreign,
 }
 
 // === impl Sse ===
@@ -63,6 +71,10 @@ impl Sse {
                 rest = &rest[1..];
                 continue;
             }
+            if self.stray.is_some() || self.strays(*first) {
+                rest = self.stray(rest, sink)?;
+                continue;
+            }
             let Some(end) = memchr2(b'\n', b'\r', rest) else {
                 self.part(rest);
                 break;
@@ -72,7 +84,7 @@ impl Sse {
             rest = tail.get(1..).unwrap_or_default();
             if self.line != Line::Start {
                 self.part(line);
-                self.end_line();
+                self.end_line(sink)?;
             } else if line.is_empty() {
                 self.dispatch(sink)?;
             } else if !self.has_data
@@ -80,12 +92,12 @@ impl Sse {
                 && let Some((tail, after_cr)) = self.blank(rest)
             {
                 (rest, self.after_cr) = (tail, after_cr);
-                let given = sink(&self.name, Some(value));
+                let given = sink(Piece::Event(&self.name, value));
                 self.name.clear();
                 given?;
             } else {
                 self.part(line);
-                self.end_line();
+                self.end_line(sink)?;
             }
         }
         Ok(())
@@ -93,10 +105,56 @@ impl Sse {
 
     /// The stream ended: gives what has no end of its own.
     pub(super) fn end(&mut self, sink: &mut impl Sink) -> Result<(), Fault> {
-        if self.line != Line::Start {
-            self.end_line();
+        if self.stray.take().is_some() {
+            return sink(Piece::Foreign);
         }
-        self.dispatch(sink)
+        match self.line {
+            Line::Start => {}
+            // A known field may have been cut off in its name.
+            Line::Field(known, len) if begins_known(known.get(..len).unwrap_or_default()) => {
+                self.line = Line::Start;
+            }
+            _ => self.end_line(sink)?,
+        }
+        if !std::mem::take(&mut self.has_data) {
+            return Ok(());
+        }
+        match self.data.event(&self.name) {
+            Piece::Event(name, data) => sink(Piece::Cut(name, data)),
+            long => sink(long),
+        }
+    }
+
+    /// Whether JSON begins that is in no field.
+    fn strays(&self, first: u8) -> bool {
+        matches!(first, b'{' | b'[') && self.line == Line::Start && !self.has_data
+    }
+
+    /// Goes on with JSON that is in no field; gives what is left after it.
+    fn stray<'a>(&mut self, rest: &'a [u8], sink: &mut impl Sink) -> Result<&'a [u8], Fault> {
+        let mut stray = self.stray.take().unwrap_or_default();
+        let taken = stray.take(rest);
+        let rest = rest.get(taken.len..).unwrap_or_default();
+        self.after_cr = taken.after_cr;
+        match taken.ended {
+            None => self.stray = Some(stray),
+            // The rest of its line is none of a field's.
+            Some(true) => {
+                self.line = Line::Value(Field::Other);
+                let given = match stray.json() {
+                    Some(json) => sink(Piece::Stray(&self.name, json)),
+                    None => sink(Piece::Foreign),
+                };
+                self.name.clear();
+                given?;
+            }
+            Some(false) => {
+                self.line = Line::Start;
+                self.name.clear();
+                sink(Piece::Foreign)?;
+            }
+        }
+        Ok(rest)
     }
 
     /// What follows an empty line at the beginning of `rest`, if there is one, and whether that line ended with a CR.
@@ -123,14 +181,15 @@ impl Sse {
             let colon = memchr(b':', part);
             let (name, rest) = part.split_at(colon.unwrap_or(part.len()));
             let Some(room) = known.get_mut(len..len + name.len()) else {
-                self.line = Line::Value(Field::Other);
+                self.line = Line::Value(Field::Foreign);
                 return;
             };
             room.copy_from_slice(name);
             let len = len + name.len();
             self.line = Line::Field(known, len);
             if colon.is_some() {
-                self.line = Line::Space(self.begin(known.get(..len).unwrap_or_default()));
+                let name = known.get(..len).unwrap_or_default();
+                self.line = Line::Space(self.begin(name, true));
             }
             part = rest.get(1..).unwrap_or_default();
         }
@@ -150,33 +209,47 @@ impl Sse {
         }
     }
 
-    fn end_line(&mut self) {
-        if let Line::Field(known, len) = self.line {
-            self.begin(known.get(..len).unwrap_or_default());
+    fn end_line(&mut self, sink: &mut impl Sink) -> Result<(), Fault> {
+        let field = match std::mem::take(&mut self.line) {
+            Line::Start => return Ok(()),
+            Line::Field(known, len) => self.begin(known.get(..len).unwrap_or_default(), false),
+            Line::Space(field) | Line::Value(field) => field,
+        };
+        match field {
+            Field::Foreign => sink(Piece::Foreign),
+            Field::Data | Field::Event | Field::Other => Ok(()),
         }
-        self.line = Line::Start;
     }
 
-    /// A field's value begins.
-    fn begin(&mut self, name: &[u8]) -> Field {
+    /// A field's value begins, after a colon or not at all.
+    fn begin(&mut self, name: &[u8], colon: bool) -> Field {
         match name {
-            b"data" => {
-                if std::mem::replace(&mut self.has_data, true) {
-                    self.data.push(b"\n");
-                }
-                Field::Data
+            b"data" => self.begin_data(),
+            // llama.cpp writes `error: {…}`.
+            b"error" if colon => {
+                self.name.clear();
+                self.name.extend_from_slice(name);
+                self.begin_data()
             }
             b"event" => {
                 self.name.clear();
                 Field::Event
             }
-            _ => Field::Other,
+            b"" | b"id" | b"retry" => Field::Other,
+            _ => Field::Foreign,
         }
+    }
+
+    fn begin_data(&mut self) -> Field {
+        if std::mem::replace(&mut self.has_data, true) {
+            self.data.push(b"\n");
+        }
+        Field::Data
     }
 
     fn dispatch(&mut self, sink: &mut impl Sink) -> Result<(), Fault> {
         let given = if std::mem::take(&mut self.has_data) {
-            sink(&self.name, self.data.get())
+            sink(self.data.event(&self.name))
         } else {
             Ok(())
         };
@@ -198,6 +271,12 @@ impl Sse {
         }
         rest
     }
+}
+
+/// Whether this may be the beginning of the name of a field that is known.
+fn begins_known(part: &[u8]) -> bool {
+    let known: [&[u8]; 4] = [b"data", b"event", b"id", b"retry"];
+    part.len() < 5 && known.iter().any(|name| name.starts_with(part))
 }
 
 /// The value of a whole data line.

@@ -1,9 +1,10 @@
 //! What a stream came to so far.
 
 use super::{
-    Fault,
+    Fault, Piece, converse, error,
     event::{self, Counts, Said},
-    sieve,
+    family::Family,
+    plain, sieve,
     template::{Delta, Templates},
 };
 use crate::{
@@ -11,10 +12,27 @@ use crate::{
     llm::{Dialect, Usage, answer::MODEL_CAP},
 };
 
+/// Names of events that announce something, or prove the connection, and say nothing of an answer.
+const QUIET: &[&str] = &[
+    "heartbeat",
+    "keep-alive",
+    "keepalive",
+    "metadata",
+    "ping",
+    "start",
+];
+
 /// What the events of one stream came to.
 #[derive(Debug)]
 pub(super) struct State {
-    dialect: Dialect,
+    /// Whether the events are binary frames, whose names are Bedrock's.
+    frames: bool,
+    grammar: Grammar,
+    /// Whether there was a piece that cannot be read, in a stream whose grammar is known.
+    broken: bool,
+    /// Whether `[DONE]` came, and whether a choice had a place for a finish reason.
+    done: bool,
+    promised: bool,
     pub(super) reasoning_commits: bool,
     pub(super) committed: bool,
     pub(super) deltas: u64,
@@ -32,12 +50,42 @@ pub(super) struct State {
     pub(super) templates: Option<Templates>,
 }
 
+/// What is known of the grammar.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Grammar {
+    /// No event came.
+    Empty,
+    /// Events came, and none that speaks for a family.
+    Unknown,
+    /// This family's.
+    Known(Family),
+    /// Content of one family came, and then events of another: nobody can say when such a stream is over.
+    Mixed(Family),
+}
+
+/// What a stream is that ends without its finish marker.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Unfinished {
+    /// There was nothing in it.
+    Empty,
+    /// It cannot be said.
+    Opaque,
+    /// Cut off.
+    Truncated,
+    /// Cut off, or its finish marker was among what cannot be read.
+    Broken,
+}
+
 // === impl State ===
 
 impl State {
-    pub(super) fn new(dialect: Dialect) -> Self {
+    pub(super) fn new(frames: bool) -> Self {
         Self {
-            dialect,
+            frames,
+            grammar: Grammar::Empty,
+            broken: false,
+            done: false,
+            promised: false,
             reasoning_commits: true,
             committed: false,
             deltas: 0,
@@ -52,11 +100,34 @@ impl State {
         }
     }
 
-    /// An event: its name and its data. No data: it is too long to be read.
-    pub(super) fn event(&mut self, name: &[u8], data: Option<&[u8]>) -> Result<(), Fault> {
-        let Some(data) = data.map(<[u8]>::trim_ascii) else {
-            return self.hear(event::read_name(self.dialect, name));
-        };
+    /// The next piece of the stream.
+    pub(super) fn piece(&mut self, piece: Piece<'_>) -> Result<(), Fault> {
+        match piece {
+            Piece::Event(name, data) => self.event(name, data.trim_ascii()),
+            Piece::Long(name) => {
+                if self.grammar == Grammar::Empty {
+                    self.grammar = Grammar::Unknown;
+                }
+                self.hear(event::read_name(name))
+            }
+            Piece::Stray(name, data) => self.stray(name, data.trim_ascii()),
+            Piece::Foreign => {
+                self.unknown();
+                Ok(())
+            }
+            Piece::Broken => {
+                self.unreadable();
+                Ok(())
+            }
+            Piece::Cut(name, data) => match data.trim_ascii() {
+                // The beginning of JSON: it was cut off.
+                [b'{' | b'[', ..] if sieve::read(data).is_none() && name != b"error" => Ok(()),
+                data => self.event(name, data),
+            },
+        }
+    }
+
+    fn event(&mut self, name: &[u8], data: &[u8]) -> Result<(), Fault> {
         if let Some(templates) = &mut self.templates
             && let Some(delta) = templates.fit(name, data)
         {
@@ -67,31 +138,138 @@ impl State {
             }
             return Ok(());
         }
-        if data.is_empty() || data == b"[DONE]" {
+        if data == b"[DONE]" {
+            self.done = true;
             return Ok(());
         }
-        let Some(event) = sieve::read(data) else {
-            return match name {
-                b"error" => self.hear(event::read_name(self.dialect, name)),
-                _ => Err(Fault::Malformed),
+        if data.is_empty() && name != b"error" {
+            return Ok(());
+        }
+        match sieve::read(data) {
+            Some(event) => self.read(name, data, &event),
+            None if name == b"error" => Err(Fault::Error(error::of_words(data))),
+            None => {
+                self.unreadable();
+                Ok(())
+            }
+        }
+    }
+
+    fn read(&mut self, name: &[u8], data: &[u8], event: &serde_json::Value) -> Result<(), Fault> {
+        let name = std::str::from_utf8(name).unwrap_or_default();
+        if error::is(name, event) {
+            return Err(Fault::Error(error::body(event.clone(), data)));
+        }
+        if self.frames && name == "chunk" {
+            return match converse::unwrap(event) {
+                Some(inner) => self.event(b"", &inner),
+                None => {
+                    self.unknown();
+                    Ok(())
+                }
             };
+        }
+        let framed = Family::of_frame(name).filter(|_| self.frames);
+        self.recognise(framed.or_else(|| Family::of(name, event)));
+        let (Grammar::Known(family) | Grammar::Mixed(family)) = self.grammar else {
+            if !QUIET.contains(&event::kind(name, event)) && event::some(Some(event)) {
+                self.unknown();
+            }
+            return Ok(());
         };
-        let said = event::read(self.dialect, name, &event);
+        let mut said = family.read(name, event);
+        if self.usage.is_none() && said.usage.is_none() {
+            said.usage = plain::invocation(event);
+        }
         if let Some(templates) = &mut self.templates
             && let Some(delta) = said.only_delta()
         {
-            templates.learn(name, data, delta);
+            templates.learn(name.as_bytes(), data, delta);
         }
         self.hear(said)
     }
 
+    /// An event speaks for this family.
+    fn recognise(&mut self, family: Option<Family>) {
+        let Some(family) = family else {
+            return;
+        };
+        self.grammar = match self.grammar {
+            Grammar::Known(known) if known != family => {
+                if self.deltas > 0 {
+                    Grammar::Mixed(known)
+                } else {
+                    (self.begun, self.ended, self.filtered) = (0, 0, 0);
+                    Grammar::Known(family)
+                }
+            }
+            Grammar::Mixed(known) => Grammar::Mixed(known),
+            _ => Grammar::Known(family),
+        };
+    }
+
+    /// Something that is no event, but for errors.
+    fn stray(&mut self, name: &[u8], data: &[u8]) -> Result<(), Fault> {
+        let named = std::str::from_utf8(name).unwrap_or_default();
+        match sieve::read_whole(data) {
+            Some(value) if error::is_stray(named, &value) => {
+                Err(Fault::Error(error::body(value, data)))
+            }
+            _ => {
+                self.unknown();
+                Ok(())
+            }
+        }
+    }
+
+    /// Something that is not understood. In a stream of which nothing was it passes at once, and it is a sign of life.
+    fn unknown(&mut self) {
+        if matches!(self.grammar, Grammar::Empty | Grammar::Unknown) {
+            self.grammar = Grammar::Unknown;
+            self.delta(Delta {
+                content: true,
+                reasoning: false,
+                counts: false,
+            });
+        }
+    }
+
+    /// Something that should be an event and cannot be read.
+    fn unreadable(&mut self) {
+        self.broken |= matches!(self.grammar, Grammar::Known(_));
+        self.unknown();
+    }
+
+    /// Whether each choice that was begun has its end. A server whose choices have no place for a finish reason ends them
+    /// all with `[DONE]`.
     pub(super) fn is_finished(&self) -> bool {
-        self.ended != 0 && self.begun & !self.ended == 0
+        let told = self.ended != 0 && self.begun & !self.ended == 0;
+        let known = self.grammar == Grammar::Known(Family::OpenAi);
+        told || self.done && !self.promised && known && self.deltas > 0
+    }
+
+    /// What it is, if it is over and not finished.
+    pub(super) fn unfinished(&self) -> Unfinished {
+        match self.grammar {
+            Grammar::Empty => Unfinished::Empty,
+            Grammar::Unknown | Grammar::Mixed(_) => Unfinished::Opaque,
+            Grammar::Known(_) if self.broken => Unfinished::Broken,
+            Grammar::Known(_) => Unfinished::Truncated,
+        }
+    }
+
+    /// The API whose events these are, as far as that is known.
+    pub(super) fn dialect(&self) -> Option<Dialect> {
+        match self.grammar {
+            _ if self.frames => Some(Dialect::Bedrock),
+            Grammar::Known(family) | Grammar::Mixed(family) => family.dialect(),
+            Grammar::Empty | Grammar::Unknown => None,
+        }
     }
 
     /// What it came to, if it is finished: filtered only if each choice was.
     pub(super) fn outcome(&self) -> Outcome {
-        if self.ended == self.filtered {
+        if self.ended != 0 && self.ended == self.filtered {
             return Outcome::ContentFilter;
         }
         self.outcome
@@ -99,7 +277,10 @@ impl State {
 
     pub(super) fn usage(&self) -> Option<Usage> {
         let event = sieve::read(&self.counted);
-        let newer = event.and_then(|event| event::read(self.dialect, b"", &event).usage);
+        let newer = event.and_then(|event| match self.grammar {
+            Grammar::Known(family) | Grammar::Mixed(family) => family.read("", &event).usage,
+            Grammar::Empty | Grammar::Unknown => None,
+        });
         match newer.or(self.usage)? {
             Counts::Whole(usage) => Some(usage),
             Counts::Parts([input, output, read, write]) => {
@@ -131,6 +312,7 @@ impl State {
         if said.usage.is_some() {
             self.counted.clear();
         }
+        self.promised |= said.promises;
         for (index, outcome) in said.choices {
             // Nobody asks for more than 128.
             let bit = 1 << index.min(127);

@@ -27,6 +27,7 @@ const DIGITS: usize = 9;
 /// Keys of texts that are only asked whether they are empty.
 const TEXTS: &[&[u8]] = &[
     b"arguments",
+    b"completion",
     b"content",
     b"delta",
     b"generation",

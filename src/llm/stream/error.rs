@@ -1,0 +1,116 @@
+//! Errors inside streams, in every form that servers give them.
+//!
+//! | form | whose |
+//! |---|---|
+//! | an event named `error`, or of type `error`, whatever it carries | Anthropic, OpenAI Responses, DashScope (flat), many gateways (text) |
+//! | `{"error": {…}}` or `{"error": "…"}`, alone or beside choices | OpenAI chat, vLLM, OpenRouter, Gemini, Ollama, TGI |
+//! | a type that ends with `error` or `exception`, with words | Mistral's conversations, flat errors of many servers |
+//! | `{"object": "error", …}` | old vLLM |
+//! | `{"errors": [{…}]}` | Cloudflare, watsonx |
+//! | `{"code": 400…599, "message": "…"}`, `{"__type": …}` | Mistral, AWS inside of Bedrock's chunks |
+//! | `{"base_resp": {"status_code": n, …}}`, n not 0 | MiniMax |
+//! | a field `error:` in place of `data:` | llama.cpp |
+//! | a line of JSON outside of all fields | Gemini, proxies |
+//!
+//! What only one family says so (a finish reason `error`, `response.failed`, a failed interaction) stands in that family's own
+//! file; exception frames are in `aws`. An event is an error by its structure alone: no word in a text makes it one.
+
+use serde_json::{Value, json};
+
+use super::{
+    event::{list, text},
+    family::Family,
+    sieve,
+};
+pub(super) use crate::llm::fault::says;
+
+/// Names under which servers send plain data.
+const PLAIN_NAMES: &[&str] = &["", "chunk", "completion", "data", "message"];
+
+/// Keys under which an event has an answer: an error beside one is an error too.
+const ANSWERS: &[&str] = &["candidates", "choices"];
+
+/// Whether an event is an error in itself.
+pub(super) fn is(name: &str, event: &Value) -> bool {
+    let kind = text(event, "type").or_else(|| text(event, "event_type"));
+    if name == "error" || kind == Some("error") || text(event, "object") == Some("error") {
+        return true;
+    }
+    let bad_kind = kind.is_some_and(names_error);
+    let message = text(event, "message").is_some();
+    if bad_kind && message {
+        return true;
+    }
+    let open = kind.is_none() || bad_kind || ANSWERS.iter().any(|key| event.get(key).is_some());
+    let inner = match event.get(0).unwrap_or(event).get("error") {
+        Some(Value::String(words)) => {
+            let coded = text(event, "code").is_some() || text(event, "error_type").is_some();
+            !words.is_empty() && (PLAIN_NAMES.contains(&name) || coded)
+        }
+        Some(error) => says(error),
+        None => false,
+    };
+    if open && inner {
+        return true;
+    }
+    let untold = kind.is_none() && Family::of(name, event).is_none();
+    untold && (message && (has_status(event) || text(event, "__type").is_some()) || listed(event))
+        || refused_by_number(event)
+}
+
+/// Whether a value that stands outside of the framing's grammar, alone in a line, is an error.
+pub(super) fn is_stray(name: &str, value: &Value) -> bool {
+    if is(name, value) {
+        return true;
+    }
+    let words = ["message", "msg", "detail"]
+        .iter()
+        .any(|key| text(value, key).is_some());
+    let code = text(value, "code").is_some() || has_status(value);
+    words && code && Family::of(name, value).is_none()
+}
+
+/// The error as an error body, with all that the vendor said. `event` is what was read of it.
+pub(super) fn body(event: Value, data: &[u8]) -> Value {
+    match sieve::read_whole(data).unwrap_or(event) {
+        Value::String(words) => json!({ "error": words }),
+        body @ (Value::Object(_) | Value::Array(_)) => body,
+        Value::Null => json!({"error": {}}),
+        other => json!({"error": other.to_string()}),
+    }
+}
+
+/// The error of an event named so that is no JSON.
+pub(super) fn of_words(data: &[u8]) -> Value {
+    json!({"error": sieve::bounded(&String::from_utf8_lossy(data))})
+}
+
+fn names_error(kind: &str) -> bool {
+    ["error", "Error", "exception", "Exception"]
+        .iter()
+        .any(|end| kind.ends_with(end))
+}
+
+/// Whether it has an HTTP status of an error, as a number or in digits.
+fn has_status(event: &Value) -> bool {
+    ["code", "status", "status_code"].iter().any(|key| {
+        let number = event.get(*key).and_then(|code| match code {
+            Value::String(digits) => digits.parse().ok(),
+            other => other.as_u64(),
+        });
+        number.is_some_and(|number: u64| (400..600).contains(&number))
+    })
+}
+
+fn listed(event: &Value) -> bool {
+    list(event, "errors")
+        .next()
+        .is_some_and(|first| text(first, "message").is_some() || text(first, "code").is_some())
+}
+
+fn refused_by_number(event: &Value) -> bool {
+    let number = event
+        .get("base_resp")
+        .and_then(|told| told.get("status_code")?.as_i64());
+    number.is_some_and(|number| number != 0)
+}
