@@ -167,7 +167,10 @@ proptest! {
         let new = || Reader::new(dialect, None, framing);
         let found = follow(new(), stream.as_bytes(), &cuts);
         prop_assert_eq!(found.0, content, "{}", stream);
-        prop_assert_eq!((found.1, found.2, &found.3), (content > 0, false, &End::Truncated));
+        // Of nothing at all only the path can say what it is: some are ordinary services' too.
+        let shared = matches!(dialect, Dialect::Cohere | Dialect::Ollama | Dialect::Tgi);
+        let end = if tokens.is_empty() && shared { End::Opaque } else { End::Truncated };
+        prop_assert_eq!((found.1, found.2, &found.3), (content > 0, false, &end));
         prop_assert_eq!(&follow(new(), stream.as_bytes(), &[]), &found);
         prop_assert_eq!(&follow(new().without_templates(), stream.as_bytes(), &cuts), &found);
     }
@@ -194,4 +197,85 @@ proptest! {
         prop_assert_eq!(&follow(new(), &stream, &[]), &parsed);
         prop_assert_eq!(&follow(new(), &stream, &cuts), &parsed);
     }
+
+    /// Lines and frames of any kind, in any order: cuts do not matter, whatever the path promised.
+    #[test]
+    fn pieces_of_anything_come_to_one_story(
+        pieces in prop::collection::vec(piece(), 0..12),
+        framing in prop::sample::select(&[Framing::Sse, Framing::NdJson, Framing::JsonArray, Framing::EventStream][..]),
+        dialect in prop::sample::select(&[Dialect::OpenAi, Dialect::Bedrock, Dialect::Gemini][..]),
+        cuts in prop::collection::vec(0_usize..60, 0..12),
+    ) {
+        let stream = pieces.concat().into_bytes();
+        let new = || Reader::new(dialect, None, framing);
+        let found = follow(new(), &stream, &[]);
+        prop_assert_eq!(&follow(new(), &stream, &cuts), &found);
+        prop_assert_eq!(&follow(new(), &stream, &vec![1; stream.len()]), &found);
+        prop_assert_eq!(&follow(new().without_templates(), &stream, &cuts), &found);
+        let other = Reader::new(Dialect::Anthropic, None, framing);
+        prop_assert_eq!(&follow(other, &stream, &cuts), &found);
+    }
+
+    /// What users and models write never makes a stream fail: only the structure of events does.
+    #[test]
+    fn words_are_no_errors(
+        words in prop::collection::vec(text(), 1..6),
+        keys in prop::collection::vec(prop::sample::select(&["message", "text", "detail", "status", "content", "note", "type"][..]), 1..4),
+        name in prop::sample::select(&["", "message", "step", "tool", "errors"][..]),
+        cuts in prop::collection::vec(0_usize..60, 0..6),
+    ) {
+        let mut stream = String::new();
+        for (word, key) in words.iter().zip(keys.iter().cycle()) {
+            let mut event = serde_json::Map::new();
+            event.insert((*key).to_owned(), format!("the error {word}, failed:").into());
+            stream.push_str(&format!("event: {name}\ndata: {}\n\n", Value::from(event)));
+        }
+        let found = follow(Reader::new(Dialect::OpenAi, None, Framing::Sse), stream.as_bytes(), &cuts);
+        prop_assert_eq!(found.3, End::Opaque, "{}", stream);
+    }
+}
+
+/// A piece of a stream, or of none.
+fn piece() -> impl Strategy<Value = String> {
+    let fixed = prop::sample::select(
+        &[
+            "\n",
+            "\r\n",
+            "\r",
+            " ",
+            "data",
+            "data:",
+            "data: ",
+            "event: error\n",
+            "event: ping\n",
+            "error: ",
+            "error",
+            "id: 1\n",
+            ": hi\n",
+            "[",
+            "]",
+            ",",
+            "{",
+            "}",
+            "[DONE]\n\n",
+            "hello",
+            "{\"error\":{\"message\":\"m\",\"code\":429}}",
+            "{\n \"error\": \"m\"\n}\n",
+            "{\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"}}]}",
+            "{\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}",
+            "{\"candidates\":[{\"content\":{\"parts\":[{\"text\":\"a\"}]}}]}",
+            "{\"type\":\"message_stop\"}",
+            "{\"response\":\"a\",\"done\":true}",
+            "\0\0\0\u{10}\0\0\0\0",
+            "\u{feff}",
+        ][..],
+    );
+    let event = (dialects(), text(), any::<bool>(), 0_u8..3).prop_map(
+        |((dialect, _), text, odd, style)| {
+            let event = written(&event(dialect, &text, 7, odd), style);
+            let lines: Vec<_> = event.split("\r\n").collect();
+            format!("data: {}\n\n", lines.join("\ndata: "))
+        },
+    );
+    prop_oneof![3 => fixed.prop_map(str::to_owned), 1 => event]
 }
