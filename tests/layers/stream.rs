@@ -28,6 +28,7 @@ use llmesh::{
     },
     llm::{Dialect, LlmClassifier, Setting, dialect::LlmCall},
     outlier,
+    respond::RespondLayer,
     retry::{self, RetryLayer, RetryOn},
     stream::{Clocks, Params, Policy, Stream, StreamLayer},
     testing::body::{Script, ScriptedBody, Watch, drain},
@@ -411,6 +412,103 @@ async fn one_event_that_cannot_be_read_passes_in_a_good_stream() {
         assert_eq!((got.status, got.text), (StatusCode::OK, all.concat()));
         assert!(got.error.is_none());
         assert_eq!(outcome(got.end.as_ref()), Some(Outcome::Success));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_was_cut_is_told_in_the_words_of_its_own_events() {
+    const BLOCK: &str = "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"a\"}}\n\n";
+    for path in [CHAT, "/v1/messages"] {
+        for (event, words) in [
+            (OPEN, "data: {\"error\":"),
+            (BLOCK, "event: error\ndata: {"),
+        ] {
+            let inner = layered(
+                Params::default(),
+                Upstream::of([stream(chunks(&[event]))]).service(&Bodies::default()),
+            );
+            let request = Request::post(path).body(Body::from("{}")).unwrap();
+            let Ok(response) = RespondLayer::new().layer(inner).oneshot(request).await;
+            assert_eq!(response.status(), StatusCode::OK);
+            let drained = drain(response.into_body()).await;
+            let text = String::from_utf8(drained.data).unwrap();
+            let told = text.strip_prefix(event).unwrap();
+            assert!(
+                told.starts_with(words) && drained.error.is_some(),
+                "{path} {told}"
+            );
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_that_is_in_no_event_is_told_once_more() {
+    let line = "{\"error\":{\"message\":\"slow\",\"code\":\"rate_limit_exceeded\"}}\n";
+    let field = "error: {\"code\":429,\"message\":\"slow\"}\n\n";
+    for (error, heard) in [(line, false), (field, false), (LIMITED, true)] {
+        let upstream = Upstream::of([stream(chunks(&[TOKEN, error, FINISH]))]);
+        let inner = layered(Params::default(), upstream.service(&Bodies::default()));
+        let Ok(response) = RespondLayer::new().layer(inner).oneshot(request()).await;
+        let drained = drain(response.into_body()).await;
+        let text = String::from_utf8(drained.data).unwrap();
+        let rest = text.strip_prefix(&[TOKEN, error].concat()).unwrap();
+        assert_eq!(rest.is_empty(), heard, "{text}");
+        assert!(
+            heard || rest.contains("\ndata: {\"error\"") || rest.starts_with("data: {\"error\""),
+            "{text}"
+        );
+        assert!(heard || rest.contains("rate_limit_exceeded"), "{text}");
+        assert!(drained.error.is_some());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_keeps_the_providers_words_and_code_in_whatever_form_it_came() {
+    const BEGIN: &str = "event: interaction.created\ndata: {\"interaction\":{\"id\":\"i\"},\"event_type\":\"interaction.created\"}\n\n";
+    for (path, events) in [
+        (
+            CHAT,
+            [
+                "id:1\nevent:error\n:HTTP_STATUS/429\ndata:{\"code\":\"rate_limit_exceeded\",\"message\":\"So slow\",\"request_id\":\"r\"}\n\n",
+                "",
+            ],
+        ),
+        (
+            CHAT,
+            [
+                ROLE,
+                "error: {\"code\":429,\"message\":\"So slow\",\"type\":\"rate_limit_exceeded\"}\n\n",
+            ],
+        ),
+        (
+            CHAT,
+            [
+                "{\"error\": {\"message\": \"So slow\",\n\"code\": \"rate_limit_exceeded\"}}",
+                "\n",
+            ],
+        ),
+        (
+            "/v1beta/interactions",
+            [
+                BEGIN,
+                "{\"error\":{\"message\":\"So slow\",\"code\":\"rate_limit_exceeded\"}}\n",
+            ],
+        ),
+        (
+            "/v1/messages",
+            [
+                "event: ping\ndata: {\"type\":\"ping\"}\n\n",
+                "data: {\"type\":\"error\",\"error\":{\"type\":\"rate_limit_exceeded\",\"message\":\"So slow\"}}\n\n",
+            ],
+        ),
+    ] {
+        let request = Request::post(path).body(Body::from("{}")).unwrap();
+        let upstream = Upstream::of([stream(chunks(&events))]);
+        let got = ask(Params::default(), upstream, request).await.unwrap();
+        assert_eq!(got.status, StatusCode::TOO_MANY_REQUESTS, "{events:?}");
+        let body: serde_json::Value = serde_json::from_str(&got.text).unwrap();
+        assert_eq!(body["error"]["message"], "So slow", "{events:?}");
+        assert!(got.text.contains("rate_limit_exceeded"), "{}", got.text);
     }
 }
 

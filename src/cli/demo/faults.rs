@@ -223,8 +223,8 @@ fn in_the_answer() -> Vec<Case> {
             "one malformed chunk",
             "/",
             "odd@tokens=60;malformed:4",
-            "never shown as complete",
-            |r, _| honest(r),
+            "all 60 tokens, asked once",
+            |r, asked| own(r) && r.tokens == 60 && asked == 1,
         ),
         case(
             "cut at 40 of 60, resume: prefill",

@@ -334,7 +334,7 @@ where
         let class = self.watch.class_after(fault, kind);
         self.watch.close(class.clone());
         self.inner.set(None);
-        let failure = Failure::new(class).with_told(true);
+        let failure = Failure::new(class).with_told(!self.watch.unheard());
         Error::new(kind).with_source(failure).into()
     }
 

@@ -7,14 +7,18 @@
 //! **Before the first content** the head and all that is no content are held back, up to
 //! [`hold_cap`](Params::hold_cap) bytes (and [`MAX_FRAMES`](crate::body::peek::MAX_FRAMES) frames): nobody has seen
 //! anything, so the attempt can be repeated. An error event becomes what it should have been, a response with the status of
-//! its meaning; an end without a finish marker, a broken event and a lost connection become errors. At the cap the stream is
+//! its meaning; an end without a finish marker and a lost connection become errors. What is not understood is not held. At the cap the stream is
 //! handed on without content: it is committed by force, and what goes wrong from then on can only be shown. What stands in the
 //! same piece as the first content counts as before it.
 //!
 //! **After it** every frame passes as it comes, unchanged, none merged, none late. What goes wrong ends the body
 //! with an error in place of the end, so that half an answer never looks whole: a provider's error event passes first, and the
-//! error says so ([`Failure::told`](crate::classify::Failure)); a frame in which an event ends that cannot be read does not pass. Once the finish
-//! marker was seen the answer is whole, however the connection ends, unless an error event follows.
+//! error says so ([`Failure::told`](crate::classify::Failure)). Once the finish
+//! marker was seen the answer is whole, however the connection ends, unless an error event follows. An event that cannot be
+//! read passes, and is a failure only if no finish marker follows.
+//!
+//! **A stream of nobody's**, in which nothing was understood, passes untouched and ends as it ends: its class says that only its
+//! status was looked at.
 //!
 //! **The class** of the attempt ([`Classified`](crate::classify::Classified)) is open until the stream ends, is cut or is dropped: 200 headers are
 //! no success. Dropped before its finish marker it is `Cancelled`, nobody's fault; after it, what the marker says.

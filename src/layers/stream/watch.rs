@@ -86,6 +86,11 @@ impl Watch {
         progress
     }
 
+    /// Whether the provider's error is in no event, so that its reader does not know of it.
+    pub(super) fn unheard(&self) -> bool {
+        self.reader.unheard()
+    }
+
     /// How the stream is told, as far as its events say.
     pub(super) fn spoken(&self) -> Spoken {
         self.reader.spoken()

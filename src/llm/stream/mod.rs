@@ -163,7 +163,8 @@ enum Piece<'a> {
     Cut(&'a [u8], &'a [u8]),
     /// An event that is too long to be read: its name.
     Long(&'a [u8]),
-    /// JSON outside of the framing's grammar, and the name that stood before it.
+    /// What stands outside of the framing's grammar and may be an error: the name that stood before it, and JSON, or the words
+    /// of a field `error`.
     Stray(&'a [u8], &'a [u8]),
     /// Anything else outside of it.
     Foreign,

@@ -129,6 +129,12 @@ impl Reader {
         self.state.is_finished()
     }
 
+    /// Whether the error that came stood where a reader of events does not look, so that it must be told once more.
+    #[must_use]
+    pub fn unheard(&self) -> bool {
+        self.state.unheard
+    }
+
     /// Its framing, and the API whose events these are, as far as they say.
     #[must_use]
     pub fn spoken(&self) -> Spoken {

@@ -32,6 +32,8 @@ pub(super) struct Sse {
     data: Buffer,
     /// Whether the event has a data line.
     has_data: bool,
+    /// Whether it has an `error` field, of which readers of events know nothing.
+    has_error: bool,
     /// JSON outside of all fields that is not over.
     stray: Option<Box<Stray>>,
 }
@@ -120,6 +122,7 @@ impl Sse {
             return Ok(());
         }
         match self.data.event(&self.name) {
+            Piece::Event(name, data) if self.has_error => sink(Piece::Stray(name, data)),
             Piece::Event(name, data) => sink(Piece::Cut(name, data)),
             long => sink(long),
         }
@@ -229,6 +232,7 @@ impl Sse {
             b"error" if colon => {
                 self.name.clear();
                 self.name.extend_from_slice(name);
+                self.has_error = true;
                 self.begin_data()
             }
             b"event" => {
@@ -248,10 +252,11 @@ impl Sse {
     }
 
     fn dispatch(&mut self, sink: &mut impl Sink) -> Result<(), Fault> {
-        let given = if std::mem::take(&mut self.has_data) {
-            sink(self.data.event(&self.name))
-        } else {
-            Ok(())
+        let strays = std::mem::take(&mut self.has_error);
+        let given = match self.data.event(&self.name) {
+            _ if !std::mem::take(&mut self.has_data) => Ok(()),
+            Piece::Event(name, data) if strays => sink(Piece::Stray(name, data)),
+            event => sink(event),
         };
         self.data.clear();
         self.name.clear();

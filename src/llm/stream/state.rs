@@ -30,6 +30,8 @@ pub(super) struct State {
     grammar: Grammar,
     /// Whether there was a piece that cannot be read, in a stream whose grammar is known.
     broken: bool,
+    /// Whether an error came where a reader of events does not look.
+    pub(super) unheard: bool,
     /// Whether `[DONE]` came, and whether a choice had a place for a finish reason.
     done: bool,
     promised: bool,
@@ -84,6 +86,7 @@ impl State {
             frames,
             grammar: Grammar::Empty,
             broken: false,
+            unheard: false,
             done: false,
             promised: false,
             reasoning_commits: true,
@@ -211,15 +214,16 @@ impl State {
     /// Something that is no event, but for errors.
     fn stray(&mut self, name: &[u8], data: &[u8]) -> Result<(), Fault> {
         let named = std::str::from_utf8(name).unwrap_or_default();
-        match sieve::read_whole(data) {
-            Some(value) if error::is_stray(named, &value) => {
-                Err(Fault::Error(error::body(value, data)))
-            }
+        let error = match sieve::read_whole(data) {
+            Some(value) if error::is_stray(named, &value) => error::body(value, data),
+            None if named == "error" => error::of_words(data),
             _ => {
                 self.unknown();
-                Ok(())
+                return Ok(());
             }
-        }
+        };
+        self.unheard = true;
+        Err(Fault::Error(error))
     }
 
     /// Something that is not understood. In a stream of which nothing was it passes at once, and it is a sign of life.
