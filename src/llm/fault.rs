@@ -113,8 +113,7 @@ impl<'a> Fault<'a> {
             Value::Array(list) => list.first().unwrap_or(&Value::Null),
             other => other,
         };
-        body.get("error").is_some_and(says)
-            || body.as_object().and_then(base_error).is_some()
+        body.get("error").is_some_and(says) || body.as_object().and_then(base_error).is_some()
     }
 
     /// Whether the body says nothing.
