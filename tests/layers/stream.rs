@@ -227,7 +227,7 @@ async fn an_error_before_content_is_the_response_it_should_have_been() {
         ),
         (
             "data: {\"error\":{\"message\":\"no money\",\"code\":\"insufficient_quota\"}}\n\n",
-            402,
+            429,
             Outcome::QuotaExhausted,
             false,
         ),
@@ -483,8 +483,8 @@ async fn a_refusal_keeps_the_providers_words_and_code_in_whatever_form_it_came()
         (
             CHAT,
             [
-                "{\"error\": {\"message\": \"So slow\",\n\"code\": \"rate_limit_exceeded\"}}",
-                "\n",
+                ": hi\n\n",
+                "{\"error\": {\"message\": \"So slow\",\n\"code\": \"rate_limit_exceeded\"}}\n",
             ],
         ),
         (

@@ -22,7 +22,7 @@ use crate::{
     base::{BoxError, Error, Kind, time::Instant},
     body::peek::{Peek, Stopped},
     classify::{Classified, Failure, Signal, transport::class_of_error},
-    llm::stream::Fault,
+    llm::stream::{Fault, Spoken},
 };
 
 /// The head and the first frames of a stream, until it is known what to do with them.
@@ -174,7 +174,9 @@ where
             self.head.headers.remove(CONTENT_LENGTH);
         }
         self.head.extensions.insert(self.watch.classified());
-        self.head.extensions.insert(self.watch.spoken());
+        if let Some(spoken) = self.watch.spoken() {
+            self.head.extensions.insert(spoken);
+        }
         let mut alarm = std::mem::take(&mut self.call.alarm);
         alarm.reset();
         let body = Streaming::new(
@@ -190,8 +192,8 @@ where
 
     /// The response that the provider would have given, had it known at the head.
     pub(super) fn refuse(mut self, event: Value) -> Response<Bytes> {
-        let spoken = self.watch.spoken().dialect;
-        let dialect = spoken.unwrap_or_else(|| self.call.dialect());
+        let spoken = self.watch.spoken();
+        let dialect = spoken.map_or_else(|| self.call.dialect(), |Spoken(dialect)| dialect);
         let fault = Fault::Error(event);
         let class = self.watch.class_before(&fault, &self.head.headers);
         let event = match &fault {

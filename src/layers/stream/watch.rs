@@ -91,8 +91,8 @@ impl Watch {
         self.reader.unheard()
     }
 
-    /// How the stream is told, as far as its events say.
-    pub(super) fn spoken(&self) -> Spoken {
+    /// The API whose events these are, as far as they say.
+    pub(super) fn spoken(&self) -> Option<Spoken> {
         self.reader.spoken()
     }
 

@@ -12,7 +12,6 @@ use crate::llm::{Dialect, Provider, Usage};
 /// Follows one stream. Pure: no clock, no I/O; it looks at bytes and never changes them.
 #[derive(Debug)]
 pub struct Reader {
-    framing: Framing,
     decoder: Decoder,
     state: State,
     /// Whether nothing but an answer of a model could come.
@@ -39,7 +38,6 @@ impl Reader {
     #[must_use]
     pub fn new(dialect: Dialect, _provider: Option<Provider>, framing: Framing) -> Self {
         Self {
-            framing,
             decoder: match framing {
                 Framing::Sse => Decoder::Sse(Sse::default()),
                 Framing::NdJson => Decoder::Lines(Lines::default()),
@@ -135,13 +133,10 @@ impl Reader {
         self.state.unheard
     }
 
-    /// Its framing, and the API whose events these are, as far as they say.
+    /// The API whose events these are, as far as they say.
     #[must_use]
-    pub fn spoken(&self) -> Spoken {
-        Spoken {
-            dialect: self.state.dialect(),
-            framing: self.framing,
-        }
+    pub fn spoken(&self) -> Option<Spoken> {
+        self.state.dialect().map(Spoken)
     }
 
     /// The token counts as known so far, in normal form. Where they come with each event, the last one is parsed for it: ask
