@@ -61,22 +61,7 @@ pub(super) fn rewrite(rule: &Object<'_>) -> Option<Rewrite> {
 /// Reads `redirect`.
 pub(super) fn redirect(rule: &Object<'_>) -> Option<Redirect> {
     let object = rule.object("redirect")?;
-    let status = match object
-        .get("redirectCode")
-        .filter(|code| code.int_quietly() != Some(0))
-    {
-        None => StatusCode::MOVED_PERMANENTLY,
-        Some(field) => {
-            let code = field.int(300, 399)?;
-            if !matches!(code, 301 | 302 | 303 | 307 | 308) {
-                let hint = "one of 301, 302, 303, 307 and 308";
-                let message = format!("{code} is valid, and no redirect to clients or to Envoy");
-                field.warn("odd-redirect", message, hint);
-            }
-            status(code)?
-        }
-    };
-    let mut redirect = Redirect::new(status);
+    let mut redirect = Redirect::new(redirect_status(&object)?);
     redirect.uri = path(&object).map(str::to_owned);
     redirect.authority = authority(&object);
     redirect.scheme = object
@@ -121,6 +106,21 @@ pub(super) fn redirect(rule: &Object<'_>) -> Option<Redirect> {
         return None;
     }
     Some(redirect)
+}
+
+fn redirect_status(object: &Object<'_>) -> Option<StatusCode> {
+    let given = object.get("redirectCode");
+    // 0 is none.
+    let Some(field) = given.filter(|code| code.int_quietly() != Some(0)) else {
+        return Some(StatusCode::MOVED_PERMANENTLY);
+    };
+    let code = field.int(300, 399)?;
+    if !matches!(code, 301 | 302 | 303 | 307 | 308) {
+        let hint = "one of 301, 302, 303, 307 and 308";
+        let message = format!("{code} is valid, and no redirect to clients or to Envoy");
+        field.warn("odd-redirect", message, hint);
+    }
+    status(code)
 }
 
 /// A `uri` that says something.

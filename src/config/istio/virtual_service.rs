@@ -63,7 +63,7 @@ pub(in crate::config) fn read(
     let http = spec.get("http");
     let any = ["http", "tls", "tcp"];
     if any.iter().all(|name| spec.field().given(name).is_none()) {
-        http.as_ref().unwrap_or(spec.field()).error(
+        http.as_ref().unwrap_or_else(|| spec.field()).error(
             "no-routes",
             "there is no route: `http` is missing or empty",
             "add `http:` with at least one route",
