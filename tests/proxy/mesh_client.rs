@@ -625,8 +625,9 @@ async fn each_request_is_reported_once_also_if_it_fails() {
 
 #[tokio::test]
 async fn bad_files_are_an_error_with_their_place() {
-    let error = builder("kind: [").start().await.unwrap_err();
-    assert!(error.to_string().contains("mesh.yaml:1:8"), "{error}");
+    let broken = "apiVersion: networking.istio.io/v1\nkind: [";
+    let error = builder(broken).start().await.unwrap_err();
+    assert!(error.to_string().contains("mesh.yaml:2:8"), "{error}");
     let error = Mesh::from_path("/nowhere/at-all").await.unwrap_err();
     assert!(error.to_string().contains("/nowhere/at-all"), "{error}");
 }
