@@ -138,7 +138,7 @@ mod tests {
             (Dialect::Anthropic, Outcome::Auth, 502),
             (Dialect::OpenAi, Outcome::ContentFilter, 400),
             (Dialect::OpenAi, Outcome::ContextLength, 400),
-            (Dialect::OpenAi, Outcome::OutputInvalid, 502),
+            (Dialect::OpenAi, Outcome::OutputInvalid, 400),
             (Dialect::OpenAi, Outcome::ServerError, 502),
         ] {
             let refusal = of(dialect, &json!({}), class(inner));
