@@ -14,7 +14,7 @@
 //! | [`Attempt`] | retry, fallback | classify, trace, balance | the only attempt |
 //! | [`Chain`] | fallback (per target) | retry | the only target |
 //! | [`Model`] | fallback, or whoever reads the call | balance | an ordinary request |
-//! | [`OurKey`] | fallback | respond | the key is the caller's |
+//! | [`OurKey`] | fallback; a route that sets one | fallback, respond | the key is the caller's |
 //! | [`AnsweredBy`] | fallback (response) | respond, logs | the route's own target |
 //! | [`RetriesAnswers`] | retry | classify | an answer is never sent again |
 //! | [`Explains`] | respond | classify | the caller gets answers as they come |
@@ -50,7 +50,7 @@ pub use crate::base::{
 };
 
 pub use self::{
-    chain::{AnsweredBy, Chain, LastTarget, Model, OurKey},
+    chain::{AnsweredBy, Chain, KEY_HEADERS, LastTarget, Model, OurKey},
     flag::Flag,
     retry_headers::RetryHeaders,
 };
@@ -266,6 +266,8 @@ pub struct Notes {
     pub quiet: bool,
     /// Whether the route's policy wants no LLM rules (`dialect: status-only`): answers pass as they are.
     pub verbatim: bool,
+    /// Whether the route puts a key of this side on: what an upstream says of it is none of the caller's business.
+    pub our_key: bool,
     /// The target of a fallback chain that is answering.
     pub answered_by: Option<AnsweredBy>,
     /// What the attempts of an LLM call cost.

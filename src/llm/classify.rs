@@ -185,6 +185,7 @@ impl Attempt {
                 let mut class = Class::new(outcome, head.signal);
                 class.hint = wait::hint(&finding, &head.headers, &Fault::default(), head.now);
                 class.retry_same &= !forbidden(&head.headers);
+                class.paced = outcome.is_pacing();
                 class
             }
             Reading::Error(fault) => self.class_of(head, &fault),

@@ -1,16 +1,11 @@
 //! The keys that a request carries, wherever its API puts them.
 
-use http::{HeaderMap, HeaderName, Uri, header::AUTHORIZATION};
+use http::{HeaderMap, HeaderName, Uri};
 
-use crate::base::Fingerprint;
+use crate::base::{Fingerprint, ext::KEY_HEADERS};
 
 /// Where callers put their keys.
-pub const HEADERS: [HeaderName; 4] = [
-    AUTHORIZATION,
-    HeaderName::from_static("x-api-key"),
-    HeaderName::from_static("api-key"),
-    HeaderName::from_static("x-goog-api-key"),
-];
+pub const HEADERS: [HeaderName; 4] = KEY_HEADERS;
 
 /// The key that a request is sent with: the first one that stands in a header, else Google's `key` in the query.
 #[must_use]

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::{
     base::time::{civil_from_days, days_from_epoch, parse_rfc3339, start_of_next_month},
-    classify::{Hint, hint},
+    classify::{Hint, Outcome, hint},
     llm::{fault::Fault, table::Finding},
 };
 
@@ -31,14 +31,15 @@ pub(crate) fn hint(
     if !finding.retry_same {
         return None;
     }
-    let throttled = finding.outcome.is_pacing();
+    let paced = finding.outcome.is_pacing();
+    let throttled = paced && finding.outcome != Outcome::ModelNotReady;
     let named = |source, wait: Option<Duration>| wait.map(|wait| Hint { wait, source });
     hint::asked(headers, now)
         .or_else(|| named("google.rpc.RetryInfo", fault.retry_delay.and_then(positive)))
         .or_else(|| named("estimated_time", fault.estimated_time.and_then(estimated)))
         .or_else(|| named("retry_after", fault.retry_after.and_then(estimated)))
         .or_else(|| {
-            throttled
+            paced
                 .then(|| {
                     let texts = [Some(fault.message), fault.raw];
                     let wait = texts.into_iter().flatten().find_map(|t| in_text(t, now));

@@ -404,6 +404,72 @@ async fn a_dead_model_is_left_alone_and_its_address_is_not_ejected() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_probe_is_one_send() {
+    let house = House::new();
+    let begin = Instant::now();
+    house.upstream.rule("main", move |_| {
+        if begin.elapsed() < secs(30) {
+            Status(500, None, "{}")
+        } else {
+            Status(200, None, "{}")
+        }
+    });
+    let chain = house.pair();
+    for _ in 0..3 {
+        assert_eq!(call(&chain, request(false)).await.by, Some(1));
+    }
+    assert_eq!(house.upstream.asked("main"), 9);
+    sleep(secs(6)).await;
+    let probed = call(&chain, request(false)).await;
+    assert_eq!((probed.by, probed.attempts), (Some(1), 2));
+    assert_eq!(house.upstream.asked("main"), 10);
+    // Also where nothing else is left: the backup is ill too.
+    house.upstream.always("backup", Status(500, None, "{}"));
+    for _ in 0..3 {
+        call(&chain, request(false)).await;
+    }
+    let before = house.upstream.log.lock().unwrap().len();
+    let asked = call(&chain, request(false)).await;
+    assert_eq!((asked.status, asked.attempts), (500, 1));
+    assert_eq!(house.upstream.log.lock().unwrap().len(), before + 1);
+    sleep(secs(30)).await;
+    assert_eq!(call(&chain, request(false)).await.by, Some(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn pacing_without_a_hint_is_waited_for_about_a_second() {
+    for (status, body) in [
+        (429, "{}"),
+        (503, "{}"),
+        (529, r#"{"error":{"type":"overloaded_error"}}"#),
+        (200, r#"{"error":{"message":"Overloaded","code":503}}"#),
+    ] {
+        let house = House::new();
+        let begin = Instant::now();
+        house.upstream.rule("main", move |_| {
+            if begin.elapsed() < Duration::from_millis(700) {
+                Status(status, None, body)
+            } else {
+                Status(200, None, r#"{"choices":[{"finish_reason":"stop"}]}"#)
+            }
+        });
+        let answer = call(&house.pair(), request(false)).await;
+        let seen = (answer.status, answer.by, answer.attempts);
+        assert_eq!(seen, (200, Some(0), 2), "{status}");
+        assert!(
+            answer.took >= Duration::from_millis(750),
+            "{:?}",
+            answer.took
+        );
+        assert!(
+            answer.took <= Duration::from_millis(1300),
+            "{:?}",
+            answer.took
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn faults_of_the_connection_go_elsewhere() {
     for kind in [
         Kind::Reset {

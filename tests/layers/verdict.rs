@@ -488,6 +488,43 @@ async fn an_answer_says_what_came_of_the_request() {
     }
 }
 
+/// A key that the route puts on is refused: the caller would look for the fault in a key of theirs.
+#[tokio::test]
+async fn a_refusal_of_the_routes_key_is_no_matter_of_the_callers() {
+    let mut inside = answered(Outcome::StreamError, 200);
+    inside.inner = Some(Outcome::Auth);
+    for (class, wire) in [
+        (answered(Outcome::Auth, 401), 401),
+        (answered(Outcome::Permission, 403), 403),
+        (inside, 200),
+    ] {
+        for ours in [true, false] {
+            let request = noted(CHAT, |n| n.our_key = ours);
+            let answer = classed(Body::from("bad key sk-1"), wire, class.clone());
+            let (head, body) = seen(request, answer).await;
+            let status = head.status.as_u16();
+            assert_eq!(status == 502, ours, "{status} {class:?}");
+            assert_eq!(matches!(status, 401 | 403), !ours, "{status} {class:?}");
+            assert_eq!(body.contains("sk-1"), !ours, "{body}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_a_retry_made_good_says_so() {
+    for (sends, told) in [(1, None), (2, Some("2")), (3, Some("3"))] {
+        let record = Record::default();
+        record.note(|n| n.attempts = sends);
+        let mut request = request(CHAT);
+        request.extensions_mut().insert(record);
+        let answer = classed(Body::from("{}"), 200, answered(Outcome::Success, 200));
+        let (head, _) = seen(request, answer).await;
+        assert_eq!(header(&head.headers, "x-llmesh-attempts"), told);
+        assert_eq!(header(&head.headers, "x-llmesh-class"), None);
+        assert_eq!(header(&head.headers, "x-llmesh-target"), None);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_headers_can_be_switched_off() {
     let error = || Error::new(Kind::DeadlineExceeded);

@@ -5,12 +5,16 @@ use std::sync::{
     atomic::{AtomicU32, Ordering},
 };
 
+use http::{HeaderName, header::AUTHORIZATION};
+
 /// Where a request stands in a chain of targets. Cloning shares the count.
 #[derive(Clone, Debug, Default)]
 pub struct Chain {
     sent: Arc<AtomicU32>,
     /// Whether another target may still be asked after this one.
     pub follows: bool,
+    /// Whether the target is known to be ill, and this is the one send that finds out if it still is.
+    pub probe: bool,
 }
 
 impl Chain {
@@ -30,6 +34,14 @@ impl Chain {
 /// The model that is asked for. One address may serve many: what goes wrong with one says nothing of the others there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Model(pub Arc<str>);
+
+/// Where requests to models carry keys.
+pub const KEY_HEADERS: [HeaderName; 4] = [
+    AUTHORIZATION,
+    HeaderName::from_static("x-api-key"),
+    HeaderName::from_static("api-key"),
+    HeaderName::from_static("x-goog-api-key"),
+];
 
 /// The request carries a key of this side, not its caller's: what the upstream says of the key is none of the caller's
 /// business.

@@ -78,19 +78,23 @@ impl Cooldowns {
             .max_by_key(|out| out.until)
     }
 
-    /// Asks it: where the end of a cooldown is to be probed, others are kept away until the outcome is known.
-    pub fn probe(&mut self, who: &Who, now: Instant) {
+    /// Asks it: where the end of a cooldown is to be probed, others are kept away until the outcome is known. Whether that
+    /// is so.
+    pub fn probe(&mut self, who: &Who, now: Instant) -> bool {
+        let mut leased = false;
         for what in whats(who) {
             if let Some(cooling) = self.0.get_mut(&what)
                 && cooling.probed
                 && cooling.out.until <= now
             {
+                leased = true;
                 cooling.out = Out {
                     until: now + LEASE,
                     known: false,
                 };
             }
         }
+        leased
     }
 
     /// A request that was sent at `sent` succeeded: what was said before that holds no longer, and a row of refusals ends.

@@ -97,7 +97,7 @@ where
         loop {
             let (at, pass) = self.next(Instant::now())?;
             self.shared.stats.fallbacks.inc();
-            let result = self.send(at).await;
+            let result = self.send(at, pass.is_probe()).await;
             let mut class = class_of_result(&result);
             let joins = |r: &Response<R>| Splice::of(dialect, r.headers()).is_some();
             match result {

@@ -3,7 +3,8 @@
 //! - A target whose breaker is open or that cools down is passed over: the request goes on to the next one at once.
 //! - A breaker opens after [`Params::breaker`]'s failures in a row, as they are known at the *end* of the answers, and lets
 //!   one probe at a time through after at most 10 s: a target that has healed is asked again within 15 s, as long as
-//!   there is traffic. A probe may be a stream; the others go to the next target until it has ended.
+//!   there is traffic. A probe is one send, without retries, and may be a stream; the others go to the next target until it
+//!   has ended.
 //! - Only [targets](crate::classify::Scope::Target) that are to blame fail. A caller's mistake, a 429, an empty account and a
 //!   caller that went away say nothing of the target's health.
 //! - All is kept by model and key, never by address: one address may serve many models.
@@ -85,6 +86,7 @@ pub struct Pass {
     health: Health,
     who: Who,
     ticket: Option<Ticket>,
+    probe: bool,
     sent: Instant,
 }
 
@@ -141,13 +143,15 @@ impl Health {
             until: now + rejected.retry_after.unwrap_or(breaker.max_open_for),
             known: false,
         })?;
-        store.cooldowns.probe(who, now);
-        Ok(self.pass(who, Some(ticket), now))
+        let leased = store.cooldowns.probe(who, now);
+        let probe = leased || store.is_ill(who);
+        Ok(self.pass(who, Some(ticket), probe, now))
     }
 
     /// Lets a request ask this target whatever is known of it.
     pub fn admit_anyway(&self, who: &Who, now: Instant) -> Pass {
-        self.pass(who, None, now)
+        let probe = self.lock().is_ill(who);
+        self.pass(who, None, probe, now)
     }
 
     /// Until when this target is to be left alone; `None`: it may be asked. Takes nothing.
@@ -189,11 +193,12 @@ impl Health {
             .note(&self.0.params, who, class, Instant::now(), wall_now());
     }
 
-    fn pass(&self, who: &Who, ticket: Option<Ticket>, now: Instant) -> Pass {
+    fn pass(&self, who: &Who, ticket: Option<Ticket>, probe: bool, now: Instant) -> Pass {
         Pass {
             health: self.clone(),
             who: who.clone(),
             ticket,
+            probe,
             sent: now,
         }
     }
@@ -250,6 +255,13 @@ impl Health {
 // === impl Store ===
 
 impl Store {
+    /// Whether the target's breaker is not closed.
+    fn is_ill(&self, who: &Who) -> bool {
+        self.circuits
+            .get(&Target::of(who))
+            .is_some_and(|watched| !watched.circuit.is_closed())
+    }
+
     /// Makes room for one more circuit, in place of the one that was used longest ago, those first that are not open.
     fn make_room(&mut self) {
         if self.circuits.len() < MOST_CIRCUITS {
@@ -277,6 +289,12 @@ impl Target {
 // === impl Pass ===
 
 impl Pass {
+    /// Whether it is a probe of a target that is known to be ill: one send says enough.
+    #[must_use]
+    pub fn is_probe(&self) -> bool {
+        self.probe
+    }
+
     /// Hands in what came of it.
     pub fn finish(mut self, class: &Class) {
         let now = Instant::now();

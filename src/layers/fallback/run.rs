@@ -128,10 +128,10 @@ impl<S> Run<S> {
     }
 
     /// Marks a request as sent to this place.
-    fn mark(&self, head: &mut Parts, at: usize, now: Instant) {
+    fn mark(&self, head: &mut Parts, at: usize, probe: bool, now: Instant) {
         let follows = self.follows(at, now);
         let mut chain = self.chain.clone();
-        chain.follows = follows;
+        (chain.follows, chain.probe) = (follows, probe);
         // For a target without retries of its own; with them, they count.
         head.extensions.insert(Attempt {
             number: chain.sent().saturating_add(1),
@@ -259,7 +259,7 @@ where
             self.shared.stats.passed_over.inc();
         }
         loop {
-            let result = self.send(at).await;
+            let result = self.send(at, pass.is_probe()).await;
             let class = class_of_result(&result);
             let result = match result {
                 Ok(response) if class.is_success() => {
@@ -334,8 +334,8 @@ where
         })
     }
 
-    /// Sends the request to a target.
-    pub(super) async fn send(&mut self, at: usize) -> Result<Response<R>, BoxError> {
+    /// Sends the request to a target; to one that is `probe`d once.
+    pub(super) async fn send(&mut self, at: usize, probe: bool) -> Result<Response<R>, BoxError> {
         let shared = Arc::clone(&self.shared);
         let (service, request) = match at.checked_sub(1) {
             None => {
@@ -359,7 +359,7 @@ where
             return Err(Error::new(Kind::Internal).into());
         };
         let (mut head, body) = request.into_parts();
-        self.mark(&mut head, at, Instant::now());
+        self.mark(&mut head, at, probe, Instant::now());
         let request = Request::from_parts(head, body);
         let before = self.chain.sent();
         if at > 0 {

@@ -2,7 +2,8 @@
 //!
 //! Keys and order are those of Istio's default JSON encoding; numbers stay numbers, what is missing is `null` (text:
 //! `-`). Where the destination's host does not tell its namespace (a ServiceEntry's seldom does), the JSON line goes on with
-//! `destination_service_namespace`. That of an LLM call that cost something ends with `llm_model` (the last that answered),
+//! `destination_service_namespace`; that of a request that was sent more than once, or of an LLM call that cost something, with
+//! `attempts` (the sends, over all targets). That of an LLM call that cost something ends with `llm_model` (the last that answered),
 //! `llm_input_tokens` and `llm_output_tokens` (the sums over all attempts) and `llm_estimated` (whether any is estimated). Query strings are part of the path as in Envoy, except the values of parameters that carry credentials.
 
 pub mod params;
@@ -191,6 +192,11 @@ fn namespace(s: &Summary) -> Option<&str> {
 /// What an LLM call cost; nothing for other requests.
 fn usage(out: &mut String, s: &Summary) {
     let all = s.spent();
+    let attempts = s.notes.attempts;
+    if attempts > 1 || !all.is_empty() {
+        // Writing to a string cannot fail.
+        let _ = write!(out, ",\"attempts\":{attempts}");
+    }
     let Some(last) = all.last() else { return };
     let sum = |of: fn(&Usage) -> u64| {
         let counts = all.iter().map(|spent| of(&spent.usage));
@@ -313,7 +319,9 @@ mod tests {
         let ledger = Ledger::default();
         summary.notes.ledger = Some(ledger.clone());
         let line = |summary: &Summary| AccessLog::new(Encoding::Json, |_| {}).line(summary);
-        assert!(!line(&summary).contains("llm_"));
+        assert!(!line(&summary).contains("llm_") && !line(&summary).contains("attempts"));
+        summary.notes.attempts = 2;
+        assert!(line(&summary).ends_with(",\"attempts\":2}"));
         let mut cut = Spent::new(1, Usage::new(10, 3));
         cut.estimated = true;
         ledger.push(cut);
@@ -321,7 +329,8 @@ mod tests {
         whole.model = Some("m-2\"".into());
         ledger.push(whole);
         let value: serde_json::Value = serde_json::from_str(&line(&summary)).unwrap();
-        assert_eq!(value.as_object().unwrap().len(), 28);
+        assert_eq!(value.as_object().unwrap().len(), 29);
+        assert_eq!(value["attempts"], 2);
         assert_eq!(value["llm_model"], "m-2\"");
         assert_eq!(value["llm_input_tokens"], 21);
         assert_eq!(value["llm_output_tokens"], 23);

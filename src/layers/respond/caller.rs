@@ -14,7 +14,7 @@ use super::{
     answer::Answer,
     limits,
     told::Told,
-    verdict::{repeat, strip, write_class, write_repeat, write_target},
+    verdict::{repeat, strip, write_class, write_effort, write_repeat},
 };
 use crate::{
     base::{
@@ -192,9 +192,8 @@ impl Caller {
         match class {
             Some(class) if !class.is_success() => self.failed(response, &class, &notes),
             _ => {
-                let fallback = notes.answered_by.as_ref().is_some_and(|by| by.place > 0);
-                if fallback && self.headers && !notes.quiet {
-                    write_target(response.headers_mut(), &notes);
+                if self.headers && !notes.quiet {
+                    write_effort(response.headers_mut(), &notes);
                 }
                 self.watched(response)
             }
@@ -313,11 +312,8 @@ fn owner(notes: &Notes, response: Option<&Response<Body>>) -> KeyOwner {
     let extensions = response.map(Response::extensions);
     let marked = extensions.is_some_and(|e| e.get::<OurKey>().is_some());
     let by = extensions.and_then(|e| e.get::<AnsweredBy>());
-    if marked
-        || by
-            .or(notes.answered_by.as_ref())
-            .is_some_and(|by| by.our_key)
-    {
+    let by = by.or(notes.answered_by.as_ref());
+    if marked || by.map_or(notes.our_key, |by| by.our_key) {
         KeyOwner::Gateway
     } else {
         KeyOwner::Caller

@@ -117,6 +117,16 @@ pub(super) fn write_class(headers: &mut HeaderMap, class: &Class, notes: &Notes)
     write_target(headers, notes);
 }
 
+/// Writes what a good answer took: how many attempts if there was more than one, and whose it is if it is a fallback's.
+pub(super) fn write_effort(headers: &mut HeaderMap, notes: &Notes) {
+    if notes.attempts > 1 {
+        headers.insert(ATTEMPTS, notes.attempts.into());
+    }
+    if notes.answered_by.as_ref().is_some_and(|by| by.place > 0) {
+        write_target(headers, notes);
+    }
+}
+
 /// Takes out what an upstream says in the names that speak of this side.
 pub(super) fn strip(headers: &mut HeaderMap) {
     for name in [CLASS, ATTEMPTS, TARGET, MODEL] {
@@ -125,7 +135,7 @@ pub(super) fn strip(headers: &mut HeaderMap) {
 }
 
 /// Writes whose answer it is.
-pub(super) fn write_target(headers: &mut HeaderMap, notes: &Notes) {
+fn write_target(headers: &mut HeaderMap, notes: &Notes) {
     let fallback = notes.answered_by.as_ref();
     let routed = notes.route.as_ref().map(|route| &route.cluster);
     let cluster = fallback.map(|by| &by.cluster).or(routed);

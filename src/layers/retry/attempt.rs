@@ -64,6 +64,8 @@ pub(super) struct Call<S, B> {
     ordinary: bool,
     /// Whether this is a retry of whoever sent it.
     again: bool,
+    /// Whether the target is only probed: one send says enough.
+    probe: bool,
     witness: Option<Witness>,
     /// Held while a retry is under way.
     permit: Option<Permit>,
@@ -92,6 +94,7 @@ where
             elsewhere: head.extensions.get::<Chain>().is_some_and(|c| c.follows),
             ordinary: head.extensions.get::<Ordinary>().is_some(),
             again: hops::is_retry(&head.headers),
+            probe: head.extensions.get::<Chain>().is_some_and(|c| c.probe),
             witness: head.extensions.get::<Witness>().cloned(),
             inner,
             shared,
@@ -135,7 +138,8 @@ where
     fn next_request(&mut self) -> Result<(Request<Replay<B>>, Option<Duration>), BoxError> {
         self.number += 1;
         let params = &self.shared.params;
-        let may_retry = !self.again && self.number <= params.retries && self.body.can_replay();
+        let only_once = self.again || self.probe;
+        let may_retry = !only_once && self.number <= params.retries && self.body.can_replay();
         let head = if may_retry {
             self.head.clone()
         } else {

@@ -92,6 +92,9 @@ pub struct Backoff {
     pub jitter: bool,
     /// The first upper bound after throttling, where it differs from `base`.
     pub throttle_base: Option<Duration>,
+    /// About how long the first wait is where a provider of models asks to slow down and does not say for how long: it means
+    /// seconds. Doubled each time, up to eight times as long. `None`: as after any other failure.
+    pub pace: Option<Duration>,
 }
 
 /// A bound on retries over many requests.
@@ -147,6 +150,7 @@ impl Default for Backoff {
             max: Duration::from_millis(250),
             jitter: true,
             throttle_base: None,
+            pace: Some(Duration::from_secs(1)),
         }
     }
 }
@@ -185,7 +189,8 @@ impl Budget {
 }
 
 impl Backoff {
-    /// A back-off from `base`, up to ten times `base`, as Envoy does when only a base is given.
+    /// A back-off from `base`, up to ten times `base`, as Envoy does when only a base is given. Who gives one means it for
+    /// providers of models too.
     #[must_use]
     pub fn from_base(base: Duration) -> Self {
         Self {
@@ -193,6 +198,7 @@ impl Backoff {
             max: base.saturating_mul(10),
             jitter: true,
             throttle_base: None,
+            pace: None,
         }
     }
 
@@ -204,6 +210,7 @@ impl Backoff {
             max: Duration::from_secs(20),
             jitter: true,
             throttle_base: Some(Duration::from_secs(1)),
+            pace: None,
         }
     }
 
@@ -211,6 +218,13 @@ impl Backoff {
     #[must_use]
     pub fn with_throttle_base(mut self, base: Duration) -> Self {
         self.throttle_base = Some(base);
+        self
+    }
+
+    /// Sets about how long the first wait is where a provider of models asks to slow down.
+    #[must_use]
+    pub fn with_pace(mut self, pace: Duration) -> Self {
+        self.pace = Some(pace);
         self
     }
 

@@ -1,8 +1,9 @@
 //! Whether and when to try again: pure, so that a table can test it.
 //!
-//! The rules are Envoy's (`RetryStateImpl::shouldRetry`), with two additions. A provider's verdict that a repetition
+//! The rules are Envoy's (`RetryStateImpl::shouldRetry`), with three additions. A provider's verdict that a repetition
 //! is useless or harmful (an empty account, a prompt over the context window, a refused key, …) overrules the
-//! configured terms. And a provider that says how long to wait is obeyed instead of the back-off.
+//! configured terms. A provider that says how long to wait is obeyed instead of the back-off. And one of models that asks
+//! to slow down without saying how long is left alone for about a second, not for Envoy's 25 ms.
 
 use std::time::Duration;
 
@@ -97,10 +98,16 @@ pub fn decide(params: &Params, attempt: &Attempt, class: &Class, rng: &SharedRng
     };
     // Another target needs time too.
     let share = if attempt.elsewhere { 2 } else { 1 };
-    if attempt.left.is_some_and(|left| after >= left / share) {
-        return Decision::Stop(Reason::NoTime);
+    let left = attempt.left.map(|left| left / share);
+    match left.filter(|left| after >= *left) {
+        None => Decision::Retry { after, hinted },
+        // A pace of ours is shortened to what there is time for; as long as it is one.
+        Some(left) if !hinted && paced(params, class) && left / 2 >= after / 4 => Decision::Retry {
+            after: left / 2,
+            hinted,
+        },
+        Some(_) => Decision::Stop(Reason::NoTime),
     }
-    Decision::Retry { after, hinted }
 }
 
 /// Whether a term covers what happened.
@@ -125,7 +132,7 @@ fn listed(on: &RetryOn, class: &Class, named: bool) -> bool {
 
 fn status_listed(on: &RetryOn, status: StatusCode, class: &Class) -> bool {
     let outcome = class.inner.unwrap_or(class.outcome);
-    let pacing = matches!(outcome, Outcome::RateLimited | Outcome::RampLimited);
+    let pacing = outcome.is_pacing();
     (on.server_error && status.is_server_error())
         || (on.gateway_error && matches!(status.as_u16(), 502..=504))
         || (on.retriable_4xx && (status == 409 || (status == 429 && pacing)))
@@ -214,7 +221,12 @@ fn wait(
     class: &Class,
     rng: &SharedRng,
 ) -> Option<(Duration, bool)> {
-    let own = params.backoff.wait(attempt.number, throttled(class), rng);
+    let backoff = &params.backoff;
+    let own = class
+        .paced
+        .then(|| backoff.paced(attempt.number, rng))
+        .flatten()
+        .unwrap_or_else(|| backoff.wait(attempt.number, throttled(class), rng));
     let Some(Hint { wait, .. }) = class.hint else {
         return Some((own, false));
     };
@@ -226,6 +238,11 @@ fn wait(
     }
     // Up to a tenth more, so that callers told the same do not come back together; never less.
     (wait <= params.max_hint).then(|| (wait.saturating_add(wait.mul_f64(rng.unit() / 10.0)), true))
+}
+
+/// Whether the wait without a hint is a provider's pace.
+fn paced(params: &Params, class: &Class) -> bool {
+    class.paced && params.backoff.pace.is_some()
 }
 
 /// Whether the provider asked to slow down.

@@ -9,11 +9,11 @@ use http::{
 };
 
 use super::{
-    headers::{self, Side},
+    headers::{self, HeaderText, Side},
     matcher::{RequestView, split_port},
     params::{Action, Forward, HeaderOps, Match, Redirect, Rewrite, Route, StringMatch},
 };
-use crate::base::{BoxError, Error, Kind};
+use crate::base::{BoxError, Error, Kind, ext::KEY_HEADERS};
 
 const ORIGINAL_PATH: HeaderName = HeaderName::from_static("x-envoy-original-path");
 const ORIGINAL_HOST: HeaderName = HeaderName::from_static("x-envoy-original-host");
@@ -40,6 +40,19 @@ pub fn apply_request(
         }
     }
     Ok(())
+}
+
+/// Whether a route's request header operations put a key on, for the destination at this position. One that is made of the
+/// request (`%REQ(…)%`) is the caller's.
+pub(super) fn puts_key(forward: &Forward, destination: usize) -> bool {
+    let own = forward.destinations.get(destination).map(|d| &d.headers);
+    own.into_iter()
+        .chain([&forward.headers])
+        .flat_map(|ops| ops.request_set.iter().chain(&ops.request_add))
+        .any(|(name, value)| {
+            let fixed = matches!(value, HeaderText::Fixed(value) if !value.is_empty());
+            fixed && KEY_HEADERS.contains(name)
+        })
 }
 
 /// The response header operations of a route, for the destination at this position. Istio applies them to answers that the

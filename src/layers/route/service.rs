@@ -19,7 +19,7 @@ use super::{
 };
 use crate::base::{
     BoxError, Error, Kind, SharedRng,
-    ext::{Finish, Record, RouteMeta},
+    ext::{Finish, OurKey, Record, RouteMeta},
 };
 
 /// Finds a request's route and destination, notes them as [`RouteMeta`], applies the route's rewrite and header
@@ -97,6 +97,12 @@ impl<S> Route<S> {
                 let (mut head, body) = request.into_parts();
                 head.extensions.insert(meta);
                 rewrite::apply_request(forward, found.matched, destination, &mut head)?;
+                if rewrite::puts_key(forward, destination) {
+                    head.extensions.insert(OurKey);
+                    if let Some(record) = head.extensions.get::<Record>() {
+                        record.note(|n| n.our_key = true);
+                    }
+                }
                 let ops = ResponseOps::new(found.route, destination, &head);
                 // Whoever makes a response from an error stands outside.
                 if let (Some(ops), Some(record)) = (ops.clone(), head.extensions.get::<Record>()) {

@@ -69,6 +69,7 @@ pub fn class_of_end(
     class.status_only = *end == End::Opaque;
     let finding = table::Finding::from(outcome);
     class.hint = wait::hint(&finding, headers, &fault::Fault::default(), now);
+    class.paced = outcome.is_pacing();
     settled(class, headers, committed)
 }
 

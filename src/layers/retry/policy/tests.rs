@@ -2,6 +2,7 @@ use super::*;
 use crate::{
     base::{Error, error::ConnectFailure},
     classify::transport::class_of_error,
+    layers::retry::params::Backoff,
 };
 
 fn ms(ms: u64) -> Duration {
@@ -97,7 +98,8 @@ fn each_term_covers_what_envoy_says() {
         (response(409, Outcome::Conflict), "......y.y"),
         (response(429, Outcome::RateLimited), "......yyy"),
         (response(429, Outcome::RampLimited), "......yyy"),
-        (response(429, Outcome::Overloaded), ".......yy"),
+        (response(429, Outcome::Overloaded), "......yyy"),
+        (response(429, Outcome::QuotaExhausted), "........."),
         (response(404, Outcome::NotFound), "........."),
         (response(200, Outcome::Success), "........."),
         (response(200, Outcome::StreamError), "........y"),
@@ -386,4 +388,44 @@ fn another_target_takes_over_what_would_be_waited_for_long() {
     let silent = class_of_error(&Error::new(Kind::AttemptTimeout).into());
     assert_eq!(stopped(&params, FIRST, &silent), None);
     assert_eq!(stopped(&params, chained, &silent), Some(Reason::Forbidden));
+}
+
+#[test]
+fn a_provider_without_a_hint_is_paced_within_the_time_there_is() {
+    let params = on("llm");
+    let mut limited = response(429, Outcome::RateLimited);
+    limited.paced = true;
+    let after = |left, elsewhere| {
+        let attempt = Attempt {
+            left,
+            elsewhere,
+            ..FIRST
+        };
+        match decide(&params, &attempt, &limited, &SharedRng::seeded(1)) {
+            Decision::Retry { after, .. } => Some(after),
+            Decision::Stop(reason) => {
+                assert_eq!(reason, Reason::NoTime);
+                None
+            }
+        }
+    };
+    let whole = after(None, false).unwrap();
+    assert!(whole >= ms(750) && whole <= ms(1250), "{whole:?}");
+    assert_eq!(after(Some(ms(20_000)), false), Some(whole));
+    assert_eq!(after(Some(ms(700)), false), Some(ms(350)));
+    assert_eq!(after(Some(ms(1400)), true), Some(ms(350)));
+    assert_eq!(after(Some(ms(100)), false), None);
+    // The operator's own back-off is meant for them too, and a hint is never shortened.
+    let fixed = params.clone().with_backoff(Backoff::from_base(ms(1)));
+    let decided = decide(&fixed, &FIRST, &limited, &SharedRng::seeded(1));
+    assert!(matches!(decided, Decision::Retry { after, .. } if after < ms(1)));
+    limited.hint = Some(Hint {
+        wait: ms(900),
+        source: "retry-after",
+    });
+    let attempt = Attempt {
+        left: Some(ms(700)),
+        ..FIRST
+    };
+    assert_eq!(stopped(&params, attempt, &limited), Some(Reason::NoTime));
 }

@@ -137,6 +137,32 @@ fn values(headers: &HeaderMap, name: &str) -> Vec<String> {
 }
 
 #[test]
+fn a_key_that_a_route_puts_on_is_seen() {
+    for (name, value, ours) in [
+        ("authorization", "Bearer sk-dummy", true),
+        ("x-api-key", "sk-dummy", true),
+        ("x-goog-api-key", "", false),
+        ("x-team", "a", false),
+    ] {
+        for set in [true, false] {
+            for own in [true, false] {
+                let mut forward = Forward::new(vec![Destination::new("c", 1)]);
+                let mut ops = HeaderOps::default();
+                match set {
+                    true => ops.request_set.push(pair(name, value)),
+                    false => ops.request_add.push(pair(name, value)),
+                }
+                match own {
+                    true => forward.destinations[0].headers = ops,
+                    false => forward.headers = ops,
+                }
+                assert_eq!(puts_key(&forward, 0), ours, "{name} {value}");
+            }
+        }
+    }
+}
+
+#[test]
 fn operations_are_remove_then_set_then_add() {
     let mut forward = Forward::new(vec![Destination::new("c", 1)]);
     forward.headers = HeaderOps {
