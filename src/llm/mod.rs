@@ -6,6 +6,13 @@
 //! bodies, [`answer`] the errors that come with a 200, [`usage`] the token counts, [`stream`] what a streamed answer is while it
 //! runs. [`request`] knows what is asked for, [`account`] what it cost, [`errors`] how an error of ours is told.
 //!
+//! **An answer is a failure only on positive evidence**: an error that it holds, a page where only a completion can be, a stream
+//! of a known grammar that ends before its end. What is not recognised passes byte for byte, at once, is never sent again, is
+//! never turned into another status, is never counted against an endpoint or model, and never ends uncleanly. So three
+//! questions come before any judgement. *Is it an LLM call?* Method and path say so ([`dialect`]), or the operator; a dialect
+//! that is set makes no call of another request. *What is it?* Its first bytes say so, whatever its label says (`sniff`).
+//! *Has it said anything?* White space and comments are nothing, however long they last.
+//!
 //! Nothing of a body is kept in a class, an error or a log, and no input panics.
 
 pub mod account;

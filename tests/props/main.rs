@@ -1,6 +1,8 @@
 //! Properties over random input.
 #![allow(clippy::unwrap_used, unreachable_pub, reason = "tests")]
 
+#[cfg(feature = "llm")]
+mod answers;
 mod balance;
 mod bodies;
 #[cfg(feature = "proxy")]

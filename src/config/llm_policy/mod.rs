@@ -71,9 +71,7 @@ pub(super) fn read(spec: &Object<'_>) -> LlmPolicy {
     };
     let hosts = given(spec, "hosts").map(|()| host_names(spec));
     let routes = given(spec, "routes").map(|()| route_names(spec));
-    policy.paths = given(spec, "paths")
-        .map(|()| paths(spec))
-        .unwrap_or_default();
+    policy.paths = paths(spec);
     let clocks = stream(spec, &mut policy);
     retries(spec, &mut policy.retries);
     let targets = fallback::read(spec);

@@ -4,6 +4,10 @@
 //! first event, with pings and no content, with a stall, a cut, an end without an end. This layer stands at the endpoint,
 //! below [`Classify`](crate::classify::Classify) and above the connection, and looks on while a stream passes.
 //!
+//! **What is a stream** its first bytes tell, not its label: events under `application/json` are followed, and a page or an error
+//! in JSON under `text/event-stream` is handed on, for the classifier above. Until they come, white space and comments are waited
+//! through. What stays open for a second after its first byte of meaning passes as what its label says, or as no stream.
+//!
 //! **Before the first content** the head and all that is no content are held back, up to
 //! [`hold_cap`](Params::hold_cap) bytes (and [`MAX_FRAMES`](crate::body::peek::MAX_FRAMES) frames): nobody has seen
 //! anything, so the attempt can be repeated. An error event becomes what it should have been, a response with the status of
