@@ -747,13 +747,13 @@ const BAD: &[(&str, &[&str])] = &[
     (
         "paths: [ask]",
         &[
-            "5:9: error[bad-path] spec.paths[0]: expected the beginning of a path, such as /ask: it begins with `/`, has no more than 1024 characters and neither `?`, `#`, `*` nor blanks\n  hint: a prefix covers what lies below it, element by element",
+            "5:11: error[bad-path] spec.paths[0]: expected the beginning of a path, such as /ask: it begins with `/`, has no more than 1024 characters and neither `?`, `#`, `*` nor blanks\n  hint: a prefix covers what lies below it, element by element",
         ],
     ),
     (
         "paths: [/ask, /ask]",
         &[
-            "5:15: error[duplicate-path] spec.paths[1]: \"/ask\" is already named in line 5\n  hint: keep one of the two",
+            "5:17: error[duplicate-path] spec.paths[1]: \"/ask\" is already named in line 5\n  hint: keep one of the two",
         ],
     ),
     (

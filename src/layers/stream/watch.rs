@@ -28,6 +28,8 @@ pub(super) struct Watch {
     account: Option<Account>,
     /// Bytes of what could not be read.
     unread: u64,
+    /// Whether anything but white space came.
+    begun: bool,
     closed: bool,
 }
 
@@ -61,6 +63,7 @@ impl Watch {
             classified: Classified::open(),
             account,
             unread: 0,
+            begun: false,
             closed: false,
         }
     }
@@ -72,7 +75,15 @@ impl Watch {
 
     pub(super) fn feed(&mut self, chunk: &Bytes) -> Progress {
         let (reader, mut progress) = (&mut self.reader, Progress::default());
+        let begun = &mut self.begun;
         self.coding.show(chunk, |piece| {
+            // Blanks that keep a connection alive are no part of the first event's first line.
+            let piece = if *begun {
+                piece
+            } else {
+                piece.trim_ascii_start()
+            };
+            *begun |= !piece.is_empty();
             let more = reader.feed(piece);
             progress.content = progress.content.saturating_add(more.content);
             progress.fault = progress.fault.take().or(more.fault);
