@@ -239,3 +239,65 @@ fn a_tls_block_is_never_taken_in_plain_text() {
             .contains_key("outbound|80|s|a.n.svc.cluster.local")
     );
 }
+
+/// Spec 2.6, and the rule that a TLS port is never spoken to in plain text unless a file says so in so many words.
+#[test]
+fn a_port_that_is_declared_as_tls_is_not_sent_to_in_plain_text() {
+    let mesh = |protocol: &str, rule: &str| {
+        format!(
+            "apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: a, namespace: n}}
+spec:
+  hosts: [api.vendor.example]
+  resolution: STATIC
+  ports: [{{number: 443, name: out, protocol: {protocol}}}, {{number: 80, name: http, protocol: HTTP}}]
+  endpoints: [{{address: 10.0.0.1}}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: a, namespace: n}}
+spec:
+  hosts: [api.vendor.example]
+  http: [{{route: [{{destination: {{host: api.vendor.example, port: {{number: 443}}}}}}]}}]
+{rule}"
+        )
+    };
+    let rule = |mode: &str| {
+        format!(
+            "---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {{name: a, namespace: n}}
+spec: {{host: api.vendor.example, trafficPolicy: {{portLevelSettings: [{{port: {{number: 443}}, tls: {{mode: {mode}}}}}]}}}}
+"
+        )
+    };
+    for (protocol, rule, there) in [
+        ("HTTPS", String::new(), false),
+        ("https", String::new(), false),
+        ("TLS", String::new(), false),
+        ("HTTPS", rule("ISTIO_MUTUAL"), false),
+        ("HTTPS", rule("SIMPLE"), false),
+        ("HTTPS", rule("DISABLE"), true),
+        ("HTTP", String::new(), true),
+    ] {
+        let loaded = load_text(&mesh(protocol, &rule));
+        let model = loaded.model.as_ref().expect("it stops nothing else");
+        let clusters = |port: u16| {
+            let name = format!("outbound|{port}||api.vendor.example");
+            model.clusters.contains_key(name.as_str())
+        };
+        assert_eq!(
+            (clusters(443), clusters(80)),
+            (there, true),
+            "{protocol} {rule}"
+        );
+        let warned = loaded.diagnostics.iter().any(|d| {
+            d.rule == "tls-not-in-force"
+                && d.severity == Severity::Warning
+                && d.message.contains("443")
+        });
+        assert_eq!(warned, !there, "{protocol} {rule}");
+    }
+}

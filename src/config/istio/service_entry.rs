@@ -61,6 +61,8 @@ pub(in crate::config) struct ServicePort {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::config) enum PortProtocol {
     Http(Protocol),
+    /// HTTPS or TLS: the peer waits for a handshake.
+    Tls,
     Other,
 }
 
@@ -220,6 +222,7 @@ pub(in crate::config) fn protocol(name: &str) -> PortProtocol {
     match name.to_ascii_uppercase().as_str() {
         "HTTP" | "" => PortProtocol::Http(Protocol::Http1),
         "HTTP2" | "GRPC" | "GRPC-WEB" => PortProtocol::Http(Protocol::Http2),
+        "HTTPS" | "TLS" => PortProtocol::Tls,
         _ => PortProtocol::Other,
     }
 }

@@ -65,6 +65,8 @@ pub(in crate::config) struct TrafficPolicy {
 pub(in crate::config) struct Tls {
     /// Whether it asks for TLS that nothing else stands in for.
     pub(in crate::config) needed: bool,
+    /// Whether it says in so many words that there is none.
+    pub(in crate::config) disabled: bool,
     pub(in crate::config) place: Place,
 }
 
@@ -170,6 +172,7 @@ fn tls(object: &Object<'_>) -> Option<Tls> {
     }
     Some(Tls {
         needed: secure == Some(true),
+        disabled: secure.is_none(),
         place: mode.place(),
     })
 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{Linker, registry::Known, rules::Merged};
 use crate::{
     config::{
-        diagnostic::{Place, Severity},
+        diagnostic::Severity,
         istio::{
             destination_rule::{DestinationRule, Subset},
             outlier::OutlierBlock,
@@ -26,6 +26,17 @@ struct Effective<'a> {
     outlier: Option<&'a OutlierBlock>,
     retry_budget: Option<Budget>,
     tls: Option<&'a Tls>,
+}
+
+// === impl Effective ===
+
+impl Effective<'_> {
+    /// Whether TLS is to be spoken: a rule says so, or the port does and no rule says DISABLE.
+    fn needs_tls(&self, port: &ServicePort) -> bool {
+        let by_port = port.protocol == PortProtocol::Tls;
+        self.tls
+            .map_or(by_port, |tls| tls.needed || (by_port && !tls.disabled))
+    }
 }
 
 // === impl Linker ===
@@ -50,8 +61,8 @@ impl Linker<'_> {
                     if index == 0 {
                         self.check_ejection(&cluster, &effective);
                     }
-                    if let Some(tls) = effective.tls.filter(|tls| tls.needed) {
-                        self.needs_tls(&cluster.name, port, &tls.place);
+                    if effective.needs_tls(port) {
+                        self.note_tls(&cluster.name, port, &effective);
                         continue;
                     }
                     clusters.insert(cluster.name.to_string().into(), cluster);
@@ -81,8 +92,27 @@ impl Linker<'_> {
         }
     }
 
-    /// A cluster whose rule asks for TLS is not there: its requests must not leave in plain text.
-    fn needs_tls(&self, name: &ClusterName, port: &ServicePort, place: &Place) {
+    /// Whether a port is a TLS one that no rule says plain text of, so that its cluster is not there.
+    pub(super) fn is_behind_tls(
+        &self,
+        host: &str,
+        service: &Known,
+        port: &ServicePort,
+        subset: Option<&str>,
+    ) -> bool {
+        let merged = self.rules.of(host, &service.namespace);
+        let subset = merged
+            .zip(subset)
+            .and_then(|(merged, name)| merged.subsets.get(name).copied());
+        port.protocol == PortProtocol::Tls && effective(merged, subset, port.number).needs_tls(port)
+    }
+
+    /// A cluster whose rule asks for TLS is not there: its requests must not leave in plain text. Of a port that is declared as
+    /// a TLS one only the routes that lead there are told of.
+    fn note_tls(&self, name: &ClusterName, port: &ServicePort, effective: &Effective<'_>) {
+        let Some(Tls { place, .. }) = effective.tls.filter(|tls| tls.needed) else {
+            return;
+        };
         let whose = match name.subset.as_str() {
             "" => format!("port {} of {}", name.port, name.host),
             subset => format!("port {}, subset {subset} of {}", name.port, name.host),
@@ -92,7 +122,7 @@ impl Linker<'_> {
         );
         let severity = match port.protocol {
             PortProtocol::Http(_) => Severity::Warning,
-            PortProtocol::Other => Severity::Note,
+            PortProtocol::Tls | PortProtocol::Other => Severity::Note,
         };
         let hint = "use mode DISABLE where plain text is acceptable";
         self.report
@@ -192,7 +222,7 @@ fn cluster(
         .map_or_else(Pool::default, |block| block.pool.clone());
     let of_port = match port.protocol {
         PortProtocol::Http(protocol) => protocol,
-        PortProtocol::Other => Protocol::Http1,
+        PortProtocol::Tls | PortProtocol::Other => Protocol::Http1,
     };
     cluster.pool.protocol = effective.pool.and_then(|p| p.protocol).unwrap_or(of_port);
     cluster.namespace = service.namespace.as_str().into();
