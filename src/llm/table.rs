@@ -213,8 +213,15 @@ fn says(e: &Evidence<'_>, told: Option<u16>, message: &str, turn: Turn) -> Optio
     }
     match pattern::of_text(told, e.fault.code, message, turn)? {
         Outcome::QuotaWindow => Some(window(Scope::Account, reset_in_text(message, e.now))),
+        Outcome::QuotaExhausted if is_googles_rate(e, message) => Some(Outcome::RateLimited.into()),
         outcome => Some(outcome.into()),
     }
+}
+
+/// Google calls every rate a quota: a request over one a minute has "exceeded your current quota". One of a day is told by
+/// its name, before any text (google-gemini/gemini-cli#8437, googleapis/python-genai#1446).
+fn is_googles_rate(e: &Evidence<'_>, message: &str) -> bool {
+    e.fault.status == Some("RESOURCE_EXHAUSTED") && message.contains("your current quota")
 }
 
 /// Vendors' codes in numbers.

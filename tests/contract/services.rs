@@ -356,8 +356,8 @@ fn streaming<S>(inner: S) -> Streaming<S> {
     MapResponse::new(inner, |mut response| {
         let stream = HeaderValue::from_static("text/event-stream");
         response.headers_mut().insert(CONTENT_TYPE, stream);
-        let gzip = HeaderValue::from_static("gzip");
-        response.headers_mut().insert(CONTENT_ENCODING, gzip);
+        let coding = HeaderValue::from_static("aes128gcm");
+        response.headers_mut().insert(CONTENT_ENCODING, coding);
         response
     })
 }

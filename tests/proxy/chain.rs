@@ -79,7 +79,7 @@ async fn a_key_that_changes_on_disk_is_the_next_one_sent() {
     crate::support::soon(reloaded(2)).await;
     assert_eq!(sent().await, "Bearer two");
     // Also while the configuration has an error.
-    folder.write("bad.yaml", "kind: [");
+    folder.write("bad.yaml", "apiVersion: networking.istio.io/v1\nkind: [");
     until(|| mesh.proxy().reloader().stats.failure.get() > 0).await;
     keys.write("key", "three\n");
     crate::support::soon(reloaded(3)).await;

@@ -180,7 +180,7 @@ spec:
 }
 
 #[tokio::test]
-async fn a_route_to_nowhere_does_not_load() {
+async fn a_route_to_nowhere_stops_no_start_and_a_misspelt_one_does() {
     let routes = |destination: &str| {
         format!(
             "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: vs, namespace: ai-services}}\n\
@@ -204,11 +204,15 @@ async fn a_route_to_nowhere_does_not_load() {
     start(routes("{host: llm-service, subset: v2}"))
         .await
         .unwrap();
-    let error = start(routes("{host: llm-service, subset: v9}"))
+    // It answers 503 (NC), and stops nothing else.
+    start(routes("{host: llm-service, subset: v9}"))
+        .await
+        .unwrap();
+    let error = start(routes("{host: llm-service, subet: v2}"))
         .await
         .unwrap_err();
     assert!(
-        error.contains("x.yaml:7:") && error.contains("v9"),
+        error.contains("x.yaml:7:") && error.contains("subet"),
         "{error}"
     );
 }

@@ -101,12 +101,12 @@ async fn a_silent_upstream_is_given_up_once_and_a_caller_who_goes_is_followed() 
 }
 
 #[tokio::test]
-async fn a_dialect_that_the_policy_names_is_spoken_on_any_path() {
+async fn a_dialect_that_the_policy_names_is_spoken_on_the_paths_that_it_names() {
     const NAMED: &str = "
 apiVersion: llmesh.io/v1alpha1
 kind: LlmPolicy
 metadata: {name: llm, namespace: ai-services}
-spec: {dialect: openai}
+spec: {dialect: openai, paths: [/api/v1/ask]}
 ";
     let mesh = Plan::routes(ROUTES).and("policy.yaml", NAMED).start().await;
     let on_a_path_of_ours = |headers| {

@@ -138,6 +138,11 @@ impl RetryOn {
             (self.connect_failure, "connect-failure"),
             (self.refused_stream, "refused-stream"),
             (self.retriable_4xx, "retriable-4xx"),
+            (
+                self.listed_statuses && self.statuses.is_empty(),
+                "retriable-status-codes",
+            ),
+            (self.listed_headers, "retriable-headers"),
             (self.envoy_ratelimited, "envoy-ratelimited"),
         ]
         .into_iter()

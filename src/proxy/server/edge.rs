@@ -29,7 +29,11 @@ use super::{
     upload::Upload,
 };
 use crate::{
-    base::{BoxError, Error, Kind, ext::Arrival, time::Instant},
+    base::{
+        BoxError, Error, Kind,
+        ext::Arrival,
+        time::{Instant, Sleep, sleep},
+    },
     body::Body,
     proxy::{
         drain::{Phase, Watch},
@@ -63,13 +67,27 @@ pub(super) struct Answer<F> {
 
 /// A response body on its way out.
 ///
-/// An error waits for a turn: hyper drops what it has not written yet when a body fails, the head with it, and the
-/// caller would get nothing at all.
+/// An error waits until the connection has written what was handed to it: hyper drops what it has not written yet when a
+/// body fails, the head with it, and the caller would get nothing at all.
 pub(super) struct Outgoing {
     inner: Body,
-    failed: Option<BoxError>,
+    failed: Option<Failed>,
     request: Option<Arc<pulse::Request>>,
+    /// How often the connection had written when something was handed to it last.
+    handed: u64,
 }
+
+/// A failure that is held back.
+struct Failed {
+    error: BoxError,
+    turn: Pin<Box<Sleep>>,
+    turns: u32,
+}
+
+/// How long a failure waits before it looks whether something was written.
+const TURN: Duration = Duration::from_millis(1);
+/// How often it does: a connection whose peer does not read writes nothing.
+const TURNS: u32 = 250;
 
 /// Whether a request came on a connection.
 #[derive(Default)]
@@ -180,15 +198,42 @@ where
             && !response.headers().contains_key(CONTENT_LENGTH)
             && !matches!(response.status().as_u16(), 204 | 304);
         let request = this.request.take().inspect(|r| r.answered(chunks));
+        let handed = request.as_ref().map_or(0, |request| request.writes());
         Poll::Ready(Ok(response.map(|inner| Outgoing {
             inner,
             failed: None,
             request,
+            handed,
         })))
     }
 }
 
 // === impl Outgoing ===
+
+impl Outgoing {
+    fn writes(&self) -> u64 {
+        self.request.as_ref().map_or(0, |request| request.writes())
+    }
+
+    /// The error, once something was written since anything was handed on.
+    fn poll_failed(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        while let Some(failed) = &mut self.failed {
+            ready!(failed.turn.as_mut().poll(cx));
+            failed.turns += 1;
+            let request = self.request.as_ref();
+            let written = request.is_none_or(|request| request.writes() > self.handed);
+            if written || failed.turns >= TURNS {
+                break;
+            }
+            failed.turn = Box::pin(sleep(TURN));
+        }
+        self.request = None;
+        Poll::Ready(self.failed.take().map(|failed| Err(failed.error)))
+    }
+}
 
 impl http_body::Body for Outgoing {
     type Data = Bytes;
@@ -198,21 +243,26 @@ impl http_body::Body for Outgoing {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        if let Some(error) = self.failed.take() {
-            self.request = None;
-            return Poll::Ready(Some(Err(error)));
+        if self.failed.is_some() {
+            return self.poll_failed(cx);
         }
         match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
             Some(Err(error)) => {
-                self.failed = Some(error);
-                cx.waker().wake_by_ref();
-                Poll::Pending
+                self.failed = Some(Failed {
+                    error,
+                    turn: Box::pin(sleep(TURN)),
+                    turns: 0,
+                });
+                self.poll_failed(cx)
             }
             None => {
                 self.request = None;
                 Poll::Ready(None)
             }
-            frame => Poll::Ready(frame),
+            frame => {
+                self.handed = self.writes();
+                Poll::Ready(frame)
+            }
         }
     }
 

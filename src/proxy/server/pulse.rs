@@ -8,7 +8,7 @@ use std::{
     io,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::Poll,
     time::Duration,
@@ -25,7 +25,13 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 /// What a connection is waiting for. Clones share it.
 #[derive(Clone)]
-pub(super) struct Pulse(Arc<Mutex<State>>);
+pub(super) struct Pulse(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    /// How often something was written.
+    writes: AtomicU64,
+}
 
 /// What is over when time is up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +98,7 @@ struct State {
 
 impl Pulse {
     pub(super) fn new() -> Self {
-        Self(Arc::new(Mutex::new(State {
+        let state = Mutex::new(State {
             active: 0,
             idle: Instant::now(),
             head: None,
@@ -104,7 +110,11 @@ impl Pulse {
             heads: 0,
             unread: false,
             framed_twice: None,
-        })))
+        });
+        Self(Arc::new(Shared {
+            state,
+            writes: AtomicU64::new(0),
+        }))
     }
 
     /// Whether the peer has begun as HTTP/2 does.
@@ -204,12 +214,15 @@ impl Pulse {
         match written {
             Poll::Pending if state.stalled.is_none() => state.stalled = Some(Instant::now()),
             Poll::Pending => {}
-            Poll::Ready(_) => state.stalled = None,
+            Poll::Ready(_) => {
+                state.stalled = None;
+                self.0.writes.fetch_add(1, Ordering::Release);
+            }
         }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -221,6 +234,11 @@ impl Request {
         self.answered.store(true, Ordering::Release);
         let next = if chunks { Next::Chunk } else { Next::Unknown };
         self.pulse.state().next = next;
+    }
+
+    /// How often its connection wrote so far.
+    pub(super) fn writes(&self) -> u64 {
+        self.pulse.0.writes.load(Ordering::Acquire)
     }
 
     /// Whether its head frames the body in two ways.

@@ -90,9 +90,14 @@ fn host_of(hosts: &[Host], name: &str) -> Option<usize> {
     if name.is_empty() {
         return None;
     }
-    let name = name.to_ascii_lowercase();
+    // A final dot makes no other host.
+    let plain = |name: &str| {
+        let name = name.to_ascii_lowercase();
+        name.strip_suffix('.').map(str::to_owned).unwrap_or(name)
+    };
+    let name = plain(name);
     let claims = |domain: &String| {
-        let domain = domain.to_ascii_lowercase();
+        let domain = plain(domain);
         match domain.strip_prefix('*') {
             None => (domain == name).then_some(usize::MAX),
             Some("") => Some(0),
