@@ -516,6 +516,55 @@ async fn holding_back_ends_with_patience() {
     assert!((1000..1100).contains(&took.as_millis()), "{took:?}");
 }
 
+/// Blanks are no content, however long they last: the answer behind them decides, and a good one passes with its blanks.
+#[tokio::test(start_paused = true)]
+async fn blanks_before_the_first_meaning_are_waited_through() {
+    const BROKEN: &str = r#"{"error": {"code": 502, "message": "m"}}"#;
+    const GOOD: &str = r#"{"choices": [{"message": {"content": "a"}}]}"#;
+    for (blank, kind, seconds, first, attempts) in [
+        (" ", "application/json", 2, BROKEN, 2),
+        ("\n", "application/json", 30, BROKEN, 2),
+        ("\r\n\t", "text/plain", 30, BROKEN, 2),
+        (" ", "", 5, BROKEN, 2),
+        (" ", "application/json", 30, GOOD, 1),
+        ("\n", "text/plain", 30, GOOD, 1),
+    ] {
+        let inner = service_fn(move |request: Request<Replay<Empty<Bytes>>>| async move {
+            let number = request.extensions().get::<Attempt>().unwrap().number;
+            let mut script = Script::new();
+            if number == 1 {
+                for _ in 0..seconds {
+                    script = script.data(blank).wait(Duration::from_secs(1));
+                }
+                script = script.data(first);
+            } else {
+                script = script.data(GOOD);
+            }
+            let mut answer = Response::builder().header("x-attempt", number);
+            if !kind.is_empty() {
+                answer = answer.header("content-type", kind);
+            }
+            Ok::<_, Infallible>(answer.body(script.body()).unwrap())
+        });
+        let mut terms = RetryOn::envoy("503").unwrap();
+        terms.llm = true;
+        let service = RetryLayer::new(retry::Params::default().with_retry_on(terms))
+            .layer(ClassifyLayer::new(LlmClassifier::new(Setting::Auto)).layer(inner));
+        let request = chat().map(|()| Empty::new());
+        let begin = Instant::now();
+        let answer = service.oneshot(request).await.unwrap();
+        let sent = answer.headers()["x-attempt"].to_str().unwrap().to_owned();
+        assert_eq!(sent, attempts.to_string(), "{blank:?} {kind} {first}");
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        let whole = match attempts {
+            1 => blank.repeat(seconds) + GOOD,
+            _ => GOOD.to_owned(),
+        };
+        assert_eq!(body, whole, "{blank:?} {kind} {first}");
+        assert!(begin.elapsed() >= Duration::from_secs(seconds as u64));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn frames_that_were_held_are_not_read_twice() {
     let spaces = (0..30).map(|_| Bytes::from(vec![b' '; 4096]));

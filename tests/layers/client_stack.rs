@@ -15,6 +15,7 @@ use llmesh::{
     breaker::{self, State},
     context::{self, Context},
     deadline,
+    llm::{Dialect, Setting, dialect::LlmCall},
     metrics::{MetricsLayer, Report, Summary},
     retry::{self, RetryOn, params::Backoff},
     stack::{self, Boxed, ClientLayer, ClientParams},
@@ -306,6 +307,51 @@ async fn tokens_and_model_are_reported_above_the_client_stack() {
         match tokens {
             Some(counted) => assert_eq!((usage.input, usage.output), counted, "{label}"),
             None => assert!(usage.input > 0 && usage.output > 0, "{label}: {usage:?}"),
+        }
+    }
+}
+
+/// What a 200 holds is judged in answers to LLM calls alone, whichever dialect the stack is told to read.
+#[tokio::test(start_paused = true)]
+async fn only_the_200_of_a_call_is_judged() {
+    const ERROR: &str = r#"{"error":{"code":503,"message":"overloaded"}}"#;
+    let post = |path: &str| Request::post(format!("http://llm{path}"));
+    let get = |path: &str| Request::get(format!("http://llm{path}"));
+    let rows = [
+        ("a chat", post("/v1/chat/completions"), false, 2),
+        ("a path that is named", post("/ask"), true, 2),
+        ("the same, not named", post("/ask"), false, 1),
+        ("a read of a chat", get("/v1/chat/completions/c"), false, 1),
+        (
+            "a read of the path of chats",
+            get("/v1/chat/completions"),
+            false,
+            1,
+        ),
+        ("a read of a path that is named", get("/ask"), true, 1),
+        ("embeddings", post("/v1/embeddings"), false, 1),
+        ("a job", get("/v1/fine_tuning/jobs/j"), false, 1),
+        ("a new job", post("/v1/fine_tuning/jobs"), false, 1),
+        ("a tool", post("/mcp"), false, 1),
+        ("an image", post("/v1/images/generations"), false, 1),
+    ];
+    for setting in [Setting::Auto, Setting::Fixed(Dialect::OpenAi)] {
+        for (what, request, named, sends) in rows.iter().map(|(w, r, n, s)| (*w, r, *n, *s)) {
+            let target = Target::answering([(200, ERROR)]);
+            let params = ClientParams::default().with_retries(3);
+            let service = target.under(&layer(params.with_dialect(setting)));
+            let uri = request.uri_ref().unwrap().clone();
+            let method = request.method_ref().unwrap().clone();
+            let mut request = Request::builder().method(method).uri(uri);
+            if named {
+                request = request.extension(LlmCall);
+            }
+            let request = request.body(Body::from("{}")).unwrap();
+            let answer = service.oneshot(request).await.unwrap();
+            assert_eq!(answer.status(), 200, "{what}");
+            let body = answer.into_body().collect().await.unwrap().to_bytes();
+            assert_eq!(body, if sends == 1 { ERROR } else { "{}" }, "{what}");
+            assert_eq!(target.asked(), sends, "{what}");
         }
     }
 }

@@ -690,6 +690,41 @@ async fn bytes_are_the_same_however_they_are_cut() {
     }
 }
 
+/// The label is no promise: a stream under another one is followed as well.
+#[tokio::test(start_paused = true)]
+async fn a_stream_is_followed_whatever_its_label() {
+    for label in [
+        "application/json",
+        "text/plain; charset=utf-8",
+        "application/octet-stream",
+        "",
+    ] {
+        for (events, whole) in [
+            (&[ROLE, TOKEN, FINISH, DONE][..], true),
+            (&[ROLE, TOKEN, TOKEN][..], false),
+        ] {
+            // Also where content comes after patience with the first bytes has ended.
+            for pause in [secs(0), secs(3)] {
+                let mut script = Script::new();
+                for event in events {
+                    script = script.data(*event).wait(pause);
+                }
+                let mut answer = Response::builder();
+                if !label.is_empty() {
+                    answer = answer.header("content-type", label);
+                }
+                let upstream = Upstream::of([answer.body(script).unwrap()]);
+                let answer = ask(Params::default(), upstream, request()).await.unwrap();
+                let what = format!("{label} {whole} {pause:?}");
+                assert_eq!(answer.error.is_none(), whole, "{what}");
+                assert_eq!(answer.text, events.concat(), "{what}");
+                let ended = outcome(answer.end.as_ref());
+                assert_eq!(ended == Some(Outcome::Success), whole, "{what}");
+            }
+        }
+    }
+}
+
 // === what is no stream ===
 
 #[tokio::test(start_paused = true)]
