@@ -653,6 +653,39 @@ fn rules_of_one_host_are_joined_and_the_callers_namespace_comes_first() {
     assert_eq!(policy("c"), (Policy::LeastRequest, names(&[""])));
 }
 
+/// A policy in a rule of its own is the host's: subsets of other rules add to it, a port's replaces it.
+#[test]
+fn a_policy_of_one_rule_holds_for_the_subsets_of_others() {
+    let rule = |name: &str, host: &str, spec: &str| {
+        format!(
+            "---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: {name}, namespace: n}}\nspec: {{host: {host}, {spec}}}\n"
+        )
+    };
+    let policy = |port: u16| {
+        let text = [
+            SERVICE.trim_end_matches("---\n").to_owned(),
+            rule("r1", "a", "subsets: [{name: v1, labels: {a: \"1\"}}]"),
+            rule("r2", "a.n.svc.cluster.local", "subsets: [{name: v2, trafficPolicy: {loadBalancer: {simple: ROUND_ROBIN}}}]"),
+            rule("r3", "a", &format!("trafficPolicy: {{connectionPool: {{http: {{http2MaxRequests: 7}}}}, outlierDetection: {{consecutive5xxErrors: 2}}, portLevelSettings: [{{port: {{number: {port}}}, loadBalancer: {{simple: RANDOM}}}}]}}")),
+        ]
+        .concat();
+        ["v1", "v2"].map(|subset| {
+            let found = cluster(
+                &text,
+                &format!("outbound|80|{subset}|a.n.svc.cluster.local"),
+            );
+            let errors = found.outlier.map(|outlier| outlier.consecutive_5xx);
+            (found.balance.policy, found.pool.max_requests, errors)
+        })
+    };
+    let [v1, v2] = policy(81);
+    assert_eq!(v1, (Policy::LeastRequest, 7, Some(2)));
+    assert_eq!(v2, (Policy::RoundRobin, 7, Some(2)));
+    let [v1, v2] = policy(80);
+    assert_eq!(v1, (Policy::Random, u32::MAX, None));
+    assert_eq!(v2, (Policy::RoundRobin, u32::MAX, None));
+}
+
 #[test]
 fn an_overlay_takes_over_hosts_and_names() {
     let entry = |name: &str, address: &str| {

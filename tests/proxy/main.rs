@@ -16,6 +16,7 @@ mod early;
 mod faults;
 mod framing;
 mod half;
+mod http2;
 mod kit;
 mod limits;
 mod llm_stream;

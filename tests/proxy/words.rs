@@ -431,3 +431,33 @@ enableTracing: false
         format!("GET /a/b?k=%2F 200 {listener} ***\nGET /plain 200 {listener} -\n")
     );
 }
+
+/// By default neither a 503 nor a connection that ends after the request was sent is repeated; what a route asks for is.
+#[tokio::test]
+async fn a_payment_is_sent_twice_only_if_the_route_asks_for_it() {
+    let mesh = Words::start(&rules(&format!(
+        "  - match: [{{uri: {{prefix: /off}}}}]
+    retries: {{attempts: 0}}
+    {TO}
+  - match: [{{uri: {{prefix: /asked}}}}]
+    retries: {{attempts: 2, retryOn: '503,reset'}}
+    {TO}
+  - {TO}
+"
+    )))
+    .await;
+    let mut before = 0;
+    for (route, status, sends) in [("/", 503, 1), ("/off", 503, 1), ("/asked", 200, 2)] {
+        for first in ["503", "200;fault=close", "200;fault=reset"] {
+            let what = format!("{route} {first}");
+            let request = Request::post(route)
+                .header("host", "app.example")
+                .header("x-mock-sequence", format!("{first},200"))
+                .header("x-mock-key", &what);
+            let reply = mesh.send(request.body(Body::from("pay 5")).unwrap()).await;
+            let seen = mesh.upstream.requests() - before;
+            assert_eq!((reply.status, seen), (status, sends), "{what}");
+            before += seen;
+        }
+    }
+}
