@@ -66,7 +66,7 @@ fn llm_service_routes() {
     assert_eq!(
         found,
         [
-            "streaming-route Some(300s) 0 None connect-failure,refused-stream,cancelled,unavailable v1=1",
+            "streaming-route Some(300s) 0 None connect-failure,refused-stream,retriable-status-codes,cancelled,unavailable v1=1",
             "chat-route Some(30s) 3 Some(10s) gateway-error,connect-failure,retriable-4xx,503 v1=1",
             "default-route Some(60s) 2 Some(20s) gateway-error,connect-failure,503 v1=1",
         ]
@@ -120,7 +120,7 @@ fn canary() {
     assert_eq!(
         found,
         [
-            "internal-testing None 2 None connect-failure,refused-stream,cancelled,unavailable v2=100",
+            "internal-testing None 2 None connect-failure,refused-stream,retriable-status-codes,cancelled,unavailable v2=100",
             "weighted-split Some(30s) 3 None gateway-error,503 v1=95 v2=5",
         ]
     );
@@ -134,7 +134,7 @@ fn a_service_without_virtual_service() {
     };
     assert_eq!(
         decision(route),
-        "default None 2 None connect-failure,refused-stream,cancelled,unavailable =1"
+        "default None 2 None connect-failure,refused-stream,retriable-status-codes,cancelled,unavailable =1"
     );
     assert!(route.matches.is_empty());
 }
