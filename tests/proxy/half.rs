@@ -12,7 +12,7 @@ use tokio::{
 
 use crate::{
     early::{head, play},
-    recorder::{HOST, Wire, proxy_before},
+    recorder::{Front, HOST, Wire, proxy_before},
     support::{bind, soon},
 };
 
@@ -88,6 +88,47 @@ async fn a_caller_that_sends_no_more_gets_its_answer() {
                 assert_eq!(answer.body, *wanted, "{after} {text}");
             }
             assert!(wire.is_closed().await, "{text}");
+        }
+    }
+}
+
+/// The end comes while the body is being handed on: the sooner, the more often.
+#[tokio::test]
+async fn a_body_is_whole_however_soon_the_end_comes_behind_it() {
+    let front = Front::start(Params::default()).await;
+    let post = |path, rest: &str| request("POST", path, "1.1", rest);
+    let sized = |n: usize| format!("content-length: {n}\r\n\r\n{}", "a".repeat(n));
+    let chunk = format!("{:x}\r\n{}\r\n", 30_000, "a".repeat(30_000));
+    let chunks = |n: usize| {
+        let all = chunk.repeat(n);
+        format!("transfer-encoding: chunked\r\n\r\n2\r\naa\r\n{all}0\r\nx-t: 1\r\n\r\n")
+    };
+    let expect = format!("expect: 100-continue\r\n{}", sized(2));
+    for (name, text, bodies) in [
+        ("short", post("/a", &sized(2)), vec![2]),
+        ("expected", post("/a", &expect), vec![2]),
+        ("chunks", post("/a", &chunks(0)), vec![2]),
+        ("long", post("/a", &sized(20_000)), vec![20_000]),
+        ("long chunks", post("/a", &chunks(3)), vec![90_002]),
+        ("huge", post("/a", &sized(2_000_000)), vec![2_000_000]),
+        (
+            "two",
+            post("/a", &sized(5)) + &post("/b", &chunks(1)),
+            vec![5, 30_002],
+        ),
+    ] {
+        for turn in 0..20 {
+            let mut wire = front.wire().await;
+            wire.write(text.as_bytes()).await;
+            wire.finish().await;
+            let mut statuses = Vec::new();
+            while let Some(answer) = wire.answer().await {
+                statuses.extend((answer.status != 100).then_some(answer.status));
+            }
+            let seen = front.upstream.take();
+            let came: Vec<_> = seen.iter().map(|s| s.body.matches('a').count()).collect();
+            assert_eq!(came, bodies, "{name} {turn}");
+            assert_eq!(statuses, vec![200; bodies.len()], "{name} {turn}");
         }
     }
 }

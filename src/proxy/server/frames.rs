@@ -49,6 +49,11 @@ impl Frames {
         self.framed_twice
     }
 
+    /// Whether all that came are whole requests.
+    pub(super) fn is_whole(&self) -> bool {
+        self.kind == Kind::Request && self.skip == 0 && self.line.is_empty() && !self.lost
+    }
+
     /// Follows the next bytes.
     ///
     /// # Errors
@@ -198,6 +203,25 @@ mod tests {
                 assert_eq!(follow(&text), (found.then_some(n), Ok(())), "{text:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_request_is_whole_at_its_end_alone() {
+        let get = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        let post = "\r\nPOST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc";
+        let chunks = body("3\r\nabc\r\n0\r\nX-T: 1\r\n\r\n");
+        for text in [get, post, &chunks] {
+            for end in 3..=text.len() {
+                let mut frames = Frames::default();
+                frames.follow(get.as_bytes()).unwrap();
+                frames.follow(&text.as_bytes()[..end]).unwrap();
+                assert_eq!(frames.is_whole(), end == text.len(), "{:?}", &text[..end]);
+            }
+        }
+        let mut lost = Frames::default();
+        lost.follow(b"POST / HTTP/1.1\r\nContent-Length: 1x\r\n\r\n")
+            .unwrap();
+        assert!(!lost.is_whole());
     }
 
     #[test]

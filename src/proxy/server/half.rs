@@ -59,11 +59,13 @@ impl Half {
         self.ahead > 0
     }
 
-    /// Ready once the connection is over for the one who reads it: the peer has gone, or is owed nothing.
+    /// Ready once the connection is over for the one who reads it: the peer has gone, or is owed nothing. `whole` tells whether
+    /// what it sent are whole requests.
     pub(super) fn poll<I: AsyncWrite + Unpin>(
         &mut self,
         io: &mut I,
         pulse: &Pulse,
+        whole: bool,
         cx: &mut Context<'_>,
     ) -> Poll<()> {
         let timer = self.timer.get_or_insert_with(|| {
@@ -71,7 +73,7 @@ impl Half {
             Box::pin(sleep_until(Instant::now()))
         });
         loop {
-            let Some(next) = pulse.owes().filter(|_| !self.gone) else {
+            let Some(next) = pulse.owes(whole).filter(|_| !self.gone) else {
                 return Poll::Ready(());
             };
             std::task::ready!(timer.as_mut().poll(cx));

@@ -143,11 +143,11 @@ impl Pulse {
         self.state().unread
     }
 
-    /// What comes next on the way out, if all of a request was read and its answer is not over. Then the end of what the
-    /// peer sends is no end of the connection.
-    pub(super) fn owes(&self) -> Option<Next> {
+    /// What comes next on the way out, if a request is all there and its answer is not over. Then the end of what the peer
+    /// sends is no end of the connection. A body that came `whole` may still wait for the one who reads it.
+    pub(super) fn owes(&self, whole: bool) -> Option<Next> {
         let state = self.state();
-        (state.active > 0 && state.reading == 0).then_some(state.next)
+        (state.active > 0 && (whole || state.reading == 0)).then_some(state.next)
     }
 
     /// The connection was told to close, and may take as long as a head for it.

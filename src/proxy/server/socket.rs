@@ -112,6 +112,14 @@ impl<I: AsyncRead + Unpin> Socket<I> {
     }
 }
 
+impl<I: AsyncWrite + Unpin> Socket<I> {
+    /// Waits for the end of the connection of a peer that sends no more.
+    fn poll_half(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let whole = self.frames.is_whole();
+        self.half.poll(&mut self.io, &self.pulse, whole, cx).map(Ok)
+    }
+}
+
 impl<I: AsyncRead + AsyncWrite + Unpin> AsyncRead for Socket<I> {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -126,7 +134,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncRead for Socket<I> {
         if this.http2 {
             ready!(this.poll_portion(cx, buf))?;
         } else if this.half.is_begun() {
-            return this.half.poll(&mut this.io, &this.pulse, cx).map(Ok);
+            return this.poll_half(cx);
         } else {
             ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
         }
@@ -134,8 +142,8 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncRead for Socket<I> {
         this.http2 = this.pulse.read(came);
         if !this.http2 {
             let ended = buf.filled().len() == before && buf.remaining() > 0;
-            if ended && this.pulse.owes().is_some() {
-                return this.half.poll(&mut this.io, &this.pulse, cx).map(Ok);
+            if ended && this.pulse.owes(this.frames.is_whole()).is_some() {
+                return this.poll_half(cx);
             }
             this.check(buf, before)?;
         }
