@@ -33,12 +33,7 @@ pub(super) fn drop_hop_by_hop(headers: &mut HeaderMap) {
         return;
     }
     let trailers = tokens(headers, &TE).any(|t| t.eq_ignore_ascii_case("trailers"));
-    let named: Vec<HeaderName> = tokens(headers, &CONNECTION)
-        .filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok())
-        // What frames or addresses the message is not the peer's to take away.
-        .filter(|name| ![CONTENT_LENGTH, HOST, TRAILER].contains(name))
-        .collect();
-    for name in &named {
+    for name in &named(headers) {
         headers.remove(name);
     }
     for name in &HOP_BY_HOP {
@@ -47,6 +42,15 @@ pub(super) fn drop_hop_by_hop(headers: &mut HeaderMap) {
     if trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
+}
+
+/// The fields that a head's `connection` names: they go no further, neither in the head nor in the trailers.
+pub(super) fn named(headers: &HeaderMap) -> Vec<HeaderName> {
+    tokens(headers, &CONNECTION)
+        .filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok())
+        // What frames or addresses the message is not the peer's to take away.
+        .filter(|name| ![CONTENT_LENGTH, HOST, TRAILER].contains(name))
+        .collect()
 }
 
 /// Removes from trailers what belongs to one connection, and what frames or addresses a message (RFC 9110 section 6.5.1).

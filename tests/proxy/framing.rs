@@ -552,6 +552,23 @@ async fn trailers_reach_a_caller_that_takes_them() {
     assert_eq!(wire.answer().await.unwrap().body, "hi|x-t: 1");
 }
 
+/// What the upstream's `connection` names goes no further, in the head or behind the body.
+#[tokio::test]
+async fn trailers_of_one_connection_reach_nobody() {
+    let front = Front::start(Params::default()).await;
+    let response =
+        b"HTTP/1.1 200 OK\r\nconnection: X-Priv, keep-alive\r\nconnection: x-own\r\nx-priv: 0\r\n\
+        trailer: x-t, x-priv, x-own\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\
+        x-priv: 1\r\nx-t: 1\r\nx-own: 1\r\n\r\n";
+    front.upstream.answer("/t", response, false);
+    let mut wire = front.wire().await;
+    wire.write(b"GET /t HTTP/1.1\r\nHost: svc.test\r\nTE: trailers\r\n\r\n")
+        .await;
+    let answer = wire.answer().await.unwrap();
+    assert!(!answer.head.contains("x-priv: "), "{}", answer.head);
+    assert_eq!(answer.body, "hi|x-t: 1");
+}
+
 /// HTTP/2: authority, `host` field, path, more fields; the status (0 is a reset), and the path that the upstream saw.
 #[tokio::test]
 async fn http2_requests_are_refused_or_read_in_one_way() {

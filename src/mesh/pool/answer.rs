@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::HeaderName;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
@@ -25,6 +26,8 @@ pub(super) struct Answer {
     drive: Option<Drive>,
     active: Option<Active>,
     upload: Upload,
+    /// Trailers that are for this connection alone.
+    named: Vec<HeaderName>,
 }
 
 // === impl Answer ===
@@ -35,12 +38,14 @@ impl Answer {
         active: Active,
         drive: Option<Drive>,
         upload: Upload,
+        named: Vec<HeaderName>,
     ) -> Self {
         Self {
             incoming,
             drive,
             active: Some(active),
             upload,
+            named,
         }
     }
 
@@ -74,6 +79,9 @@ impl Body for Answer {
             && let Some(trailers) = frame.trailers_mut()
         {
             clean_trailers(trailers);
+            for name in &this.named {
+                trailers.remove(name);
+            }
         }
         let over = match &polled {
             Poll::Pending => return Poll::Pending,

@@ -56,7 +56,7 @@ use self::{
     line::Drive,
 };
 pub use self::{limits::Limits, stats::PoolStats};
-use super::{BoxFuture, connect::Connect};
+use super::{BoxFuture, connect::Connect, hop};
 use crate::{
     base::{
         BoxError, Error, Kind,
@@ -329,7 +329,13 @@ async fn received(
         Body::empty()
     } else {
         let sized = body.size_hint().exact().is_some();
-        let body = Answer::new(body, active, drive, upload);
+        // Nothing comes behind a body of known length on HTTP/1, which alone has such names.
+        let named = if sized {
+            Vec::new()
+        } else {
+            hop::named(&head.headers)
+        };
+        let body = Answer::new(body, active, drive, upload, named);
         // Nothing can be wrong with bytes that are only counted.
         if sized {
             Body::new(body)
