@@ -144,7 +144,9 @@ impl Tried {
 
 /// What a route does to the headers of every response of its, those that this process makes included.
 #[derive(Clone)]
-pub struct Finish(Arc<dyn Fn(StatusCode, &mut HeaderMap) + Send + Sync>);
+pub struct Finish(Arc<FinishFn>);
+
+type FinishFn = dyn Fn(StatusCode, &mut HeaderMap) + Send + Sync;
 
 impl Finish {
     /// To be applied to the headers of a response.

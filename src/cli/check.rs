@@ -28,21 +28,24 @@ pub fn run(args: &CheckArgs) -> ExitCode {
     let loaded = config::load(&sources, &options);
     let tally = Tally::of(&loaded.diagnostics, sources.len());
     match args.output {
-        Output::Json => println!("{:#}", tally.to_json(&loaded)),
+        Output::Json => super::out(format_args!("{:#}", tally.to_json(&loaded))),
         Output::Text => {
             for d in &config::shown(&loaded.diagnostics) {
-                println!("{}", paint(d, std::io::stdout().is_terminal()));
+                super::out(format_args!(
+                    "{}",
+                    paint(d, std::io::stdout().is_terminal())
+                ));
             }
             if let Some(table) = loaded.model.as_ref().and_then(policy_table) {
-                print!("\n{table}\n");
+                super::out(format_args!("\n{table}"));
             }
-            println!("{}", tally.line());
+            super::out(format_args!("{}", tally.line()));
             if loaded
                 .model
                 .as_ref()
                 .is_some_and(|model| model.virtual_hosts.is_empty())
             {
-                println!("{}", nothing(args));
+                super::out(format_args!("{}", nothing(args)));
             }
         }
     }

@@ -29,6 +29,8 @@ pub fn init(args: &LogArgs, default: &str) -> Result<(), BoxError> {
     let lines = fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
+        // A log that nobody reads must not cost a request: a failure to write would panic.
+        .log_internal_errors(false)
         .with_ansi(io::stderr().is_terminal());
     match args.format {
         LogFormat::Text => lines.try_init(),

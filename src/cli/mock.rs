@@ -32,10 +32,10 @@ pub async fn run(args: MockArgs) -> ExitCode {
             .as_ref()
             .map(|l| format!(" as {l}"))
             .unwrap_or_default();
-        eprintln!(
+        super::err(format_args!(
             "llmesh mock: listening on http://{}{label}",
             upstream.addr()
-        );
+        ));
     }
     stopped.wait().await;
     ExitCode::SUCCESS

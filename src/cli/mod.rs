@@ -3,7 +3,7 @@
 //! Exit codes: 0 done, 1 the command ran and found fault, 2 it could not run (bad flags, a port in use, an unreadable
 //! file).
 
-use std::{num::NonZeroUsize, process::ExitCode};
+use std::{io::Write, num::NonZeroUsize, process::ExitCode};
 
 use clap::Parser;
 
@@ -61,8 +61,18 @@ fn block_on(workers: Option<NonZeroUsize>, command: impl Future<Output = ExitCod
     }
 }
 
+/// Prints a line. Where nobody reads any more, as under `| head`, there is nobody to tell.
+pub(crate) fn out(line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}
+
+/// Prints a line to stderr, if anybody reads it.
+pub(crate) fn err(line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
 /// One line on stderr, and the exit code that goes with it.
 pub(crate) fn cannot_run(line: std::fmt::Arguments<'_>) -> ExitCode {
-    eprintln!("{line}");
+    err(line);
     ExitCode::from(CANNOT_RUN)
 }

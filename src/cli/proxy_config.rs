@@ -14,11 +14,11 @@ use super::{
 pub async fn run(args: &ProxyConfigArgs) -> ExitCode {
     match show(args).await {
         Ok(page) => {
-            print!("{page}");
+            super::out(format_args!("{}", page.trim_end_matches('\n')));
             ExitCode::SUCCESS
         }
         Err(message) => {
-            eprintln!("error: {message}");
+            super::err(format_args!("error: {message}"));
             ExitCode::from(2)
         }
     }

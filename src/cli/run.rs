@@ -12,7 +12,7 @@ use crate::{
         access_log::{AccessLog, Encoding},
         standard::Source,
     },
-    proxy::{Input, LoadError, Options, Proxy, StartError},
+    proxy::{Input, LoadError, Options, Proxy, StartError, lines::Lines},
 };
 
 /// Serves until SIGINT, SIGTERM or `/quitquitquit`, then drains; a second signal ends it now.
@@ -29,7 +29,7 @@ pub async fn run(args: RunArgs) -> ExitCode {
     let proxy = match Proxy::start(options).await {
         Ok(proxy) => proxy,
         Err(StartError::Config(error @ LoadError::Invalid(_))) => {
-            eprintln!("{error}");
+            super::err(format_args!("{error}"));
             return cannot_run(format_args!(
                 "llmesh: not started: the configuration has errors; --lenient leaves out what is wrong and serves the rest"
             ));
@@ -110,11 +110,9 @@ fn options(args: RunArgs) -> std::io::Result<Options> {
             LogFormat::Json => Encoding::Json,
             LogFormat::Text => Encoding::Text,
         };
-        options
-            .reports
-            .push(Arc::new(AccessLog::new(encoding, |line| {
-                println!("{line}")
-            })));
+        let lines = Lines::new(std::io::stdout())?;
+        let log = AccessLog::new(encoding, move |line: &str| lines.line(line));
+        options.reports.push(Arc::new(log));
     }
     Ok(options)
 }

@@ -186,7 +186,7 @@ impl Api {
         let own = known.is_some_and(|known| !known.shared);
         let fixed = matches!(setting, Setting::Fixed(_));
         Self {
-            dialect: dialect(setting, known, headers).or(named.then_some(Dialect::OpenAi)),
+            dialect: dialect(setting, known, headers).or_else(|| named.then_some(Dialect::OpenAi)),
             provider,
             streaming: known.is_some_and(|known| known.streaming),
             generates,

@@ -240,8 +240,7 @@ impl Sniff {
             return Some(Found::Html);
         }
         let begins = |whole: &&str| whole.starts_with(text);
-        let open =
-            !over && (PAGES.iter().any(|p| begins(&p)) || begins(&"<?xml") || begins(&"<!--"));
+        let open = !over && (PAGES.iter().any(&begins) || begins(&"<?xml") || begins(&"<!--"));
         (!open).then_some(Found::Unknown)
     }
 

@@ -283,7 +283,7 @@ fn word_of(word: &str) -> Option<Outcome> {
     }
     let known = |word: &str| {
         let gone = EXHAUSTED.iter().any(|known| same(known, word));
-        lookup(CODES, word).or(gone.then_some(Outcome::QuotaExhausted))
+        lookup(CODES, word).or_else(|| gone.then_some(Outcome::QuotaExhausted))
     };
     known(word)
         .or_else(|| known(word.split('.').next()?))

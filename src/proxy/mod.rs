@@ -9,6 +9,7 @@
 pub mod admin;
 mod dispatch;
 pub mod drain;
+pub(crate) mod lines;
 pub mod listener;
 mod options;
 mod running;

@@ -42,7 +42,7 @@ pub async fn run(args: &DemoArgs) -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("error: the demo could not be staged: {error}");
+            super::err(format_args!("error: the demo could not be staged: {error}"));
             ExitCode::from(2)
         }
     }
@@ -55,23 +55,23 @@ async fn play(args: &DemoArgs) -> Result<bool, BoxError> {
         Scenario::Faults => faults::play().await?,
     };
     if args.output == Output::Json {
-        println!("{:#}", report.to_json());
+        super::out(format_args!("{:#}", report.to_json()));
     } else {
-        println!("{report}");
-        println!(
+        super::out(format_args!("{report}"));
+        super::out(format_args!(
             "{:.1} s; every request above went over real sockets through the proxy.",
             begin.elapsed().as_secs_f64()
-        );
+        ));
     }
     Ok(report.ok())
 }
 
 async fn mesh() -> Result<Report, BoxError> {
     let stage = Stage::build().await?;
-    eprintln!(
+    super::err(format_args!(
         "llmesh demo: llm-service v1 (3 live endpoints, 1 dead) and v2 (2), behind {}",
         stage.proxy.outbound()
-    );
+    ));
     let report = story::play(&stage).await?;
     stage.proxy.stop(Duration::from_secs(2)).await;
     Ok(report)

@@ -127,7 +127,7 @@ fn may_hold_one(text: &str) -> bool {
     text.contains("meshConfig")
         || (text.contains("ConfigMap") && text.contains("mesh"))
         || OWN.iter().any(|name| text.contains(name))
-        || OWN.iter().any(|name| snake(name))
+        || OWN.iter().any(snake)
 }
 
 fn with_mesh(root: &Field<'_>, mut take: impl FnMut(&Field<'_>)) {

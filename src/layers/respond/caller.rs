@@ -160,10 +160,10 @@ impl Caller {
             Some(_) => client_status(&class, Some(self.dialect), owner(&notes, None)),
             None => answer.status,
         };
-        let outcome = match known {
-            Some((_, known)) => refusal(known).unwrap_or(class.inner.unwrap_or(class.outcome)),
-            None => class.inner.unwrap_or(class.outcome),
-        };
+        let outcome = known
+            .and_then(|(_, known)| refusal(known))
+            .or(class.inner)
+            .unwrap_or(class.outcome);
         let message = match known {
             // Envoy says nothing, where the caller of an API looks for a sentence.
             Some((_, known)) if known.kind() == Kind::NoCluster => NO_DESTINATION,

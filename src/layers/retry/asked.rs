@@ -32,7 +32,7 @@ impl Params {
         if params.retry_on.is_empty() {
             return params;
         }
-        params.retries = asked.max.unwrap_or(self.retries.max(1));
+        params.retries = asked.max.unwrap_or_else(|| self.retries.max(1));
         params
     }
 }
@@ -42,11 +42,12 @@ mod tests {
     use super::*;
 
     fn asked(on: &str, max: Option<u32>, statuses: &[u16]) -> RetryHeaders {
-        let mut asked = RetryHeaders::default();
-        asked.on = on.split(',').map(str::to_owned).collect();
-        asked.max = max;
-        asked.statuses = statuses.to_vec();
-        asked
+        RetryHeaders {
+            on: on.split(',').map(str::to_owned).collect(),
+            max,
+            statuses: statuses.to_vec(),
+            ..RetryHeaders::default()
+        }
     }
 
     #[test]

@@ -111,7 +111,7 @@ where
                     let opening = opening.take().ok_or_else(polled_after_end)?;
                     match opening.open(found?) {
                         Opened::Stream(hold) => {
-                            this.state.set(State::Holding(Some(Box::new(hold))));
+                            this.state.set(State::Holding(Some(hold)));
                         }
                         Opened::Other(response) => {
                             this.state.set(State::Over);

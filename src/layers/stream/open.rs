@@ -40,7 +40,7 @@ pub(super) struct Opening<B: Body> {
 /// What came of it.
 pub(super) enum Opened<B: Body> {
     /// A stream.
-    Stream(Hold<B>),
+    Stream(Box<Hold<B>>),
     /// Anything else, to be handed on as it is.
     Other(Response<Held<B>>),
 }
@@ -119,7 +119,7 @@ where
     /// Goes on with it as what it is.
     pub(super) fn open(mut self, found: Found) -> Opened<B> {
         if let Found::Stream(framing) = found {
-            return Opened::Stream(self.call.hold(self.head, self.peek, framing));
+            return Opened::Stream(Box::new(self.call.hold(self.head, self.peek, framing)));
         }
         self.head.extensions.insert(ReadAs(None));
         Opened::Other(Response::from_parts(self.head, self.peek.into_body()))

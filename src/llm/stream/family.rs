@@ -72,8 +72,11 @@ const TYPES: &[(&str, Family)] = &[
     ("tool-plan-delta", Family::Cohere),
 ];
 
+/// Whether a value is what a family has under a key.
+type IsIt = fn(&Value) -> bool;
+
 /// Keys that stand in the events of one family only, and what must be under them.
-const KEYS: &[(&str, fn(&Value) -> bool, Family)] = &[
+const KEYS: &[(&str, IsIt, Family)] = &[
     ("choices", Value::is_array, Family::OpenAi),
     ("candidates", Value::is_array, Family::Gemini),
     ("promptFeedback", Value::is_object, Family::Gemini),

@@ -35,7 +35,7 @@ fn plain(event: &Value) -> Vec<u8> {
 
 /// Named by its type, or its `event_type`.
 fn named(event: &Value) -> Vec<u8> {
-    let kind = event["type"].as_str().or(event["event_type"].as_str());
+    let kind = event["type"].as_str().or_else(|| event["event_type"].as_str());
     format!("event: {}\ndata: {event}\n\n", kind.unwrap_or("message")).into_bytes()
 }
 
@@ -332,7 +332,7 @@ fn samples() -> Vec<Sample> {
 // === impl Sample ===
 
 impl Sample {
-    fn new(&self, prior: Dialect) -> Reader {
+    fn reader(&self, prior: Dialect) -> Reader {
         Reader::new(prior, None, self.framing)
     }
 
@@ -350,10 +350,10 @@ impl Sample {
 
     /// Follows the stream with every prior: it comes to one story.
     fn follow(&self, stream: &[u8]) -> Story {
-        let story = follow_ways(|| self.new(Dialect::OpenAi), stream, 5);
+        let story = follow_ways(|| self.reader(Dialect::OpenAi), stream, 5);
         for prior in PRIORS {
             assert_eq!(
-                follow(self.new(prior), [stream]),
+                follow(self.reader(prior), [stream]),
                 story,
                 "{} {prior:?}",
                 self.name

@@ -32,7 +32,7 @@ pub enum Field {
     /// JSON that stands for itself: a number, a truth value.
     Fixed(String),
     /// An object in the object.
-    Object(Vec<(String, Field)>),
+    Object(Vec<(String, Self)>),
 }
 
 /// Istio's keys, in its order.
