@@ -380,7 +380,7 @@ fn the_family_is_found_from_the_events() {
             "{name}"
         );
         assert_eq!(story.content, sample.content.len() as u64, "{name}");
-        let mut reader = sample.new(Dialect::Tgi);
+        let mut reader = sample.reader(Dialect::Tgi);
         reader.feed(&sample.bytes(&[&sample.before, &sample.content]));
         assert_eq!(
             reader.spoken().map(|spoken| spoken.0),
