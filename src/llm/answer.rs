@@ -86,10 +86,14 @@ fn meaning(answer: &[u8]) -> &[u8] {
     answer.trim_ascii_start()
 }
 
+/// Whether it is a message of JSON-RPC, or a batch of them: errors there are answers of another protocol.
+pub(crate) fn is_rpc(answer: &Value) -> bool {
+    answer.get(0).unwrap_or(answer).get("jsonrpc").is_some()
+}
+
 /// Reads a whole answer of any dialect.
 pub(crate) fn read<'a>(answer: &'a Value, provider: Option<Provider>) -> Reading<'a> {
-    if answer.get("jsonrpc").is_some() {
-        // Whose errors are answers too.
+    if is_rpc(answer) {
         return Reading::Is(Outcome::Success);
     }
     if Fault::is_error(answer) {

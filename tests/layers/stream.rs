@@ -370,9 +370,14 @@ async fn a_stream_of_nobodys_passes_at_once_and_ends_well() {
         "event: done\ndata: {}\n\n",
     ];
     let script = all.iter().fold(Script::new(), |script, event| {
-        script.data(*event).wait(secs(1))
+        script.data(*event).wait(secs(15))
     });
-    let params = Params::default().with_clocks(Clocks::default().with_first_token(secs(1)));
+    // None of it is a token, and none is due.
+    let clocks = Clocks::default()
+        .with_first_token(secs(1))
+        .with_inter_token(secs(5))
+        .with_min_tokens_per_second(50.0);
+    let params = Params::default().with_clocks(clocks);
     let service = layered(
         params.clone(),
         Upstream::of([stream(script)]).service(&Bodies::default()),

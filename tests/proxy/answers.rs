@@ -338,6 +338,10 @@ fn others() -> Vec<Good> {
     const RPC: &str = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call"}"#;
     const RPC_ERROR: &str =
         r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"Method not found"}}"#;
+    const RPC_BATCH: &str =
+        r#"[{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"Method not found"}}]"#;
+    const RPC_FAILURE: &[&str] =
+        &["data: {\"jsonrpc\":\"2.0\",\"id\":1,\"error\":{\"code\":-32603,\"message\":\"x\"}}\n\n"];
     const FAILED: &str =
         r#"{"id":"j","status":"failed","error":{"code":"server_error","message":"Overloaded"}}"#;
     const ORDER: &str = r#"{"error":"out of stock","reference":17}"#;
@@ -381,6 +385,9 @@ fn others() -> Vec<Good> {
             Good::whole(host, "/v1/responses/r", "", JSON, FAILED),
             Good::whole(host, CHATS, "", "text/html", PAGE),
             Good::whole(host, "/mcp", RPC, JSON, RPC_ERROR),
+            Good::whole(host, CHATS, CHAT, JSON, RPC_ERROR),
+            Good::whole(host, CHATS, CHAT, JSON, RPC_BATCH),
+            Good::stream(host, CHATS, SSE, RPC_FAILURE),
             Good::stream(host, "/mcp", SSE, RPC_STREAM),
             Good::whole(host, "/order", CHAT, JSON, ORDER),
             Good::whole(host, "/order", CHAT, "text/html", PAGE),

@@ -258,11 +258,17 @@ where
             self.flow.woke(Instant::now());
         }
         let progress = self.watch.feed(chunk);
-        if timed && progress.content > 0 {
-            if !self.flow.begun() {
+        let opaque = !self.watch.understood();
+        if timed && (progress.content > 0 || opaque && self.flow.begun()) {
+            // What limits it now is another clock, or none.
+            if opaque || !self.flow.begun() {
                 self.alarm.reset();
             }
-            self.flow.content(progress.content);
+            if opaque {
+                self.flow.opaque();
+            } else {
+                self.flow.content(progress.content);
+            }
         }
         progress.fault
     }

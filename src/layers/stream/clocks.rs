@@ -57,8 +57,10 @@ pub struct Flow {
     limits: Clocks,
     /// What is left until the first content; `None` once it came, or if nothing limits it.
     first: Option<Duration>,
-    /// Whether content came.
+    /// Whether content came, or something that may be content.
     begun: bool,
+    /// Whether the last that came was content, so that more of it is due.
+    paced: bool,
     /// Time spent in waiting, up to `since`.
     waited: Duration,
     /// Since when somebody waits.
@@ -154,6 +156,7 @@ impl Flow {
             limits,
             first,
             begun: false,
+            paced: false,
             waited: Duration::ZERO,
             since: None,
             last: Duration::ZERO,
@@ -169,7 +172,7 @@ impl Flow {
         self.first.is_some() || self.limits.flows()
     }
 
-    /// Whether content came.
+    /// Whether content came, or something that may be content.
     #[must_use]
     pub fn begun(&self) -> bool {
         self.begun
@@ -195,14 +198,20 @@ impl Flow {
 
     /// So many contents came, after [`woke`](Self::woke).
     pub fn content(&mut self, events: u32) {
-        if !self.begun {
-            (self.begun, self.first, self.origin) = (true, None, self.waited);
+        if !self.paced {
+            (self.begun, self.paced, self.first) = (true, true, None);
+            (self.origin, self.slot, self.counts) = (self.waited, 0, [0; RING]);
         }
         self.last = self.waited;
         self.turn(self.waited);
         if let Some(count) = self.counts.get_mut(ring(self.slot)) {
             *count = count.saturating_add(events);
         }
+    }
+
+    /// Something came that nobody understands, after [`woke`](Self::woke). It is no token, and no token is due after it.
+    pub fn opaque(&mut self) {
+        (self.begun, self.paced, self.first) = (true, false, None);
     }
 
     /// A look at `now`.
@@ -214,7 +223,7 @@ impl Flow {
         let time = self.waited + waits;
         let mut due = self.first;
         let mut which = Limit::FirstToken;
-        if self.begun {
+        if self.paced {
             due = self
                 .limits
                 .inter_token

@@ -94,7 +94,11 @@ where
                     Flow::new(call.params.clocks, None)
                 });
                 alive.woke(Instant::now());
-                alive.content(progress.content);
+                if watch.understood() {
+                    alive.content(progress.content);
+                } else {
+                    alive.opaque();
+                }
             }
             match progress.fault {
                 Some(fault) => ControlFlow::Break(Some(fault)),

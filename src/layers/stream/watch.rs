@@ -107,6 +107,11 @@ impl Watch {
         self.reader.spoken()
     }
 
+    /// Whether what comes is understood, so that its content can be counted.
+    pub(super) fn understood(&self) -> bool {
+        self.reader.understood() && !self.coding.is_unreadable()
+    }
+
     /// Whether content came that commits, or what cannot be told from it.
     pub(super) fn committed(&self) -> bool {
         self.reader.committed() || self.coding.is_unreadable()

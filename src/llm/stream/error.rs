@@ -2,14 +2,14 @@
 //!
 //! | form | whose |
 //! |---|---|
-//! | an event named `error`, or of type `error`, whatever it carries | Anthropic, OpenAI Responses, DashScope (flat), many gateways (text) |
+//! | an event named `error`, unless it carries nothing, or of type `error` | Anthropic, OpenAI Responses, DashScope (flat), many gateways (text) |
 //! | `{"error": {…}}` or `{"error": "…"}`, alone or beside choices | OpenAI chat, vLLM, OpenRouter, Gemini, Ollama, TGI |
 //! | a type that ends with `error` or `exception`, with words | Mistral's conversations, flat errors of many servers |
 //! | `{"object": "error", …}` | old vLLM |
 //! | `{"errors": [{…}]}` | Cloudflare, watsonx |
 //! | `{"code": 400…599, "message": "…"}`, `{"__type": …}` | Mistral, AWS inside of Bedrock's chunks |
 //! | `{"base_resp": {"status_code": n, …}}`, n not 0 | MiniMax |
-//! | a field `error:` in place of `data:` | llama.cpp |
+//! | a field `error:` with an object that says so | llama.cpp |
 //! | a line of JSON outside of all fields | Gemini, proxies |
 //!
 //! What only one family says so (a finish reason `error`, `response.failed`, a failed interaction) stands in that family's own
@@ -30,10 +30,26 @@ const PLAIN_NAMES: &[&str] = &["", "chunk", "completion", "data", "message"];
 /// Keys under which an event has an answer: an error beside one is an error too.
 const ANSWERS: &[&str] = &["candidates", "choices"];
 
+/// What an object in a field `error` has, if it is one.
+const TELLING: &[&str] = &[
+    "__type",
+    "code",
+    "detail",
+    "error",
+    "error_type",
+    "errors",
+    "message",
+    "msg",
+    "type",
+];
+
 /// Whether an event is an error in itself.
 pub(super) fn is(name: &str, event: &Value) -> bool {
     let kind = text(event, "type").or_else(|| text(event, "event_type"));
-    if name == "error" || kind == Some("error") || text(event, "object") == Some("error") {
+    if name == "error" && holds(event)
+        || kind == Some("error")
+        || text(event, "object") == Some("error")
+    {
         return true;
     }
     let bad_kind = kind.is_some_and(names_error);
@@ -60,6 +76,10 @@ pub(super) fn is(name: &str, event: &Value) -> bool {
 
 /// Whether a value that stands outside of the framing's grammar, alone in a line, is an error.
 pub(super) fn is_stray(name: &str, value: &Value) -> bool {
+    if name == "error" {
+        let told = |value: &Value| TELLING.iter().any(|key| value.get(*key).is_some_and(holds));
+        return told(value.get(0).unwrap_or(value));
+    }
     if is(name, value) {
         return true;
     }
@@ -83,6 +103,18 @@ pub(super) fn body(event: Value, data: &[u8]) -> Value {
 /// The error of an event named so that is no JSON.
 pub(super) fn of_words(data: &[u8]) -> Value {
     json!({"error": sieve::bounded(&String::from_utf8_lossy(data))})
+}
+
+/// Whether anything is said, in whatever depth.
+fn holds(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(told) => *told,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => !text.trim().is_empty(),
+        Value::Array(list) => list.iter().any(holds),
+        Value::Object(object) => object.values().any(holds),
+    }
 }
 
 fn names_error(kind: &str) -> bool {

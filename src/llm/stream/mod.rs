@@ -43,7 +43,9 @@
 //! **Errors** have many forms (`error`): each is one before content, after it, and after the finish marker.
 //!
 //! What is decided here, where the APIs are silent:
-//! - An event named `error` is an error whatever it carries. Empty data, and JSON that is no known event, say nothing.
+//! - An event named `error` is an error whatever it carries, if it carries anything. Empty data, and JSON that is no known
+//!   event, say nothing. A field `error:` is one only if an object stands there that says so.
+//! - Messages of JSON-RPC are another protocol's, and so are their errors.
 //! - An event of more than 64 KiB is read with its long texts shortened; what is above 1 MiB even so is taken for content,
 //!   and nothing but its name is known of it.
 //! - At the end of the stream an event that lacks its last line break counts if it can be read.
@@ -163,8 +165,8 @@ enum Piece<'a> {
     Cut(&'a [u8], &'a [u8]),
     /// An event that is too long to be read: its name.
     Long(&'a [u8]),
-    /// What stands outside of the framing's grammar and may be an error: the name that stood before it, and JSON, or the words
-    /// of a field `error`.
+    /// What stands outside of the framing's grammar and may be an error: the name that stood before it, or of its field
+    /// `error`, and JSON.
     Stray(&'a [u8], &'a [u8]),
     /// Anything else outside of it.
     Foreign,

@@ -127,6 +127,12 @@ impl Reader {
         self.state.is_finished()
     }
 
+    /// Whether these events are understood, so that content among them is about as many tokens.
+    #[must_use]
+    pub fn understood(&self) -> bool {
+        self.state.is_understood()
+    }
+
     /// Whether the error that came stood where a reader of events does not look, so that it must be told once more.
     #[must_use]
     pub fn unheard(&self) -> bool {

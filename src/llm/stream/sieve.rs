@@ -53,6 +53,7 @@ const KEYS: &[&str] = &[
     "interaction",
     "is_finished",
     "item",
+    "jsonrpc",
     "message",
     "messageStart",
     "messageStop",

@@ -32,8 +32,8 @@ pub(super) struct Sse {
     data: Buffer,
     /// Whether the event has a data line.
     has_data: bool,
-    /// Whether it has an `error` field, of which readers of events know nothing.
-    has_error: bool,
+    /// The value of a field `error`, of which readers of events know nothing.
+    error: Option<Buffer>,
     /// JSON outside of all fields that is not over.
     stray: Option<Box<Stray>>,
 }
@@ -55,6 +55,7 @@ enum Line {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Field {
     Data,
+    Error,
     Event,
     /// A comment, or a field without interest.
     Other,
@@ -90,6 +91,7 @@ impl Sse {
             } else if line.is_empty() {
                 self.dispatch(sink)?;
             } else if !self.has_data
+                && self.error.is_none()
                 && let Some(value) = data_value(line).filter(|value| value.len() <= WHOLE)
                 && let Some((tail, after_cr)) = self.blank(rest)
             {
@@ -118,11 +120,11 @@ impl Sse {
             }
             _ => self.end_line(sink)?,
         }
+        self.give_error(sink)?;
         if !std::mem::take(&mut self.has_data) {
             return Ok(());
         }
         match self.data.event(&self.name) {
-            Piece::Event(name, data) if self.has_error => sink(Piece::Stray(name, data)),
             Piece::Event(name, data) => sink(Piece::Cut(name, data)),
             long => sink(long),
         }
@@ -130,7 +132,10 @@ impl Sse {
 
     /// Whether JSON begins that is in no field.
     fn strays(&self, first: u8) -> bool {
-        matches!(first, b'{' | b'[') && self.line == Line::Start && !self.has_data
+        matches!(first, b'{' | b'[')
+            && self.line == Line::Start
+            && !self.has_data
+            && self.error.is_none()
     }
 
     /// Goes on with JSON that is in no field; gives what is left after it.
@@ -204,6 +209,7 @@ impl Sse {
         }
         match self.line {
             Line::Value(Field::Data) => self.data.push(part),
+            Line::Value(Field::Error) => self.error.get_or_insert_default().push(part),
             Line::Value(Field::Event) => {
                 let room = (NAME_CAP - self.name.len().min(NAME_CAP)).min(part.len());
                 self.name.extend_from_slice(&part[..room]);
@@ -220,7 +226,7 @@ impl Sse {
         };
         match field {
             Field::Foreign => sink(Piece::Foreign),
-            Field::Data | Field::Event | Field::Other => Ok(()),
+            Field::Data | Field::Error | Field::Event | Field::Other => Ok(()),
         }
     }
 
@@ -230,10 +236,11 @@ impl Sse {
             b"data" => self.begin_data(),
             // llama.cpp writes `error: {…}`.
             b"error" if colon => {
-                self.name.clear();
-                self.name.extend_from_slice(name);
-                self.has_error = true;
-                self.begin_data()
+                match &mut self.error {
+                    Some(error) => error.push(b"\n"),
+                    None => self.error = Some(Buffer::default()),
+                }
+                Field::Error
             }
             b"event" => {
                 self.name.clear();
@@ -252,15 +259,26 @@ impl Sse {
     }
 
     fn dispatch(&mut self, sink: &mut impl Sink) -> Result<(), Fault> {
-        let strays = std::mem::take(&mut self.has_error);
-        let given = match self.data.event(&self.name) {
-            _ if !std::mem::take(&mut self.has_data) => Ok(()),
-            Piece::Event(name, data) if strays => sink(Piece::Stray(name, data)),
-            event => sink(event),
+        self.give_error(sink)?;
+        let given = if std::mem::take(&mut self.has_data) {
+            sink(self.data.event(&self.name))
+        } else {
+            Ok(())
         };
         self.data.clear();
         self.name.clear();
         given
+    }
+
+    /// Gives the field `error` that came with the event, which is none of the event's.
+    fn give_error(&mut self, sink: &mut impl Sink) -> Result<(), Fault> {
+        match self.error.take() {
+            Some(error) => sink(match error.get() {
+                Some(value) => Piece::Stray(b"error", value),
+                None => Piece::Foreign,
+            }),
+            None => Ok(()),
+        }
     }
 
     fn without_bom<'a>(&mut self, chunk: &'a [u8]) -> &'a [u8] {

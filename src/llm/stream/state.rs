@@ -9,7 +9,10 @@ use super::{
 };
 use crate::{
     classify::Outcome,
-    llm::{Dialect, Usage, answer::MODEL_CAP},
+    llm::{
+        Dialect, Usage,
+        answer::{MODEL_CAP, is_rpc},
+    },
 };
 
 /// Names of events that announce something, or prove the connection, and say nothing of an answer.
@@ -145,10 +148,15 @@ impl State {
             self.done = true;
             return Ok(());
         }
-        if data.is_empty() && name != b"error" {
+        if data.is_empty() {
             return Ok(());
         }
-        match sieve::read(data) {
+        // What an event of this name carries is of no known form.
+        let read = match name {
+            b"error" => sieve::read_whole(data),
+            _ => sieve::read(data),
+        };
+        match read {
             Some(event) => self.read(name, data, &event),
             None if name == b"error" => Err(Fault::Error(error::of_words(data))),
             None => {
@@ -160,6 +168,10 @@ impl State {
 
     fn read(&mut self, name: &[u8], data: &[u8], event: &serde_json::Value) -> Result<(), Fault> {
         let name = std::str::from_utf8(name).unwrap_or_default();
+        if is_rpc(event) {
+            self.unknown();
+            return Ok(());
+        }
         if error::is(name, event) {
             return Err(Fault::Error(error::body(event.clone(), data)));
         }
@@ -173,13 +185,20 @@ impl State {
             };
         }
         let framed = Family::of_frame(name).filter(|_| self.frames);
-        self.recognise(framed.or_else(|| Family::of(name, event)));
+        let speaker = framed.or_else(|| Family::of(name, event));
+        self.recognise(speaker);
         let (Grammar::Known(family) | Grammar::Mixed(family)) = self.grammar else {
             if !QUIET.contains(&event::kind(name, event)) && event::some(Some(event)) {
                 self.unknown();
             }
             return Ok(());
         };
+        // Nothing of another family's is understood but that it failed.
+        if let Some(other) = speaker.filter(|other| *other != family)
+            && let Some(fault) = other.read(name, event).fault
+        {
+            return Err(fault);
+        }
         let mut said = family.read(name, event);
         if self.usage.is_none() && said.usage.is_none() {
             said.usage = plain::invocation(event);
@@ -215,8 +234,9 @@ impl State {
     fn stray(&mut self, name: &[u8], data: &[u8]) -> Result<(), Fault> {
         let named = std::str::from_utf8(name).unwrap_or_default();
         let error = match sieve::read_whole(data) {
-            Some(value) if error::is_stray(named, &value) => error::body(value, data),
-            None if named == "error" => error::of_words(data),
+            Some(value) if !is_rpc(&value) && error::is_stray(named, &value) => {
+                error::body(value, data)
+            }
             _ => {
                 self.unknown();
                 return Ok(());
@@ -260,6 +280,11 @@ impl State {
             Grammar::Known(_) if self.broken => Unfinished::Broken,
             Grammar::Known(_) => Unfinished::Truncated,
         }
+    }
+
+    /// Whether it is known what is content, and what is not.
+    pub(super) fn is_understood(&self) -> bool {
+        matches!(self.grammar, Grammar::Known(_))
     }
 
     /// The API whose events these are, as far as that is known.

@@ -665,14 +665,10 @@ fn errors_outside_of_the_grammar_of_events() {
             }
         }
         for words in ["Slow Down, 429", "\"Slow Down, 429\""] {
-            for error in [
-                format!("event: error\ndata: {words}\n\n"),
-                format!("error: {words}\n\n"),
-            ] {
-                let before = sample.bytes(&[&sample.content]);
-                let story = sample.follow(&[&before[..], error.as_bytes()].concat());
-                is_told(&story, "429", Outcome::RateLimited, true, &error);
-            }
+            let error = format!("event: error\ndata: {words}\n\n");
+            let before = sample.bytes(&[&sample.content]);
+            let story = sample.follow(&[&before[..], error.as_bytes()].concat());
+            is_told(&story, "429", Outcome::RateLimited, true, &error);
         }
     }
     // Lines that look alike and are none.
@@ -688,19 +684,112 @@ fn errors_outside_of_the_grammar_of_events() {
         ": error: {\"error\": {\"message\": \"m\"}}\n\n",
         "id: {\"error\": {\"message\": \"m\"}}\n\n",
     ] {
-        let sample = &all[0];
-        let stream = [
-            &sample.bytes(&[&sample.content])[..],
-            innocent.as_bytes(),
-            &sample.bytes(&[sample.finish()]),
-        ]
-        .concat();
-        let story = sample.follow(&stream);
+        passes_within(&all[0], innocent);
+    }
+}
+
+/// Wherever it stands in a good stream, this is no error.
+fn passes_within(sample: &Sample, innocent: &str) {
+    let (content, finish) = (
+        sample.bytes(&[&sample.content]),
+        sample.bytes(&[sample.finish()]),
+    );
+    for pieces in [
+        [innocent.as_bytes(), &content, &finish],
+        [&content, innocent.as_bytes(), &finish],
+        [&content, &finish, innocent.as_bytes()],
+    ] {
+        let story = sample.follow(&pieces.concat());
         assert_eq!(
             (story.fault, story.end),
             (None, End::Complete(Outcome::Success)),
-            "{innocent}"
+            "{} {innocent}",
+            sample.name
         );
+    }
+}
+
+#[test]
+fn an_error_that_says_nothing_is_none() {
+    for sample in samples()
+        .into_iter()
+        .filter(|sample| sample.framing == Framing::Sse)
+    {
+        for nothing in [
+            "",
+            "null",
+            "{}",
+            "\"\"",
+            "false",
+            "0",
+            "[]",
+            "none",
+            "{not json}",
+            "{\"code\":0,\"message\":\"\"}",
+            "{\"error\":null}",
+            "{\"error\":{\"message\":null}}",
+        ] {
+            passes_within(&sample, &format!("error: {nothing}\n\n"));
+            passes_within(&sample, &format!("error:{nothing}\r\n\r\n"));
+            // Beside the data of an event, which is read as ever.
+            let both = [
+                format!("error: {nothing}\n").as_bytes(),
+                &sample.bytes(&[&sample.content, sample.finish()]),
+            ]
+            .concat();
+            let story = sample.follow(&both);
+            assert_eq!(
+                (story.fault, story.end),
+                (None, End::Complete(Outcome::Success)),
+                "{} {nothing}",
+                sample.name
+            );
+        }
+        for nothing in ["", "null", "{}", "[]", "{\"error\":null}", "{\"error\":{}}"] {
+            passes_within(&sample, &format!("event: error\ndata: {nothing}\n\n"));
+        }
+    }
+}
+
+#[test]
+fn messages_of_json_rpc_are_another_protocols() {
+    let error = json!({"jsonrpc": "2.0", "id": 1, "error": {"code": 503, "message": "overloaded"}});
+    for message in [error.clone(), json!([error])] {
+        for stream in [
+            format!("data: {message}\n\n"),
+            format!("event: message\ndata: {message}\n\n"),
+            format!("event: error\ndata: {message}\n\n"),
+            format!("data: {{\"jsonrpc\":\"2.0\",\"result\":{{}}}}\n\ndata: {message}\n\n"),
+            format!("{message}\n"),
+        ] {
+            let story = super::sse(Dialect::OpenAi, &stream);
+            assert_eq!((story.fault, story.end), (None, End::Opaque), "{stream}");
+            passes_within(&samples()[0], &stream);
+        }
+    }
+}
+
+#[test]
+fn a_failure_in_the_words_of_another_family_is_one() {
+    let failed = json!({"type": "response.failed", "response": {"error": {"code": "server_error", "message": "Slow Down"}}});
+    let chunk = json!({"choices": [{"index": 0, "delta": {}, "finish_reason": "error"}]});
+    for sample in samples()
+        .into_iter()
+        .filter(|sample| sample.framing == Framing::Sse)
+    {
+        for event in [&failed, &chunk] {
+            let before = sample.bytes(&[&sample.content]);
+            let story = sample.follow(&[&before[..], &plain(event)].concat());
+            assert!(
+                matches!(
+                    (&story.fault, &story.end),
+                    (Some(Fault::Error(_)), End::Fault(_))
+                ),
+                "{} {event}: {:?}",
+                sample.name,
+                story.end
+            );
+        }
     }
 }
 
