@@ -11,6 +11,9 @@ use super::{
     kinds,
 };
 
+/// The name of a kustomization that has no extension.
+pub(super) const KUSTOMIZATION: &str = "Kustomization";
+
 /// Words that begin an action of Go's templates, besides `.` and `$`.
 const ACTIONS: [&str; 18] = [
     "include", "template", "tpl", "if", "else", "end", "range", "with", "define", "block",
@@ -32,7 +35,7 @@ pub(super) fn names_mesh(text: &str) -> bool {
 }
 
 /// The words that stand after a key in a line.
-fn values<'t>(line: &'t str, key: &'t str) -> impl Iterator<Item = &'t str> + Clone {
+pub(super) fn values<'t>(line: &'t str, key: &'t str) -> impl Iterator<Item = &'t str> + Clone {
     line.match_indices(key).map(move |(at, _)| {
         let rest = line[at + key.len()..].trim_start_matches(['"', '\'', ':', ' ', '\t']);
         let end = rest.find(['"', '\'', ' ', '\t', ',', '}', '\r']);
@@ -127,7 +130,10 @@ pub(super) fn patches(sources: &[Source]) -> BTreeSet<String> {
     let mut all = BTreeSet::new();
     for source in sources {
         let (folder, file) = source.name.rsplit_once('/').unwrap_or(("", &source.name));
-        if !matches!(file, "kustomization.yaml" | "kustomization.yml") {
+        if !matches!(
+            file,
+            "kustomization.yaml" | "kustomization.yml" | KUSTOMIZATION
+        ) {
             continue;
         }
         for root in document::parse(&source.text)
@@ -138,6 +144,17 @@ pub(super) fn patches(sources: &[Source]) -> BTreeSet<String> {
         }
     }
     all
+}
+
+/// Whether a document says of a part of it how it is to be patched in.
+pub(super) fn is_patch(root: &Node) -> bool {
+    match &root.value {
+        Value::Seq(items) => items.iter().any(is_patch),
+        Value::Map(entries) => entries
+            .iter()
+            .any(|(key, node)| key.text == "$patch" || is_patch(node)),
+        _ => false,
+    }
 }
 
 fn patches_of(root: &Node) -> impl Iterator<Item = &str> {

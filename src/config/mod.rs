@@ -42,7 +42,9 @@ use std::{
 mod decode;
 mod diagnostic;
 mod document;
+mod file;
 mod foreign;
+mod guard;
 mod istio;
 mod k8s;
 mod kinds;

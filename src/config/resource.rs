@@ -5,7 +5,6 @@
 //! was found is judged once it is read.
 
 use std::{
-    cell::OnceCell,
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
@@ -15,7 +14,9 @@ use super::{
     decode::{Cx, Field},
     diagnostic::{Diagnostic, Origin, Place, Report, Severity},
     document::{self, Document, Problem},
+    file::{FILL_IN, File, OPEN},
     foreign,
+    guard::Guard,
     istio::{
         destination_rule::DestinationRule, mesh_config, service_entry::ServiceEntry,
         virtual_service::VirtualService, workload::Workload,
@@ -47,6 +48,8 @@ pub(super) struct Resources {
     pub(super) incomplete: bool,
     /// What is wrong and was left out by name.
     pub(super) left_out: Vec<LeftOut>,
+    /// Hosts that a rule which was left out asks TLS for.
+    pub(super) guards: Vec<Guard>,
     /// Files that hold a resource of the mesh.
     pub(super) files: BTreeSet<Arc<str>>,
 }
@@ -66,27 +69,6 @@ pub(super) struct Reader<'r> {
     /// Files that held a resource when they were read last: they are broken now, not another tool's.
     pub(super) ours: &'r BTreeSet<Arc<str>>,
 }
-
-/// The file that is being read.
-struct File<'f> {
-    text: &'f str,
-    lines: OnceCell<Vec<&'f str>>,
-    /// Whether its name says that it is a patch.
-    patch: bool,
-}
-
-const OPEN: &str =
-    "what is wrong here are places that are still to be filled in: the resource is not read";
-const FILL_IN: &str = "load what the tool that fills it in gives";
-
-/// The rules that half a resource breaks.
-const HALF: [&str; 5] = [
-    "missing-field",
-    "no-hosts",
-    "no-routes",
-    "no-action",
-    "no-destination",
-];
 
 /// The rules that hold inside the mesh only.
 const MESH_ONLY: [&str; 2] = ["wildcard-host", "jwt-claim-match"];
@@ -109,31 +91,6 @@ impl Resources {
     fn is_off_mesh(&self) -> bool {
         let mut all = self.virtual_services.iter();
         all.any(|service| !service.mesh || service.delegate)
-    }
-}
-
-// === impl File ===
-
-impl File<'_> {
-    /// Why errors are none of a resource's own: it is half a resource, or still to be filled in.
-    fn excuse(&self, errors: &[&Diagnostic]) -> Option<(Severity, &'static str, &'static str)> {
-        if self.patch && errors.iter().all(|d| HALF.contains(&d.rule)) {
-            let message = "half a resource, in a file that is named a patch: it is not read";
-            return Some((Severity::Note, "kustomize-patch", message));
-        }
-        let open = |d: &&Diagnostic| self.has_placeholder(d.line);
-        errors
-            .iter()
-            .all(open)
-            .then_some((Severity::Warning, "placeholder", OPEN))
-    }
-
-    /// Whether a line has a place that is still to be filled in.
-    fn has_placeholder(&self, line: u32) -> bool {
-        let number = usize::try_from(line).unwrap_or_default().checked_sub(1);
-        let lines = self.lines.get_or_init(|| self.text.lines().collect());
-        let line = number.and_then(|number| lines.get(number));
-        line.is_some_and(|line| foreign::has_placeholder(line))
     }
 }
 
@@ -163,12 +120,7 @@ impl Reader<'_> {
             self.report.note(&place, "template", message, hint);
             return;
         }
-        let patch = name.rsplit('/').take(2).any(|part| part.contains("patch"));
-        let file = File {
-            text,
-            lines: OnceCell::new(),
-            patch,
-        };
+        let file = File::new(&name, text);
         for document in &documents {
             let origin = Arc::new(Origin {
                 order,
@@ -199,6 +151,11 @@ impl Reader<'_> {
     ) {
         for problem in &document.problems {
             let place = problem.place(origin);
+            if document.names_mesh {
+                let text = file.document_at(problem.line);
+                let guards = Guard::of_text(&text, &place, self.namespace);
+                out.guards.extend(guards);
+            }
             if document.names_mesh && file.has_placeholder(problem.line) {
                 self.report.warn(&place, "placeholder", OPEN, FILL_IN);
                 continue;
@@ -241,6 +198,12 @@ impl Reader<'_> {
         out: &mut Resources,
     ) {
         if mesh_config::is_one(&field) {
+            return;
+        }
+        if field.peek(&[]).is_some_and(foreign::is_patch) {
+            let message = "a patch for kustomize (`$patch`), not a resource: it is not read";
+            let hint = "load what `kustomize build` gives";
+            field.note("kustomize-patch", message, hint);
             return;
         }
         let version = field.peek_str(&["apiVersion"]);
@@ -317,6 +280,7 @@ impl Reader<'_> {
             off_mesh(&field.with_report(&found), &own);
         }
         if !self.is_good(file, field, found, out) {
+            out.guards.extend(Guard::of(field));
             return;
         }
         if matches!(class, Some(Class::Mesh | Class::Topology)) {

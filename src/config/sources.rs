@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Source, document::MAX_BYTES};
+use super::{Source, document::MAX_BYTES, foreign};
 use crate::layers::fallback::Credential;
 
 /// A path that cannot be read.
@@ -40,7 +40,7 @@ struct Walk {
 }
 
 /// Reads files, and the `*.yaml`, `*.yml` and `*.json` files of folders by name (not their sub-folders, not names that
-/// begin with a dot). Texts under `overlays` come last and win over those under `paths`; an overlay that does not exist
+/// begin with a dot), and `Kustomization`, which tells of patches. Texts under `overlays` come last and win over those under `paths`; an overlay that does not exist
 /// is none, so that deleting it ends it. A file of a folder that cannot be read is one of the texts all the same, so that
 /// [`load`](super::load) names it.
 ///
@@ -216,7 +216,7 @@ pub(crate) fn entries(folder: &Path) -> io::Result<Vec<(PathBuf, bool)>> {
         let wanted = extension.is_some_and(|extension| {
             let mut read = ["yaml", "yml", "json"].into_iter();
             read.any(|known| extension.eq_ignore_ascii_case(known))
-        });
+        }) || name == Some(foreign::KUSTOMIZATION);
         // A link that leads nowhere has no metadata.
         let Ok(metadata) = fs::metadata(&path) else {
             continue;

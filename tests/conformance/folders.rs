@@ -280,6 +280,31 @@ fn kustomize_patches_are_notes() {
         names,
         ["half.yaml", "ops.json", "patch-route.yaml", "rule.yaml"]
     );
+    // A kustomization without extension counts too, and a patch that says so whoever lists it.
+    let half = "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {name: a}\nspec: {http: [{timeout: 3s}]}\n";
+    let folder = Folder::new(&[
+        ("a.yaml", SERVICE),
+        (
+            "Kustomization",
+            "resources: [a.yaml]\npatches: [{path: p.yaml}]\n",
+        ),
+        ("p.yaml", half),
+        (
+            "gone.yaml",
+            "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: a, namespace: n}\n$patch: delete\n",
+        ),
+        (
+            "inner.yaml",
+            "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {name: a}\nspec:\n  subsets: [{name: v1, $patch: delete}]\n",
+        ),
+    ]);
+    let loaded = folder.load();
+    harmless(&loaded);
+    let told = rules(&loaded);
+    for name in ["p.yaml", "gone.yaml", "inner.yaml"] {
+        let note = (name.to_owned(), "kustomize-patch");
+        assert!(told.contains(&note), "{told:?}");
+    }
     // Half a resource of another name is what it looks like.
     let folder = Folder::new(&[(
         "a.yaml",

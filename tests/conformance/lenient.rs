@@ -110,3 +110,57 @@ fn without_anything_wrong_it_changes_nothing() {
     );
     assert!(loaded.left_out.is_empty());
 }
+
+#[test]
+fn a_rule_that_is_left_out_lets_no_request_leave_in_plain_text() {
+    let rule = |host: &str, spec: &str| {
+        format!(
+            "---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: r, namespace: n}}\nspec:\n  host: \"{host}\"\n{spec}\n"
+        )
+    };
+    let plain = |rules: &str, lenient: bool| {
+        let options = Options::default().with_lenient(lenient);
+        let text = service("a", "") + rules;
+        let loaded = load(&[Source::new("a.yaml", text)], &options);
+        let mut told = loaded.diagnostics.iter();
+        let told = told.any(|d| d.rule == "tls-not-in-force" && d.message.contains("answered 503"));
+        let model = loaded.model.expect("the rest is served");
+        let there = model
+            .clusters
+            .contains_key("outbound|80||a.n.svc.cluster.local");
+        assert_ne!(told, there, "{rules}");
+        there
+    };
+    for spec in [
+        "  trafficPolicy: {tls: {mode: SIMPLE}, loadBalancer: {simple: FOO}}",
+        "  trafficPolicy: {tls: {mode: simple}}",
+        "  trafficPolicy: {tls: {mode: SIMPLE, sniii: x}}",
+        "  trafficPolicy: {tls: SIMPLE}",
+        "  trafficPolicy: {tsl: {mode: SIMPLE}}",
+        "  trafficPolicy: {portLevelSettings: [{port: {number: 80}, tls: {mode: MUTUAL}}]}",
+        "  subsets: [{name: V_1, trafficPolicy: {tls: {mode: ISTIO_MUTUAL}}}]",
+        "  trafficPolicy:\n    tls: {mode: SIMPLE}\n  trafficPolicy: {}",
+        "  trafficPolicy: {tls: {mode: SIMPLE}",
+    ] {
+        assert!(!plain(&rule("a", spec), true), "{spec}");
+        assert!(!plain(&rule("*.n.svc.cluster.local", spec), true), "{spec}");
+        assert!(plain(&rule("b.example", spec), true), "{spec}");
+    }
+    for spec in [
+        "  trafficPolicy:\n    tls: {mode: SIMPLE}\n    connectionPool: {tcp: {connectTimeout: \"${CT}\"}}",
+        "  trafficPolicy: {tls: {mode: SIMPLE}, connectionPool: {tcp: {connectTimeout: ${CT}}}}",
+        "  trafficPolicy:\n    tls:\n      mode: ${MODE}",
+    ] {
+        assert!(!plain(&rule("a", spec), false), "{spec}");
+    }
+    for spec in [
+        "  trafficPolicy: {loadBalancer: {simple: FOO}}",
+        "  trafficPolicy: {tls: {mode: DISABLE}, loadBalancer: {simple: FOO}}",
+    ] {
+        assert!(plain(&rule("a", spec), true), "{spec}");
+    }
+    // The rule is there as well, filled in.
+    let open = rule("a", "  trafficPolicy:\n    tls:\n      mode: ${MODE}");
+    let filled = rule("a", "  trafficPolicy: {tls: {mode: DISABLE}}");
+    assert!(plain(&(open + &filled), false));
+}

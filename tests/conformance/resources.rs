@@ -5,10 +5,10 @@ use std::{collections::BTreeMap, time::Duration};
 use llmesh::{
     balance::params::{HashKey, HashTable, Policy},
     base::Ratio,
-    config::{Options, Source, load},
+    config::{Options, Severity, Source, load},
     model::{Cluster, Discovery, Model, Protocol},
     retry::params::Budget,
-    route::params::{Action, FieldName, Forward, Match, Route, StringMatch},
+    route::params::{Action, FieldName, Forward, HeaderOps, Match, Route, StringMatch},
 };
 
 use crate::load_text;
@@ -124,6 +124,53 @@ fn answers_without_an_upstream() {
             panic!("a direct response");
         };
         assert_eq!((status.as_u16(), &body[..]), (code, &b"tea"[..]));
+    }
+}
+
+#[test]
+fn headers_that_frame_messages_are_left_to_the_proxy() {
+    for name in [
+        "Content-Length",
+        "transfer-encoding",
+        "connection",
+        "keep-alive",
+        "upgrade",
+        "te",
+        "trailer",
+        "proxy-connection",
+    ] {
+        let ops = format!("{{set: {{{name}: \"1\"}}, add: {{{name}: \"2\"}}, remove: [{name}]}}");
+        let both = format!("headers: {{request: {ops}, response: {ops}}}");
+        let rules = format!(
+            "  - match: [{{uri: {{exact: /r}}}}]\n    redirect: {{uri: /x}}\n    headers: {{response: {ops}}}\n  - match: [{{uri: {{exact: /d}}}}]\n    directResponse: {{status: 200}}\n    headers: {{response: {ops}}}\n  - {both}\n    route: [{{destination: {{host: a}}, {both}}}]\n"
+        );
+        let loaded = load_text(&format!("{SERVICE}{}", vs(&rules)));
+        let told = loaded.diagnostics.iter();
+        let told = told.filter(|d| {
+            d.severity == Severity::Warning && d.message.contains("frames messages itself")
+        });
+        assert_eq!(told.count(), 18, "{:?}", loaded.diagnostics);
+        let found = loaded
+            .model
+            .expect("it is valid")
+            .virtual_hosts
+            .remove(0)
+            .routes;
+        let Action::Redirect(redirect) = &found[0].action else {
+            panic!("a redirect");
+        };
+        let Action::Direct { headers, .. } = &found[1].action else {
+            panic!("a direct response");
+        };
+        let last = forward(&found[2]);
+        for ops in [
+            &redirect.headers,
+            headers,
+            &last.headers,
+            &last.destinations[0].headers,
+        ] {
+            assert_eq!(*ops, HeaderOps::default(), "{name}");
+        }
     }
 }
 

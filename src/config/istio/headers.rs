@@ -13,6 +13,19 @@ use crate::{
     layers::route::params::{HeaderOps, HeaderText},
 };
 
+/// Headers that say how a message is framed, or hold for one connection.
+const FRAMING: [&str; 9] = [
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "keep-alive",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "trailers",
+    "upgrade",
+];
+
 /// Reads header operations. The second value is a new authority, which Istio takes from `host` and `:authority`.
 pub(super) fn read(object: &Object<'_>) -> (HeaderOps, Option<String>) {
     let mut ops = HeaderOps::default();
@@ -64,6 +77,9 @@ fn values(object: &Object<'_>, name: &'static str, request: bool) -> Values {
         let Some(header) = header(name, &field) else {
             continue;
         };
+        if is_framing(&header, &field) {
+            continue;
+        }
         if request {
             for_the_router(&header, &field);
         }
@@ -97,6 +113,16 @@ fn for_the_router(name: &HeaderName, field: &Field<'_>) {
     }
 }
 
+/// Whether a header belongs to one connection or frames its messages; says that no operation on it has an effect.
+fn is_framing(name: &HeaderName, field: &Field<'_>) -> bool {
+    let framing = FRAMING.contains(&name.as_str());
+    if framing {
+        let message = format!("`{name}` has no effect: llmesh frames messages itself");
+        field.warn("not-in-force", message, "remove it");
+    }
+    framing
+}
+
 fn removals(object: &Object<'_>) -> Vec<HeaderName> {
     let mut names = Vec::new();
     for (name, field) in object
@@ -107,7 +133,7 @@ fn removals(object: &Object<'_>) -> Vec<HeaderName> {
         if name.eq_ignore_ascii_case("host") {
             field.error("bad-header-name", "`host` cannot be removed", "");
         } else {
-            names.extend(header(name, &field));
+            names.extend(header(name, &field).filter(|name| !is_framing(name, &field)));
         }
     }
     names

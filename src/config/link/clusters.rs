@@ -2,10 +2,15 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Linker, registry::Known, rules::Merged};
+use super::{
+    Linker,
+    registry::Known,
+    rules::{Merged, ROOT_NAMESPACE},
+};
 use crate::{
     config::{
         diagnostic::Severity,
+        guard::Guard,
         istio::{
             destination_rule::{DestinationRule, Subset},
             outlier::OutlierBlock,
@@ -13,6 +18,7 @@ use crate::{
             service_entry::{PortProtocol, ServicePort},
             traffic_policy::{Balance, Tls, TrafficPolicy},
         },
+        names,
     },
     layers::{balance::params::Params, retry::params::Budget},
     model::{Cluster, ClusterName, Discovery, Pool, Protocol},
@@ -47,6 +53,15 @@ impl Linker<'_> {
         let all = self.registry.services.iter();
         for (host, service) in all.filter(|(_, service)| service.alias_of.is_none()) {
             let merged = self.rules.of(host, &service.namespace);
+            if let Some(guard) = self.guard_of(host, service, merged) {
+                let message = format!(
+                    "this DestinationRule asks for TLS and is not read, so requests to {host} are answered 503 (NC) rather than sent in plain text"
+                );
+                let hint = "mend the rule, or use mode DISABLE where plain text is acceptable";
+                self.report
+                    .warn(&guard.place, "tls-not-in-force", message, hint);
+                continue;
+            }
             for (index, port) in service.ports.iter().enumerate() {
                 let subsets = merged
                     .map(|m| m.subsets.values().copied())
@@ -105,6 +120,22 @@ impl Linker<'_> {
             .zip(subset)
             .and_then(|(merged, name)| merged.subsets.get(name).copied());
         port.protocol == PortProtocol::Tls && effective(merged, subset, port.number).needs_tls(port)
+    }
+
+    /// The rule that was left out, asks for TLS and would hold for a host: not one that was read in another place, nor a wildcard
+    /// where a rule in force says more exactly which host it is for.
+    fn guard_of(&self, host: &str, service: &Known, merged: Option<&Merged<'_>>) -> Option<&Guard> {
+        let spaces = [self.namespace.as_str(), &service.namespace, ROOT_NAMESPACE];
+        self.guards.iter().find(|guard| {
+            let Guard { host: of, place } = guard;
+            let read = |rule: &DestinationRule| rule.origin.id() == place.origin.id();
+            let closer =
+                |merged: &Merged<'_>| of.starts_with('*') && merged.first.host.len() > of.len();
+            names::covers(of, host)
+                && spaces.contains(&place.origin.namespace.as_str())
+                && !merged.is_some_and(closer)
+                && !self.all_rules.iter().any(read)
+        })
     }
 
     /// A cluster whose rule asks for TLS is not there: its requests must not leave in plain text. Of a port that is declared as

@@ -21,6 +21,7 @@ use self::{explain::Hidden, registry::Registry, rules::Rules};
 use super::{
     Options,
     diagnostic::{Origin, Place, Report, Severity},
+    guard::Guard,
     istio::destination_rule::DestinationRule,
     resource::Resources,
 };
@@ -36,6 +37,8 @@ struct Linker<'a> {
     registry: Registry,
     rules: Rules<'a>,
     all_rules: &'a [DestinationRule],
+    /// Hosts that a rule which was left out asks TLS for.
+    guards: &'a [Guard],
     /// What does not concern this caller.
     hidden: Hidden,
     /// Whether some document could not be read: missing names are then no news.
@@ -63,6 +66,7 @@ pub(super) fn link(
         registry,
         rules,
         all_rules: &resources.destination_rules,
+        guards: &resources.guards,
         hidden,
         incomplete: resources.incomplete,
         told: RefCell::default(),
