@@ -40,9 +40,9 @@ struct Walk {
 }
 
 /// Reads files, and the `*.yaml`, `*.yml` and `*.json` files of folders by name (not their sub-folders, not names that
-/// begin with a dot), and `Kustomization`, which tells of patches. Texts under `overlays` come last and win over those under `paths`; an overlay that does not exist
-/// is none, so that deleting it ends it. A file of a folder that cannot be read is one of the texts all the same, so that
-/// [`load`](super::load) names it.
+/// begin with a dot), and `Kustomization`, which tells of patches. Texts under `overlays` come last and
+/// win over those under `paths`; an overlay that does not exist is none, so that deleting it ends it. A file of a folder that
+/// cannot be read is one of the texts all the same, so that [`load`](super::load) names it.
 ///
 /// # Errors
 /// If a path does not exist or cannot be read, or if there is no file at all under `paths`: an emptied folder is a mishap

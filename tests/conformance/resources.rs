@@ -881,3 +881,42 @@ fn headers_for_the_router_are_named() {
         );
     }
 }
+
+#[test]
+fn a_host_that_speaks_only_tls_is_known_and_not_sent_to_in_plain_text() {
+    let entry = "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: a, namespace: n}\nspec:\n  hosts: [a.example]\n  resolution: STATIC\n  ports: [{number: 443, name: https, protocol: HTTPS}]\n  endpoints: [{address: 127.0.0.1}]\n";
+    let service = "apiVersion: v1\nkind: Service\nmetadata: {name: a, namespace: n}\nspec:\n  ports: [{PORT}]\n";
+    let by_name = service.replace("PORT", "name: https-web, port: 443");
+    let by_protocol = service.replace("PORT", "name: web, port: 443, appProtocol: https");
+    let local = "a.n.svc.cluster.local";
+    for (text, host) in [
+        (entry, "a.example"),
+        (&by_name, local),
+        (&by_protocol, local),
+    ] {
+        let rule = |mode: &str| {
+            format!(
+                "{text}---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: a, namespace: n}}\nspec:\n  host: {host}\n  trafficPolicy: {{portLevelSettings: [{{port: {{number: 443}}, tls: {{mode: {mode}}}}}]}}\n"
+            )
+        };
+        for (text, plain) in [
+            (text.to_owned(), false),
+            (rule("SIMPLE"), false),
+            (rule("DISABLE"), true),
+        ] {
+            let loaded = load_text(&text);
+            let told = loaded.diagnostics.iter().any(|d| {
+                d.rule == "tls-not-in-force"
+                    && d.severity == Severity::Warning
+                    && d.message.contains("answered 503")
+                    && d.hint.contains("DISABLE")
+            });
+            let model = loaded.model.expect("it is valid");
+            let cluster = format!("outbound|443||{host}");
+            let route = forward(&model.virtual_hosts[0].routes[0]);
+            assert_eq!(*route.destinations[0].cluster, *cluster);
+            assert_eq!(model.clusters.contains_key(&*cluster), plain, "{text}");
+            assert_eq!(told, !plain, "{text}");
+        }
+    }
+}

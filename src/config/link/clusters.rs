@@ -122,8 +122,8 @@ impl Linker<'_> {
         port.protocol == PortProtocol::Tls && effective(merged, subset, port.number).needs_tls(port)
     }
 
-    /// The rule that was left out, asks for TLS and would hold for a host: not one that was read in another place, nor a wildcard
-    /// where a rule in force says more exactly which host it is for.
+    /// The rule that was left out, asks for TLS and would hold for a host: not one that was read in another
+    /// place, nor a wildcard where a rule in force says more exactly which host it is for.
     fn guard_of(&self, host: &str, service: &Known, merged: Option<&Merged<'_>>) -> Option<&Guard> {
         let spaces = [self.namespace.as_str(), &service.namespace, ROOT_NAMESPACE];
         self.guards.iter().find(|guard| {
