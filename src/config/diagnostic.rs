@@ -179,10 +179,13 @@ impl Place {
 }
 
 impl fmt::Display for Place {
-    /// `Kind namespace/name (file:line)`.
+    /// `Kind namespace/name (file:line)`, or `file:line` where no resource is known.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Origin { file, .. } = &*self.origin;
-        write!(f, "{} ({file}:{})", self.origin.resource(), self.line)
+        match self.origin.resource().as_str() {
+            "" => write!(f, "{file}:{}", self.line),
+            resource => write!(f, "{resource} ({file}:{})", self.line),
+        }
     }
 }
 

@@ -46,7 +46,10 @@ impl Guard {
         let origin = Arc::new(Origin {
             kind: "DestinationRule".to_owned(),
             namespace: said("namespace").next().unwrap_or(namespace).to_owned(),
-            name: said("name").next().unwrap_or_default().to_owned(),
+            name: said("name")
+                .find(|name| names::is_dns_label(name))
+                .unwrap_or_default()
+                .to_owned(),
             order: place.origin.order,
             file: Arc::clone(&place.origin.file),
             document: place.origin.document,

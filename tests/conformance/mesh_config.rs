@@ -216,6 +216,11 @@ fn the_first_one_wins_and_hosts_outside_stay_refused() {
         found[0].starts_with("warning[mesh-config-conflict]"),
         "{found:?}"
     );
+    let message = &loaded.diagnostics[0].message;
+    assert!(
+        message.contains("already given at test.yaml:1:"),
+        "{message}"
+    );
     let loaded = load_text(&format!(
         "outboundTrafficPolicy: {{mode: ALLOW_ANY}}\n{SERVICE}"
     ));
