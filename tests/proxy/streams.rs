@@ -41,11 +41,11 @@ spec:
   - name: resume
     match: [{uri: {prefix: /resume/}}]
     timeout: 30s
-    retries: {attempts: 2, retryOn: '5xx,reset,connect-failure,retriable-4xx'}
+    retries: {attempts: 2, backoff: 25ms, retryOn: '5xx,reset,connect-failure,retriable-4xx'}
     route: [{destination: {host: llm.test}}]
   - name: plain
     timeout: 30s
-    retries: {attempts: 2, retryOn: '5xx,reset,connect-failure,retriable-4xx'}
+    retries: {attempts: 2, backoff: 25ms, retryOn: '5xx,reset,connect-failure,retriable-4xx'}
     route: [{destination: {host: llm.test}}]
 ";
 
