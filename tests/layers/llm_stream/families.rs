@@ -35,7 +35,9 @@ fn plain(event: &Value) -> Vec<u8> {
 
 /// Named by its type, or its `event_type`.
 fn named(event: &Value) -> Vec<u8> {
-    let kind = event["type"].as_str().or_else(|| event["event_type"].as_str());
+    let kind = event["type"]
+        .as_str()
+        .or_else(|| event["event_type"].as_str());
     format!("event: {}\ndata: {event}\n\n", kind.unwrap_or("message")).into_bytes()
 }
 
