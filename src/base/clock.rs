@@ -2,9 +2,9 @@
 
 use std::{
     future::{Future, poll_fn},
-    pin::{Pin, pin},
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, Waker, ready},
+    task::{Poll, Waker, ready},
     time::Duration,
 };
 
@@ -69,49 +69,34 @@ impl TryClock {
     pub async fn expired(&self, limit: Duration) {
         let mut timer = pin!(None::<Sleep>);
         poll_fn(|cx| {
-            let Some(end) = ready!(self.poll_since(cx)).checked_add(limit) else {
-                return Poll::Pending;
-            };
-            poll_timer(timer.as_mut(), end, cx)
-        })
-        .await;
-    }
-
-    /// Since when it runs; waits while it is held.
-    pub(super) fn poll_since(&self, cx: &mut Context<'_>) -> Poll<Instant> {
-        let mut clock = lock(&self.0);
-        if clock.held == 0 {
-            return Poll::Ready(clock.since);
-        }
-        if !clock.waiting.iter().any(|w| w.will_wake(cx.waker())) {
-            clock.waiting.push(cx.waker().clone());
-        }
-        Poll::Pending
-    }
-}
-
-/// Waits for an end that may have moved since the last time.
-pub(super) fn poll_timer(
-    mut timer: Pin<&mut Option<Sleep>>,
-    end: Instant,
-    cx: &mut Context<'_>,
-) -> Poll<()> {
-    loop {
-        match timer.as_mut().as_pin_mut() {
-            None => timer.set(Some(sleep_until(end))),
-            // The end has moved: an old one that is sooner is only a time to look again.
-            Some(sleep)
-                if sleep.deadline() > end || (sleep.deadline() < end && sleep.is_elapsed()) =>
-            {
-                sleep.reset(end);
-            }
-            Some(sleep) => {
-                ready!(sleep.poll(cx));
-                if Instant::now() >= end {
-                    return Poll::Ready(());
+            loop {
+                let mut clock = lock(&self.0);
+                if clock.held > 0 {
+                    if !clock.waiting.iter().any(|w| w.will_wake(cx.waker())) {
+                        clock.waiting.push(cx.waker().clone());
+                    }
+                    return Poll::Pending;
+                }
+                let Some(end) = clock.since.checked_add(limit) else {
+                    return Poll::Pending;
+                };
+                drop(clock);
+                match timer.as_mut().as_pin_mut() {
+                    None => timer.set(Some(sleep_until(end))),
+                    // It was held in the meantime, so the old end is only a time to look again.
+                    Some(sleep) if sleep.deadline() < end && sleep.is_elapsed() => {
+                        sleep.reset(end);
+                    }
+                    Some(sleep) => {
+                        ready!(sleep.poll(cx));
+                        if Instant::now() >= end {
+                            return Poll::Ready(());
+                        }
+                    }
                 }
             }
-        }
+        })
+        .await;
     }
 }
 

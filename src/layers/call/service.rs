@@ -18,7 +18,7 @@ use super::Params;
 use crate::{
     base::{
         BoxError,
-        ext::{Allowance, Buffered, Model},
+        ext::{Buffered, Model},
     },
     body::{Body, read_prefix},
     llm::{dialect::Api, request::Call},
@@ -106,10 +106,7 @@ where
 /// Reads the body, as far as it may, and leaves what it says.
 async fn read(request: Request<Body>, api: Api, params: Params) -> Request<Body> {
     let (mut head, body) = request.into_parts();
-    // The request's time begins when it is complete.
-    let held = head.extensions.get::<Allowance>().map(Allowance::hold);
     let (prefix, body) = read_prefix(body, params.cap).await;
-    drop(held);
     if !prefix.whole {
         return Request::from_parts(head, Body::new(body));
     }

@@ -3,7 +3,7 @@
 use std::{
     future::Future,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
@@ -18,8 +18,8 @@ use super::{
 use crate::{
     base::{
         BoxError, Error, Kind,
-        ext::{Deadline, Patience, Until},
-        time::{Instant, Sleep},
+        ext::{Deadline, Patience},
+        time::{Sleep, sleep_until},
     },
     body::{Observed, timed::Timed},
 };
@@ -39,11 +39,9 @@ pub struct ResponseFuture<F> {
 
 #[derive(Debug)]
 struct Limit {
-    /// Of the head: that of the whole answer, or the caller's patience, if that ends sooner.
-    head: Until,
-    /// What does not move of the whole answer's limit.
+    /// Of the whole answer.
     deadline: Option<Deadline>,
-    /// Whether the caller's patience bounds the head.
+    /// Whether the timer is the caller's patience, which ends with the head.
     patience: bool,
     notes: Notes,
 }
@@ -59,19 +57,18 @@ impl<F> ResponseFuture<F> {
         }
     }
 
-    /// `patience`, if there is one, is sooner than what does not move of `until`.
+    /// `patience`, if there is one, is sooner than `deadline`.
     pub(super) fn limited(
         inner: F,
-        until: Until,
+        deadline: Option<Deadline>,
         patience: Option<Patience>,
         notes: Notes,
     ) -> Self {
-        let deadline = until.fixed();
+        let at = patience.map(|p| p.0).or_else(|| deadline.map(|d| d.0));
         Self {
             inner: Some(inner),
-            timer: None,
+            timer: at.map(sleep_until),
             limit: Some(Limit {
-                head: until.with_fixed(patience.map(|p| Deadline(p.0)).or(deadline)),
                 deadline,
                 patience: patience.is_some(),
                 notes,
@@ -115,18 +112,15 @@ where
                 }
             });
         }
-        let Some(limit) = this.limit else {
+        let Some(timer) = this.timer.as_mut().as_pin_mut() else {
             return Poll::Pending;
         };
-        ready!(limit.head.poll(cx, this.timer.as_mut()));
+        if timer.poll(cx).is_pending() {
+            return Poll::Pending;
+        }
         if let Some(limit) = this.limit.take() {
-            let ours = if limit.head.moves() {
-                limit.head.by_allowance(Instant::now())
-            } else {
-                !limit.patience
-            };
             let given_up = limit.notes.given_up.as_ref();
-            if let Some(given_up) = given_up.filter(|_| ours) {
+            if let Some(given_up) = given_up.filter(|_| !limit.patience) {
                 given_up.set(Some(Kind::DeadlineExceeded));
             }
             limit.notes.stats.timeouts.inc();
@@ -145,18 +139,15 @@ where
     R: HttpBody<Data = Bytes>,
     R::Error: Into<BoxError>,
 {
-    let kind = Kind::DeadlineExceeded;
-    let (body, notes) = match limit {
-        Some(limit) if limit.head.moves() => {
-            let until = limit.head.with_fixed(limit.deadline);
-            (Timed::until(body, until, kind), Some(limit.notes))
-        }
+    match limit {
         Some(Limit {
             deadline: Some(Deadline(at)),
             notes,
             ..
-        }) => (Timed::deadline(body, at, kind), Some(notes)),
-        _ => (Timed::unlimited(body), None),
-    };
-    Observed::new(body, Expiry(notes))
+        }) => Observed::new(
+            Timed::deadline(body, at, Kind::DeadlineExceeded),
+            Expiry(Some(notes)),
+        ),
+        _ => Observed::new(Timed::unlimited(body), Expiry(None)),
+    }
 }
