@@ -256,6 +256,8 @@ where
             Decision::Stop(Reason::GivenUp) => {
                 self.ended(last_word.unwrap_or(Ended::Exhausted));
             }
+            // A probe was all that there is to it: the caller's own repetition would be the next one.
+            Decision::Stop(Reason::NotReplayable) if self.probe => self.ended(Ended::Exhausted),
             Decision::Stop(_) if class.is_success() => {
                 if let Some(budget) = &self.shared.budget {
                     budget.succeeded(self.paid.take());

@@ -71,6 +71,7 @@ fn forwarded_proto(head: &mut Parts) {
 }
 
 /// Cleans the trailers of a request: what the head may not say they may not either.
+#[cfg(any(feature = "proxy", test))]
 pub(crate) fn request_trailers(trailers: &mut HeaderMap) {
     hop::clean_trailers(trailers);
     drop_foreign(trailers);
