@@ -1,6 +1,6 @@
 //! Meanings that stand in words: in the text for people, and in codes that no table names.
 //!
-//! A [`Family`] is an outcome and the phrases that mean it; a phrase is some pieces that come in this order with little
+//! A `Family` is an outcome and the phrases that mean it; a phrase is some pieces that come in this order with little
 //! between them, so that numbers and names in between do not matter. Everything is compared in lower case.
 //!
 //! A prompt that an error echoes may contain any of these phrases, and must not steer anything. So only the error's

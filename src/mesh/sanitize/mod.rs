@@ -12,6 +12,7 @@ use http::{
     uri::{Authority, Scheme},
 };
 
+#[cfg(any(feature = "proxy", test))]
 use super::hop;
 use crate::base::ext::Arrival;
 
