@@ -4,7 +4,10 @@ use serde_json::Value;
 
 use crate::{
     classify::Outcome,
-    llm::{dialect::Provider, fault::Fault},
+    llm::{
+        dialect::Provider,
+        fault::{Fault, says},
+    },
 };
 
 /// Longest model name that is kept.
@@ -126,7 +129,8 @@ fn openai<'a>(choices: &'a [Value], answer: &Value, provider: Option<Provider>) 
                 .iter()
                 .all(|c| text(c, "finish_reason") == Some(reason))
     };
-    if let Some(error) = choices.first().and_then(|c| c.get("error")?.as_object()) {
+    let error = choices.first().and_then(|choice| choice.get("error"));
+    if let Some(error) = error.filter(|error| says(error)).and_then(Value::as_object) {
         return Reading::Inner(Fault::of_object(error));
     }
     if finished("error") {

@@ -2,8 +2,9 @@
 //!
 //! An error status waits for its body (up to 64 KiB), since the body tells an empty account from pacing. An answer to an LLM
 //! call waits for the first bytes that tell what it is, whatever its label says; one that is JSON waits for its end, since it
-//! may be an error, and a page in place of a completion is one. Everything else is served as it is; of streams
-//! [`StreamLayer`](crate::stream::StreamLayer), below, knows more. Costs go into the [`Ledger`](crate::base::cost::Ledger), once.
+//! may be an error, and a page in place of a completion is one; where ordinary services have the path too, neither is. Everything
+//! else is served as it is; of streams [`StreamLayer`](crate::stream::StreamLayer), below, knows more. Costs go into the
+//! [`Ledger`](crate::base::cost::Ledger), once.
 
 mod make;
 
@@ -148,6 +149,8 @@ impl Attempt {
                 self.buffer = Vec::new();
                 Verdict::Done(class.clone())
             }
+            // Read for its token counts only.
+            Mode::Answer if !self.api.completes => Verdict::Done(head.success()),
             _ => Verdict::Wait,
         }
     }
@@ -171,7 +174,10 @@ impl Attempt {
             Ok(body) => body,
             // A completion that ends before its end; a coding may have been cut off. Of what else is no JSON nothing is known.
             Err(error)
-                if error.is_eof() && answer::is_begun(&self.buffer) && !self.coding.is_coded() =>
+                if self.api.completes
+                    && error.is_eof()
+                    && answer::is_begun(&self.buffer)
+                    && !self.coding.is_coded() =>
             {
                 return Class::new(Outcome::ServerError, head.signal);
             }
@@ -179,6 +185,10 @@ impl Attempt {
         };
         self.usage = Usage::of(&body);
         self.model = answer::model(&body).map(Box::from);
+        if !self.api.completes {
+            // An ordinary service's, maybe, to whom a key `error` means what it likes.
+            return head.success();
+        }
         match answer::read(&body, self.provider(head)) {
             Reading::Is(outcome) => {
                 let finding = table::Finding::from(outcome);
@@ -341,7 +351,7 @@ impl Classifier for Attempt {
 
     fn says_nothing(&self) -> bool {
         let blank = matches!(&self.mode, Mode::Sniff(sniff) if sniff.is_blank());
-        let reads = matches!(self.mode, Mode::Sniff(_) | Mode::Answer);
+        let reads = self.api.completes && matches!(self.mode, Mode::Sniff(_) | Mode::Answer);
         blank || (reads && answer::begins_badly(&self.buffer))
     }
 

@@ -62,6 +62,16 @@ pub struct Fault<'a> {
 /// Where the text for people stands: with all; AWS; Baidu and others.
 const MESSAGES: &[&str] = &["message", "Message", "msg", "error_msg", "error_message"];
 
+/// Keys under which an answer stands: beside one, a code and words are no error.
+const ANSWERS: &[&str] = &[
+    "candidates",
+    "choices",
+    "content",
+    "output",
+    "result",
+    "results",
+];
+
 // === impl Fault ===
 
 impl<'a> Fault<'a> {
@@ -69,11 +79,7 @@ impl<'a> Fault<'a> {
     #[must_use]
     pub fn read(body: &'a Value) -> Self {
         let mut fault = Self::default();
-        let body = match body {
-            Value::Array(list) => list.first().unwrap_or(&Value::Null),
-            other => other,
-        };
-        let Value::Object(top) = body else {
+        let Value::Object(top) = first(body) else {
             return fault;
         };
         fault.aws = string(top, "__type");
@@ -86,7 +92,7 @@ impl<'a> Fault<'a> {
             fault.read_code(base.get("status_code"));
             return fault;
         }
-        match top.get("error") {
+        match top.get("error").map(first) {
             Some(Value::Object(error)) => {
                 fault.nested = true;
                 fault.read_error(error);
@@ -106,14 +112,21 @@ impl<'a> Fault<'a> {
         fault
     }
 
-    /// Whether the body carries an error object beside or instead of an answer.
+    /// Whether the body carries an error beside an answer, or is one instead.
     #[must_use]
     pub fn is_error(body: &Value) -> bool {
-        let body = match body {
-            Value::Array(list) => list.first().unwrap_or(&Value::Null),
-            other => other,
+        let Value::Object(top) = first(body) else {
+            return false;
         };
-        body.get("error").is_some_and(says) || body.as_object().and_then(base_error).is_some()
+        if top.get("error").is_some_and(says) || base_error(top).is_some() {
+            return true;
+        }
+        let coded = top.get("code").is_some_and(|code| {
+            code.is_number() || code.as_str().is_some_and(|code| !code.is_empty())
+        });
+        let told = coded || MESSAGES.iter().any(|key| word(top, key).is_some());
+        let answers = ANSWERS.iter().any(|key| top.contains_key(*key));
+        is_named(top) && told || !answers && word(top, "type").is_none() && is_flat(top)
     }
 
     /// Whether the body says nothing.
@@ -201,6 +214,48 @@ impl<'a> Fault<'a> {
     }
 }
 
+/// Whether an object calls itself an error: of type or object `error`, or of a type that ends so, with words.
+pub(crate) fn is_named(object: &Map<String, Value>) -> bool {
+    let kind = word(object, "type").or_else(|| word(object, "event_type"));
+    kind == Some("error")
+        || word(object, "object") == Some("error")
+        || (kind.is_some_and(names_error) && word(object, "message").is_some())
+}
+
+/// Whether an object of no type is an error: by a status and words, AWS's exception, or a list of errors.
+pub(crate) fn is_flat(object: &Map<String, Value>) -> bool {
+    let message = word(object, "message").is_some();
+    let aws = word(object, "__type");
+    message && (has_status(object) || aws.is_some())
+        || aws.is_some_and(names_error)
+        || object
+            .get("errors")
+            .and_then(|errors| errors.get(0)?.as_object())
+            .is_some_and(|error| {
+                ["message", "code"]
+                    .iter()
+                    .any(|key| word(error, key).is_some())
+            })
+}
+
+/// Whether it has an HTTP status of an error, as a number or in digits.
+pub(crate) fn has_status(object: &Map<String, Value>) -> bool {
+    ["code", "status", "status_code"].iter().any(|key| {
+        let number = object.get(*key).and_then(|code| match code {
+            Value::String(digits) => digits.parse().ok(),
+            other => other.as_u64(),
+        });
+        number.and_then(status).is_some()
+    })
+}
+
+/// Whether a type is that of an error.
+pub(crate) fn names_error(kind: &str) -> bool {
+    ["error", "Error", "exception", "Exception"]
+        .iter()
+        .any(|end| kind.ends_with(end))
+}
+
 /// Whether what stands under `error` says anything: some servers send it empty beside every answer.
 pub(crate) fn says(error: &Value) -> bool {
     match error {
@@ -213,8 +268,22 @@ pub(crate) fn says(error: &Value) -> bool {
             Value::Object(object) => !object.is_empty(),
         }),
         Value::String(message) => !message.is_empty(),
+        Value::Array(list) => list.first().is_some_and(says),
         _ => false,
     }
+}
+
+/// The first of a list, in which some wrap their errors.
+fn first(value: &Value) -> &Value {
+    match value {
+        Value::Array(list) => list.first().unwrap_or(&Value::Null),
+        other => other,
+    }
+}
+
+/// A text that is not empty.
+fn word<'a>(object: &'a Map<String, Value>, key: &str) -> Option<&'a str> {
+    string(object, key).filter(|text| !text.is_empty())
 }
 
 fn string<'a>(object: &'a Map<String, Value>, key: &str) -> Option<&'a str> {

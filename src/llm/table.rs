@@ -113,6 +113,13 @@ impl<'a> Evidence<'a> {
             return Some(StatusCode::TOO_MANY_REQUESTS);
         }
         let known = self.told || by_type(self.fault).is_some();
+        if self.inside
+            && !known
+            && matches!(outcome, Outcome::ContentFilter | Outcome::OutputInvalid)
+        {
+            // An error is no success, whatever came before it.
+            return Some(StatusCode::BAD_REQUEST);
+        }
         (self.inside && known)
             .then(|| StatusCode::from_u16(self.status).ok())
             .flatten()

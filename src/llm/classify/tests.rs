@@ -92,6 +92,148 @@ fn a_page_is_no_completion_whatever_its_label() {
 }
 
 #[test]
+fn where_ordinary_services_answer_too_a_200_is_a_200() {
+    let json = &[("content-type", "application/json")][..];
+    for path in [
+        "/api/chat",
+        "/api/generate",
+        "/generate",
+        "/v1/chat",
+        "/v2/chat",
+    ] {
+        for body in [
+            r#"{"error": "room is closed"}"#,
+            r#"{"error": {"code": 429, "message": "m"}}"#,
+            r#"{"finish_reason": "ERROR", "id": 7}"#,
+            r#"{"choices": [{"message": {"content": "Hel"#,
+        ] {
+            let (_, end) = run(Setting::Auto, path, 200, json, body);
+            assert!(end.is_success(), "{path} {body}: {end:?}");
+            let (_, end) = run(Setting::Fixed(Dialect::OpenAi), path, 200, json, body);
+            assert!(!end.is_success(), "{path} {body}, as the operator says");
+        }
+        let uri = format!("http://api.cohere.com{path}").parse().unwrap();
+        let classifier = LlmClassifier::new(Setting::Auto);
+        let mut known = classifier.attempt(&Method::POST, &uri, &HeaderMap::new());
+        let _ = known.head(&head(200, json), UNIX_EPOCH);
+        let _ = known.frame(&Bytes::from_static(br#"{"error": "m"}"#));
+        assert!(!known.end(None).is_success(), "{path} of a known host");
+    }
+    // Nothing is held back there, and what it cost is known.
+    let mut served = attempt(Setting::Auto, &Method::POST, "/api/chat");
+    let _ = served.head(&head(200, json), UNIX_EPOCH);
+    let body =
+        br#"{"error": "", "model": "m", "prompt_eval_count": 3, "eval_count": 2, "done": true}"#;
+    let verdict = served.frame(&Bytes::from_static(body));
+    assert!(!served.says_nothing());
+    assert!(served.end(None).is_success(), "{verdict:?}");
+    assert_eq!(served.usage().map(|usage| usage.output), Some(2));
+}
+
+#[test]
+fn an_error_that_says_nothing_is_none() {
+    for error in ["{}", "null", "\"\"", "[]", "{\"message\": null}"] {
+        for body in [
+            format!(
+                r#"{{"choices": [{{"error": {error}, "message": {{"content": "x"}}, "finish_reason": "stop"}}]}}"#
+            ),
+            format!(r#"{{"error": {error}, "choices": []}}"#),
+            format!(r#"{{"errors": {error}, "choices": []}}"#),
+        ] {
+            let body: &'static str = body.leak();
+            let (_, end) = run(Setting::Auto, CHAT, 200, &[], body);
+            assert!(end.is_success(), "{body}: {end:?}");
+        }
+    }
+}
+
+#[test]
+fn a_whole_error_has_any_form_that_one_in_a_stream_has() {
+    for (path, body, outcome) in [
+        (
+            CHAT,
+            r#"{"type": "error", "code": "rate_limit_exceeded", "message": "m"}"#,
+            Outcome::RateLimited,
+        ),
+        (
+            CHAT,
+            r#"{"type": "error", "message": "Overloaded"}"#,
+            Outcome::Overloaded,
+        ),
+        (
+            CHAT,
+            r#"{"object": "error", "message": "m", "type": "BadRequestError", "code": 400}"#,
+            Outcome::InvalidRequest,
+        ),
+        (
+            "/model/m/converse",
+            r#"{"__type": "ThrottlingException"}"#,
+            Outcome::RateLimited,
+        ),
+        (
+            "/model/m/converse",
+            r#"{"__type": "com.amazon.coral.service#ThrottlingException", "message": "m"}"#,
+            Outcome::RateLimited,
+        ),
+        (
+            CHAT,
+            r#"{"error": [{"code": 429, "message": "m"}]}"#,
+            Outcome::RateLimited,
+        ),
+        (
+            CHAT,
+            r#"{"errors": [{"code": "insufficient_quota", "message": "m"}]}"#,
+            Outcome::QuotaExhausted,
+        ),
+        (
+            CHAT,
+            r#"{"code": 503, "message": "m"}"#,
+            Outcome::Overloaded,
+        ),
+        // Answers, and what nobody knows.
+        (CHAT, r#"{"type": "error"}"#, Outcome::Success),
+        (CHAT, r#"{"errors": []}"#, Outcome::Success),
+        (CHAT, r#"{"code": 200, "message": "ok"}"#, Outcome::Success),
+        (CHAT, r#"{"message": "m"}"#, Outcome::Success),
+        (
+            CHAT,
+            r#"{"choices": [{"finish_reason": "stop"}], "code": 500, "message": "m"}"#,
+            Outcome::Success,
+        ),
+        (
+            "/v1/messages",
+            r#"{"type": "message", "content": [], "errors": [{"message": "m"}]}"#,
+            Outcome::Success,
+        ),
+    ] {
+        let (_, end) = run(Setting::Auto, path, 200, &[], body);
+        assert_eq!(end.outcome, outcome, "{body}");
+    }
+}
+
+#[test]
+fn a_refusal_in_place_of_an_answer_is_no_200() {
+    use crate::llm::status::{KeyOwner, client_status};
+    for (body, status) in [
+        (
+            r#"{"error": {"code": "content_filter", "message": "m"}}"#,
+            400,
+        ),
+        (r#"{"error": {"code": 403, "type": "content_filter"}}"#, 403),
+        // An answer that a filter ended is one.
+        (r#"{"choices": [{"finish_reason": "content_filter"}]}"#, 200),
+    ] {
+        let (_, end) = run(Setting::Auto, CHAT, 200, &[], body);
+        assert_eq!(end.outcome, Outcome::ContentFilter, "{body}");
+        assert_eq!(
+            client_status(&end, None, KeyOwner::Caller),
+            status,
+            "{body}"
+        );
+    }
+}
+
+#[test]
 fn what_is_not_recognised_is_no_failure() {
     for kind in [
         "text/html",

@@ -110,6 +110,9 @@ pub(super) const FAMILIES: &[Family] = &[
             (&["context length|context window|context size|context limit", "exceed|overflow"], "ggml-org/llama.cpp#19774, MiniMax-AI/MiniMax-M2#119"),
             (&["longer than|larger than|greater than|more than", "context length|context window|context size|model length"], "BerriAI/litellm#10793 (SGLang), anomalyco/opencode#2259 (LM Studio), xorbitsai/inference#3785"),
             (&["tokens >", "maximum"], "anthropic (spec 2.3)"),
+            (&["reached context length of", "token"], "lmstudio-ai/lmstudio-bug-tracker#1251"),
+            (&["context length is only"], "vllm-project/vllm#36197"),
+            (&["contextwindowexceedederror"], "onyx-dot-app/onyx#5507, OpenHands/OpenHands#5350 (LiteLLM)"),
         ],
     },
     Family {
@@ -201,6 +204,7 @@ pub(super) const FAMILIES: &[Family] = &[
         unless: &["rate limit"],
         phrases: &[
             (&["overload|high demand|capacity exceeded|at capacity|over capacity|no capacity|high traffic|heavy load"], "openai; kimi engine_overloaded_error"),
+            (&["maximum pending requests exceeded"], "ollama/ollama#4159"),
             (&["server is busy|service is busy|servers are busy|system is too busy|too busy|temporarily unavailable|service unavailable|访问量过大|服务繁忙|负载已饱和"], "deepseek; docs.siliconflow.cn 50603; docs.bigmodel.cn 1305"),
         ],
     },

@@ -17,12 +17,9 @@
 
 use serde_json::{Value, json};
 
-use super::{
-    event::{list, text},
-    family::Family,
-    sieve,
-};
+use super::{event::text, family::Family, sieve};
 pub(super) use crate::llm::fault::says;
+use crate::llm::fault::{has_status, is_flat, is_named, names_error};
 
 /// Names under which servers send plain data.
 const PLAIN_NAMES: &[&str] = &["", "chunk", "completion", "data", "message"];
@@ -46,17 +43,10 @@ const TELLING: &[&str] = &[
 /// Whether an event is an error in itself.
 pub(super) fn is(name: &str, event: &Value) -> bool {
     let kind = text(event, "type").or_else(|| text(event, "event_type"));
-    if name == "error" && holds(event)
-        || kind == Some("error")
-        || text(event, "object") == Some("error")
-    {
+    if name == "error" && holds(event) || event.as_object().is_some_and(is_named) {
         return true;
     }
     let bad_kind = kind.is_some_and(names_error);
-    let message = text(event, "message").is_some();
-    if bad_kind && message {
-        return true;
-    }
     let open = kind.is_none() || bad_kind || ANSWERS.iter().any(|key| event.get(key).is_some());
     let inner = match event.get(0).unwrap_or(event).get("error") {
         Some(Value::String(words)) => {
@@ -70,8 +60,7 @@ pub(super) fn is(name: &str, event: &Value) -> bool {
         return true;
     }
     let untold = kind.is_none() && Family::of(name, event).is_none();
-    untold && (message && (has_status(event) || text(event, "__type").is_some()) || listed(event))
-        || refused_by_number(event)
+    untold && event.as_object().is_some_and(is_flat) || refused_by_number(event)
 }
 
 /// Whether a value that stands outside of the framing's grammar, alone in a line, is an error.
@@ -86,7 +75,7 @@ pub(super) fn is_stray(name: &str, value: &Value) -> bool {
     let words = ["message", "msg", "detail"]
         .iter()
         .any(|key| text(value, key).is_some());
-    let code = text(value, "code").is_some() || has_status(value);
+    let code = text(value, "code").is_some() || value.as_object().is_some_and(has_status);
     words && code && Family::of(name, value).is_none()
 }
 
@@ -115,29 +104,6 @@ fn holds(value: &Value) -> bool {
         Value::Array(list) => list.iter().any(holds),
         Value::Object(object) => object.values().any(holds),
     }
-}
-
-fn names_error(kind: &str) -> bool {
-    ["error", "Error", "exception", "Exception"]
-        .iter()
-        .any(|end| kind.ends_with(end))
-}
-
-/// Whether it has an HTTP status of an error, as a number or in digits.
-fn has_status(event: &Value) -> bool {
-    ["code", "status", "status_code"].iter().any(|key| {
-        let number = event.get(*key).and_then(|code| match code {
-            Value::String(digits) => digits.parse().ok(),
-            other => other.as_u64(),
-        });
-        number.is_some_and(|number: u64| (400..600).contains(&number))
-    })
-}
-
-fn listed(event: &Value) -> bool {
-    list(event, "errors")
-        .next()
-        .is_some_and(|first| text(first, "message").is_some() || text(first, "code").is_some())
 }
 
 fn refused_by_number(event: &Value) -> bool {

@@ -1096,12 +1096,54 @@ fn vendors_words_are_understood() {
 }
 
 #[test]
+fn windows_are_told_in_many_words() {
+    for text in [
+        "Reached context length of 4096 tokens with model (arch: qwen2) that cannot overflow",
+        "You passed 5000 input tokens and requested 100 output tokens. However, the model's context length is only 4096 tokens",
+        "litellm.ContextWindowExceededError: litellm.BadRequestError: OpenAIException - too long",
+    ] {
+        message(400, text).is(Outcome::ContextLength);
+    }
+}
+
+#[test]
+fn what_a_message_quotes_steers_nothing() {
+    for (open, close) in [('"', '"'), ('\'', '\''), ('`', '`'), ('“', '”'), ('‘', '’')] {
+        let of = |before: &str, after: &str| {
+            let text = format!("{before}{open}insufficient_quota{close}{after}");
+            row(
+                400,
+                json!({"error": {"message": text, "type": "invalid_request_error"}}),
+            )
+        };
+        of("Invalid value for 'tool_choice': ", " is not a function").is(Outcome::InvalidRequest);
+        of("Unknown tool ", ".").is(Outcome::InvalidRequest);
+    }
+    // A gateway hands on what it got.
+    for text in [
+        "Error code: 429 - {'error': {'message': 'm', 'code': 'insufficient_quota'}}",
+        "upstream said {\"type\":\"insufficient_quota\"}",
+        "error: 'insufficient_quota'",
+    ] {
+        message(400, text).is(Outcome::QuotaExhausted);
+    }
+}
+
+#[test]
 fn an_error_inside_a_success_is_classed_by_its_words_alone() {
     for (message, outcome) in [
         ("Rate limit reached for m", Outcome::RateLimited),
         ("Too many requests", Outcome::RateLimited),
         ("Overloaded", Outcome::Overloaded),
         ("The server is busy, try again later", Outcome::Overloaded),
+        (
+            "server busy, please try again.  maximum pending requests exceeded",
+            Outcome::Overloaded,
+        ),
+        (
+            "Reached context length of 4096 tokens with model (arch: qwen2)",
+            Outcome::ContextLength,
+        ),
         ("Incorrect API key provided", Outcome::Auth),
         ("Access denied", Outcome::Permission),
         ("The model `x` does not exist", Outcome::NotFound),
