@@ -6,6 +6,8 @@
 #[cfg(feature = "llm")]
 pub mod llm;
 mod settings;
+#[cfg(feature = "llm")]
+pub mod tls;
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
@@ -27,6 +29,9 @@ pub struct Model {
     pub outbound_policy: OutboundPolicy,
     /// What holds for the whole mesh.
     pub settings: Settings,
+    /// Secrets of the files, by `namespace/name`.
+    #[cfg(feature = "llm")]
+    pub secrets: BTreeMap<String, tls::Secret>,
 }
 
 /// What happens to unknown hosts.
@@ -83,6 +88,9 @@ pub struct Cluster {
     pub outlier: Option<outlier::Params>,
     /// Connections and ceilings.
     pub pool: Pool,
+    /// How TLS is spoken to its endpoints; `None` is plain text.
+    #[cfg(feature = "llm")]
+    pub tls: Option<tls::Tls>,
     /// What all retries to it share; `None` is no bound. A route's own budget goes before it.
     pub retry_budget: Option<retry::params::Budget>,
     /// The namespace of the Service or ServiceEntry behind it; empty where it is not known.
@@ -161,6 +169,8 @@ pub enum Protocol {
     Http2,
     /// What the caller speaks.
     AsCaller,
+    /// What is agreed upon in the TLS handshake (ALPN): HTTP/2 if the server takes it.
+    Negotiated,
 }
 
 /// TCP keep-alive probes; `None` leaves the system's value.
@@ -225,6 +235,8 @@ impl Cluster {
             balance: balance::Params::default(),
             outlier: None,
             pool: Pool::default(),
+            #[cfg(feature = "llm")]
+            tls: None,
             retry_budget: Some(retry::params::Budget::standard()),
             namespace: Arc::default(),
             origin: String::new(),

@@ -249,7 +249,7 @@ async fn send(
     let clock = request.extensions_mut().remove::<TryClock>();
     let clock = clock.as_ref();
     let http2 = match endpoint.limits().look().protocol {
-        Protocol::Http1 => false,
+        Protocol::Http1 | Protocol::Negotiated => false,
         Protocol::Http2 => true,
         Protocol::AsCaller => request.version() == Version::HTTP_2,
     };

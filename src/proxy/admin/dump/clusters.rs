@@ -95,6 +95,7 @@ fn connection(p: &Pool) -> Value {
             Protocol::Http1 => "HTTP/1.1",
             Protocol::Http2 => "HTTP/2",
             Protocol::AsCaller => "as the caller",
+            Protocol::Negotiated => "negotiated",
         },
         "max_requests_per_connection": p.max_requests_per_connection,
         "idle_timeout": p.idle_timeout.map(seconds),
