@@ -2,9 +2,9 @@
 
 use std::{
     future::{Future, poll_fn},
-    pin::pin,
+    pin::{Pin, pin},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Poll, Waker, ready},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
@@ -30,6 +30,8 @@ pub struct Held(Arc<Mutex<Reading>>);
 #[derive(Debug)]
 struct Reading {
     since: Instant,
+    /// Since when it is held, if it is.
+    stopped: Instant,
     /// How many hold it.
     held: u32,
     /// Who waits for it to run again.
@@ -42,8 +44,10 @@ impl TryClock {
     /// A clock that runs from now.
     #[must_use]
     pub fn start() -> Self {
+        let since = Instant::now();
         Self(Arc::new(Mutex::new(Reading {
-            since: Instant::now(),
+            since,
+            stopped: since,
             held: 0,
             waiting: Vec::new(),
         })))
@@ -51,7 +55,12 @@ impl TryClock {
 
     /// Stops the clock at zero.
     pub fn hold(&self) -> Held {
-        lock(&self.0).held += 1;
+        let mut clock = lock(&self.0);
+        if clock.held == 0 {
+            clock.stopped = Instant::now();
+        }
+        clock.held += 1;
+        drop(clock);
         Held(Arc::clone(&self.0))
     }
 
@@ -69,34 +78,58 @@ impl TryClock {
     pub async fn expired(&self, limit: Duration) {
         let mut timer = pin!(None::<Sleep>);
         poll_fn(|cx| {
-            loop {
-                let mut clock = lock(&self.0);
-                if clock.held > 0 {
-                    if !clock.waiting.iter().any(|w| w.will_wake(cx.waker())) {
-                        clock.waiting.push(cx.waker().clone());
-                    }
-                    return Poll::Pending;
-                }
-                let Some(end) = clock.since.checked_add(limit) else {
-                    return Poll::Pending;
-                };
-                drop(clock);
-                match timer.as_mut().as_pin_mut() {
-                    None => timer.set(Some(sleep_until(end))),
-                    // It was held in the meantime, so the old end is only a time to look again.
-                    Some(sleep) if sleep.deadline() < end && sleep.is_elapsed() => {
-                        sleep.reset(end);
-                    }
-                    Some(sleep) => {
-                        ready!(sleep.poll(cx));
-                        if Instant::now() >= end {
-                            return Poll::Ready(());
-                        }
-                    }
-                }
-            }
+            let Some(end) = self
+                .read(cx)
+                .ok()
+                .and_then(|since| since.checked_add(limit))
+            else {
+                return Poll::Pending;
+            };
+            poll_timer(timer.as_mut(), end, cx)
         })
         .await;
+    }
+
+    /// Whom it is held for has done something: if it is held, it is so from now.
+    pub fn progress(&self) {
+        lock(&self.0).stopped = Instant::now();
+    }
+
+    /// Since when it runs; or else since when it is held, and then the task is woken when it runs.
+    pub(super) fn read(&self, cx: &Context<'_>) -> Result<Instant, Instant> {
+        let mut clock = lock(&self.0);
+        if clock.held == 0 {
+            return Ok(clock.since);
+        }
+        if !clock.waiting.iter().any(|w| w.will_wake(cx.waker())) {
+            clock.waiting.push(cx.waker().clone());
+        }
+        Err(clock.stopped)
+    }
+}
+
+/// Waits for an end that may have moved since the last time.
+pub(super) fn poll_timer(
+    mut timer: Pin<&mut Option<Sleep>>,
+    end: Instant,
+    cx: &mut Context<'_>,
+) -> Poll<()> {
+    loop {
+        match timer.as_mut().as_pin_mut() {
+            None => timer.set(Some(sleep_until(end))),
+            // The end has moved: an old one that is sooner is only a time to look again.
+            Some(sleep)
+                if sleep.deadline() > end || (sleep.deadline() < end && sleep.is_elapsed()) =>
+            {
+                sleep.reset(end);
+            }
+            Some(sleep) => {
+                ready!(sleep.poll(cx));
+                if Instant::now() >= end {
+                    return Poll::Ready(());
+                }
+            }
+        }
     }
 }
 

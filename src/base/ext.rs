@@ -10,6 +10,8 @@
 //! | [`RouteMeta`] | route | cluster dispatch, logs | label `-` |
 //! | [`RetryHeaders`] | route | retry | the route's retries hold as they are |
 //! | [`Deadline`] | deadline, retry (per attempt), context | deadline, retry, respond | no limit |
+//! | [`Uploading`] | the route's stack | deadline | the request is complete |
+//! | [`Allowance`] | deadline, retry (per attempt) | those who read the body, deadline, retry, fallback ([`Until`]) | nothing begins only when the request is complete |
 //! | [`Patience`] | deadline | retry | the caller waits as long as the deadline |
 //! | [`Attempt`] | retry, fallback | classify, trace, balance | the only attempt |
 //! | [`Chain`] | fallback (per target) | retry | the only target |
@@ -47,6 +49,7 @@ use crate::base::{cost::Ledger, time::Instant};
 pub use crate::base::{
     attempt::GivenUp,
     clock::{Held, TryClock},
+    until::{Allowance, Until, Uploading},
 };
 
 pub use self::{

@@ -21,6 +21,7 @@ pub(crate) mod relay;
 pub mod rng;
 pub(crate) mod sync;
 pub mod time;
+mod until;
 
 pub use self::{
     ceiling::{Ceiling, Permit},

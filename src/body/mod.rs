@@ -75,6 +75,12 @@ impl Body {
         )
     }
 
+    /// Whether nothing more of it is waited for: it is over, or all in memory.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        matches!(self.0, Inner::Full(_)) || self.is_end_stream()
+    }
+
     /// No bytes.
     #[must_use]
     pub const fn empty() -> Self {

@@ -17,6 +17,7 @@ use pin_project::pin_project;
 
 use crate::base::{
     BoxError, Error, Kind,
+    ext::Until,
     time::{Instant, Sleep, sleep_until},
 };
 
@@ -37,10 +38,11 @@ pub struct Timed<B> {
     timer: Option<Sleep>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum Limit {
     None,
     Deadline,
+    Until(Until),
     Idle(Duration),
 }
 
@@ -55,6 +57,11 @@ impl<B> Timed<B> {
     /// Fails with `kind` if the body is not over at `deadline`.
     pub const fn deadline(inner: B, deadline: Instant, kind: Kind) -> Self {
         Self::new(inner, Limit::Deadline, kind, Some(deadline))
+    }
+
+    /// Fails with `kind` if the body is not over by then.
+    pub const fn until(inner: B, until: Until, kind: Kind) -> Self {
+        Self::new(inner, Limit::Until(until), kind, None)
     }
 
     /// Fails with `kind` (usually [`Kind::IdleTimeout`]) once the reader has waited `gap` for the next byte.
@@ -97,8 +104,13 @@ where
         match inner.as_mut().poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 let last = frame.is_trailers() || inner.is_end_stream();
-                match *this.limit {
+                match this.limit {
                     Limit::None => {}
+                    Limit::Until(until) => {
+                        if !last && until.passed(Instant::now()) {
+                            return this.time_is_up();
+                        }
+                    }
                     Limit::Deadline => {
                         if !last && this.up.is_some_and(|up| Instant::now() >= up) {
                             return this.time_is_up();
@@ -114,8 +126,12 @@ where
             }
             Poll::Ready(other) => Poll::Ready(other.map(|r| r.map_err(Into::into))),
             Poll::Pending => {
-                if let Limit::Idle(gap) = *this.limit {
-                    *this.up = this.up.or_else(|| Instant::now().checked_add(gap));
+                if let Limit::Until(until) = this.limit {
+                    ready!(until.poll(cx, this.timer.as_mut()));
+                    return this.time_is_up();
+                }
+                if let Limit::Idle(gap) = this.limit {
+                    *this.up = this.up.or_else(|| Instant::now().checked_add(*gap));
                 }
                 let Some(up) = *this.up else {
                     return Poll::Pending;

@@ -15,7 +15,11 @@ use std::sync::Arc;
 use http::{Request, Response};
 use tower::{ServiceBuilder, util::BoxCloneSyncService};
 
-use super::{Boxed, Cluster, route::retry, served::ServedLayer};
+use super::{
+    Boxed, Cluster,
+    route::{retry, uploading},
+    served::ServedLayer,
+};
 use crate::{
     base::{
         SharedRng,
@@ -104,6 +108,7 @@ impl LlmRoute<'_> {
         let stack = ServiceBuilder::new()
             .map_response(|response: Response<_>| response.map(Body::new))
             .layer(ServedLayer)
+            .map_request(uploading)
             .layer(deadline)
             .map_request(move |mut request: Request<Body>| {
                 let told = meet(&mut request, dialect, &paths);

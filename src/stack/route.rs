@@ -7,7 +7,7 @@ use tower::{ServiceBuilder, service_fn, util::BoxCloneSyncService};
 
 use super::{Boxed, Cluster, served::ServedLayer};
 use crate::{
-    base::{BoxError, Error, Kind, SharedRng},
+    base::{BoxError, Error, Kind, SharedRng, ext::Uploading},
     body::{Body, replay::Replay},
     deadline::{DeadlineLayer, PropagateLayer},
     retry::{self, RetryBudget, RetryLayer},
@@ -26,6 +26,7 @@ pub fn route(forward: &Forward, cluster: &Cluster, inner: Boxed, rng: &SharedRng
     let stack = ServiceBuilder::new()
         .map_response(|response: Response<_>| response.map(Body::new))
         .layer(ServedLayer)
+        .map_request(uploading)
         .layer(deadline)
         .layer(retry)
         .layer(InjectLayer::new().with_rng(rng.clone()))
@@ -33,6 +34,14 @@ pub fn route(forward: &Forward, cluster: &Cluster, inner: Boxed, rng: &SharedRng
         .map_request(|request: Request<Replay<Body>>| request.map(Body::new))
         .service(inner);
     BoxCloneSyncService::new(stack)
+}
+
+/// Says so of a request that is not known whole: the route's time begins when it is.
+pub(super) fn uploading(mut request: Request<Body>) -> Request<Body> {
+    if !request.body().is_whole() {
+        request.extensions_mut().insert(Uploading);
+    }
+    request
 }
 
 /// A target's retries: under its cluster's ceiling, paid from this budget.

@@ -25,12 +25,15 @@ use http_body_util::{BodyExt, Empty, Full};
 use llmesh::{
     base::{
         BoxError, Error, Kind, error,
-        ext::{Deadline, Flag, GivenUp, Patience, Record},
+        ext::{Deadline, Flag, GivenUp, Patience, Record, Until, Uploading},
         time::{Instant, sleep},
     },
+    body::{Body, replay::Replay},
+    call::{self, CallLayer},
     deadline::{DeadlineLayer, Params, PropagateLayer, Stats},
+    retry::{self, RetryLayer, RetryOn},
 };
-use tower::{Layer, Service, ServiceExt, service_fn};
+use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -53,6 +56,8 @@ fn empty() -> Response<Empty<Bytes>> {
 struct Drip {
     left: u32,
     gap: Duration,
+    /// Whether the last one never comes.
+    stalls: bool,
     timer: Pin<Box<tokio::time::Sleep>>,
     dropped: Arc<AtomicBool>,
 }
@@ -62,9 +67,15 @@ impl Drip {
         Self {
             left,
             gap,
+            stalls: false,
             timer: Box::pin(sleep(gap)),
             dropped: Arc::default(),
         }
+    }
+
+    fn stalled(mut self) -> Self {
+        self.stalls = true;
+        self
     }
 }
 
@@ -78,6 +89,9 @@ impl http_body::Body for Drip {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         if self.left == 0 {
             return Poll::Ready(None);
+        }
+        if self.stalls && self.left == 1 {
+            return Poll::Pending;
         }
         std::task::ready!(self.timer.as_mut().poll(cx));
         self.left -= 1;
@@ -318,7 +332,6 @@ fn request(headers: &[(&'static str, &'static str)]) -> Request<()> {
 
 #[tokio::test(start_paused = true)]
 async fn the_callers_limit_may_shorten_ours_and_is_told_on() {
-    const EXPECTED: &str = "x-envoy-expected-rq-timeout-ms";
     for (theirs, told) in [
         ("500", "500"),
         ("5000", "1000"),
@@ -367,4 +380,267 @@ async fn each_hop_tells_what_is_left_after_its_own_work() {
     let own = request(&[("x-envoy-expected-rq-timeout-ms", "9000")]);
     let (headers, _) = seen(PropagateLayer::new(), own).await;
     assert!(headers.is_empty());
+}
+
+const EXPECTED: &str = "x-envoy-expected-rq-timeout-ms";
+
+/// What the upstream does with one attempt.
+#[derive(Clone, Copy, Debug)]
+enum Then {
+    /// Reads the whole request, and answers after this time with this status.
+    Reads(u64, u16),
+    /// Reads the whole request and says nothing.
+    Hangs,
+    /// Does not read and says nothing.
+    Deaf,
+    /// Answers before it reads.
+    Early,
+    /// Answers at once, and reads on.
+    Duplex,
+    /// Answers after the first part of the request, of which it reads no more.
+    AfterOne,
+}
+
+/// What came of a request.
+#[derive(Debug)]
+struct Outcome {
+    status: Option<u16>,
+    /// How the call or its answer failed.
+    failed: Option<Kind>,
+    after: Duration,
+    blamed: Option<Kind>,
+    /// What each attempt was told.
+    told: Vec<String>,
+}
+
+fn once() -> retry::Params {
+    retry::Params::off()
+}
+
+/// A route with this timeout gets a request in parts, `gap` apart; an answer has ten parts, 30 ms apart.
+async fn upload(
+    timeout: u64,
+    retries: retry::Params,
+    body: Drip,
+    headers: &[(&'static str, &'static str)],
+    script: &[Then],
+) -> Outcome {
+    let told = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let (told_to, script) = (Arc::clone(&told), script.to_vec());
+    let upstream = service_fn(move |request: Request<Replay<Body>>| {
+        let mut told = told_to.lock().unwrap();
+        let then = script[told.len()];
+        let text = request.headers().get(EXPECTED);
+        told.push(text.map_or("", |text| text.to_str().unwrap()).to_owned());
+        async move {
+            let mut body = request.into_body();
+            let status = match then {
+                Then::Reads(after, status) => {
+                    body.collect().await?;
+                    sleep(ms(after)).await;
+                    status
+                }
+                Then::Hangs => {
+                    body.collect().await?;
+                    pending().await
+                }
+                Then::Deaf => pending().await,
+                Then::Early => 200,
+                Then::Duplex => {
+                    tokio::spawn(body.collect());
+                    200
+                }
+                Then::AfterOne => {
+                    body.frame().await.unwrap()?;
+                    // It waits for the second part for a while.
+                    let _ = tokio::time::timeout(ms(10), body.frame()).await;
+                    200
+                }
+            };
+            let mut response = Response::new(Drip::new(10, ms(30)));
+            *response.status_mut() = http::StatusCode::from_u16(status).unwrap();
+            Ok::<_, BoxError>(response)
+        }
+    });
+    let service = ServiceBuilder::new()
+        .layer(layer(timeout))
+        .layer(CallLayer::new(call::Params::default()))
+        .layer(RetryLayer::new(retries))
+        .layer(PropagateLayer::new())
+        .service(upstream);
+    let mut request = Request::post("/upload").body(Body::new(body)).unwrap();
+    for (name, value) in headers {
+        if *name == ":path" {
+            *request.uri_mut() = value.parse().unwrap();
+        } else {
+            let value = HeaderValue::from_static(value);
+            request.headers_mut().insert(*name, value);
+        }
+    }
+    let given_up = GivenUp::default();
+    request.extensions_mut().insert(given_up.clone());
+    request.extensions_mut().insert(Uploading);
+    let begin = Instant::now();
+    let (status, error) = match service.oneshot(request).await {
+        Ok(response) => {
+            let status = response.status().as_u16();
+            (Some(status), response.into_body().collect().await.err())
+        }
+        Err(error) => (None, Some(error)),
+    };
+    let told = told.lock().unwrap().clone();
+    Outcome {
+        status,
+        failed: error.as_ref().and_then(kind),
+        after: begin.elapsed(),
+        blamed: given_up.why(),
+        told,
+    }
+}
+
+const LATE: Option<Kind> = Some(Kind::DeadlineExceeded);
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_upload_does_not_use_up_the_timeout() {
+    for headers in [&[][..], &[(":path", "/v1/chat/completions")]] {
+        let slow = || Drip::new(10, ms(90));
+        let got = upload(400, once(), slow(), headers, &[Then::Reads(50, 200)]).await;
+        assert_eq!((got.status, got.failed), (Some(200), None), "{got:?}");
+        assert_eq!(got.after, ms(900 + 50 + 300));
+        assert_eq!(got.told, ["400"], "the figure that is configured");
+        // The whole time, from the request's end on.
+        let got = upload(400, once(), slow(), headers, &[Then::Hangs]).await;
+        assert_eq!((got.status, got.failed), (None, LATE));
+        assert_eq!(got.after, ms(900 + 400), "{got:?}");
+        assert_eq!(got.blamed, LATE, "that is the upstream's own");
+        // And the whole answer.
+        let got = upload(400, once(), slow(), headers, &[Then::Reads(350, 200)]).await;
+        assert_eq!((got.status, got.failed), (Some(200), LATE));
+        assert_eq!(got.after, ms(900 + 400), "{got:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_callers_own_limit_counts_from_its_arrival() {
+    let own = [
+        [(EXPECTED, "500"), ("x-any", "1")],
+        [
+            ("content-type", "application/grpc"),
+            ("grpc-timeout", "500m"),
+        ],
+        [("x-stainless-timeout", "0.5"), ("x-any", "1")],
+    ];
+    for headers in own {
+        let got = upload(400, once(), Drip::new(10, ms(90)), &headers, &[Then::Hangs]).await;
+        assert_eq!((got.status, got.failed), (None, LATE));
+        assert_eq!((got.after, got.blamed), (ms(500), None), "{got:?}");
+        assert_eq!(got.told, ["400"]);
+        let quick = upload(400, once(), Drip::new(2, ms(30)), &headers, &[Then::Hangs]).await;
+        assert_eq!((quick.after, quick.blamed), (ms(460), LATE), "{quick:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_read_has_the_timeout_from_the_start() {
+    let got = upload(400, once(), Drip::new(10, ms(90)), &[], &[Then::Deaf]).await;
+    assert_eq!((got.status, got.after, got.blamed), (None, ms(400), LATE));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upstream_that_answers_early_is_served_and_bounded() {
+    for (timeout, end) in [(400, None), (200, LATE)] {
+        let body = || Drip::new(10, ms(90));
+        let got = upload(timeout, once(), body(), &[], &[Then::Early]).await;
+        assert_eq!((got.status, got.failed), (Some(200), end));
+        assert_eq!(got.after, ms(timeout.min(300)));
+        // Its time begins when it does not wait for the caller any more.
+        let got = upload(timeout, once(), body(), &[], &[Then::AfterOne]).await;
+        assert_eq!((got.status, got.failed), (Some(200), end));
+        assert_eq!(got.after, ms(100 + timeout.min(300)), "{got:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_stops_sending_blames_nobody() {
+    const STALLED: Option<Kind> = Some(Kind::UploadTimeout);
+    // Parts that come in time count, however many there are; the silence after the last one does not last for ever.
+    for (parts, after) in [(1, 400), (6, 5 * 399 + 400)] {
+        let body = Drip::new(parts, ms(399)).stalled();
+        let params = once().with_per_try_timeout(ms(100));
+        let got = upload(400, params, body, &[], &[Then::Hangs; 2]).await;
+        assert_eq!((got.status, got.failed), (None, STALLED), "{got:?}");
+        assert_eq!((got.after, got.blamed), (ms(after), None));
+        assert_eq!(got.told.len(), 1);
+    }
+    // A gRPC stream may be opened only to listen.
+    let grpc = [("content-type", "application/grpc")];
+    let got = upload(
+        400,
+        once(),
+        Drip::new(2, ms(1_000_000)),
+        &grpc,
+        &[Then::Hangs],
+    )
+    .await;
+    assert_eq!((got.after, got.blamed), (ms(2_000_400), LATE));
+    // Nor is a caller hurried that listens to an answer.
+    let got = upload(
+        200,
+        once(),
+        Drip::new(2, ms(1_000_000)),
+        &[],
+        &[Then::Duplex],
+    )
+    .await;
+    assert_eq!(
+        (got.status, got.failed, got.after),
+        (Some(200), None, ms(300))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_spans_all_attempts_and_waits() {
+    let backoff = retry::params::Backoff::from_base(ms(100)).with_jitter(false);
+    let params = retry::Params::default()
+        .with_retries(3)
+        .with_retry_on(RetryOn::envoy("5xx").unwrap())
+        .with_backoff(backoff);
+    let script = [Then::Reads(100, 503), Then::Reads(0, 503), Then::Hangs];
+    let body = || Drip::new(10, ms(90));
+    let got = upload(450, params.clone(), body(), &[], &script).await;
+    assert_eq!((got.status, got.failed), (None, LATE));
+    assert_eq!((got.after, got.blamed), (ms(900 + 450), LATE), "{got:?}");
+    assert_eq!(got.told, ["450", "250", "50"]);
+
+    let mut params = params.with_per_try_timeout(ms(150));
+    params.waits_out = true;
+    let got = upload(450, params, body(), &[], &[Then::Hangs; 4]).await;
+    assert_eq!((got.status, got.failed), (None, LATE));
+    assert_eq!((got.after, got.told.len()), (ms(900 + 450), 2), "{got:?}");
+    assert_eq!(got.told, ["150", "150"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_nested_limits_the_sooner_counts() {
+    for (outer, inner) in [(300, 1000), (1000, 300)] {
+        let service = ServiceBuilder::new()
+            .layer(layer(outer))
+            .layer(layer(inner))
+            .layer(RetryLayer::new(once()))
+            .service(service_fn(|request: Request<Replay<Body>>| async move {
+                let until = Until::of(request.extensions());
+                let left = |now| until.at(now).unwrap().left(now);
+                assert_eq!(left(Instant::now()), ms(300));
+                request.into_body().collect().await?;
+                sleep(ms(100)).await;
+                assert_eq!(left(Instant::now()), ms(200));
+                pending::<()>().await;
+                Ok::<_, BoxError>(empty())
+            }));
+        let mut request = Request::new(Body::new(Drip::new(5, ms(200))));
+        request.extensions_mut().insert(Uploading);
+        let begin = Instant::now();
+        let error = service.oneshot(request).await.unwrap_err();
+        assert_eq!((kind(&error), begin.elapsed()), (LATE, ms(1300)));
+    }
 }

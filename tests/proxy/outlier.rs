@@ -195,20 +195,23 @@ async fn a_callers_slow_upload_ejects_nothing_and_costs_no_attempt() {
     let answer = upload(Raw::connect(mesh.addr()).await, Some(250)).await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     assert_eq!(mesh.log.nth(0).await.notes.attempts, 1);
-    // Never: the route's timeout ends it, and it was not the upstream.
+    // Never: after as long as the route's timeout the caller is told so, and it was not the upstream.
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..40 {
         tasks.spawn(upload(Raw::connect(mesh.addr()).await, None));
     }
     for answer in tasks.join_all().await {
-        assert!(answer.starts_with("HTTP/1.1 504 "), "{answer}");
+        assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
     }
+    let line = mesh.log.nth(1).await;
+    assert_eq!((line.notes.attempts, line.status), (1, 408));
     assert_eq!(
         mesh.of(V1, "outlier_detection.ejections_enforced_total")
             .await,
         0
     );
     assert_eq!(mesh.of(V1, "upstream_rq_per_try_timeout").await, 0);
+    assert_eq!(mesh.of(V1, "upstream_rq_timeout").await, 0);
     let clusters = mesh.page("/clusters").await.body;
     let bad = |l: &&str| l.contains("::rq_error::") && !l.ends_with("::0");
     assert_eq!(clusters.lines().find(bad), None);

@@ -1,7 +1,8 @@
 //! Istio's own words, over real sockets: names, header values, retry headers, times.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use http::Request;
 use llmesh::{
     base::SharedRng,
@@ -15,7 +16,7 @@ use std::sync::Mutex;
 
 use crate::{
     kit::{Caller, Reply},
-    support::until,
+    support::{channel_body, until},
 };
 
 /// A proxy before one upstream.
@@ -388,6 +389,31 @@ async fn a_wait_for_a_retry_ends_at_the_route_timeout() {
     assert_eq!(line["response_flags"], "UT");
     assert_eq!(line["response_code_details"], "response_timeout");
     assert_eq!(mesh.upstream.seen().len(), 1);
+}
+
+/// The route's time begins when the request is complete, and is told as it is configured.
+#[tokio::test]
+async fn a_slow_upload_does_not_use_up_the_route_timeout() {
+    let mesh = Words::start(&rules(&format!("  - timeout: 300ms\n    {TO}\n"))).await;
+    for (delay, status) in [("0", 200), ("5000", 504)] {
+        let (sender, body) = channel_body();
+        let upload = tokio::spawn(async move {
+            for _ in 0..4 {
+                tokio::time::sleep(Duration::from_millis(150)).await;
+                sender.send(Ok(Bytes::from_static(b"part"))).await.unwrap();
+            }
+        });
+        let request = Request::post("/")
+            .header("host", "app.example")
+            .header("x-mock-delay-ms", delay);
+        let reply = mesh.send(request.body(Body::new(body)).unwrap()).await;
+        upload.await.unwrap();
+        assert_eq!(reply.status, status, "{}", reply.body);
+        assert!(reply.took >= Duration::from_millis(600));
+        let seen = mesh.upstream.seen().pop().unwrap();
+        assert_eq!(seen.headers["x-envoy-expected-rq-timeout-ms"], "300");
+        assert_eq!(&seen.body[..], b"partpartpartpart");
+    }
 }
 
 #[tokio::test]

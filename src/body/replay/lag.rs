@@ -2,18 +2,18 @@
 
 use http::Extensions;
 
-use crate::base::ext::{GivenUp, Held, TryClock};
+use crate::base::ext::{Allowance, GivenUp, Held, TryClock};
 
 /// Notes whether an attempt waits for more of the caller's body.
 ///
-/// While it does, the attempt's [`TryClock`] stands still and nothing that runs out is the endpoint's fault
-/// ([`GivenUp`]): a caller that uploads slowly must not cost an attempt, nor discredit an endpoint. An upstream that
-/// does not read is not waited for here, because then nobody asks for more of the body.
+/// While it does, the attempt's [`TryClock`] and the request's [`Allowance`] stand still and nothing that runs out is the
+/// endpoint's fault ([`GivenUp`]): a caller that uploads slowly must not cost an attempt, nor discredit an endpoint. An
+/// upstream that does not read is not waited for here, because then nobody asks for more of the body.
 #[derive(Debug)]
 pub struct Lag {
-    clock: Option<TryClock>,
+    clocks: Vec<TryClock>,
     given_up: Option<GivenUp>,
-    held: Option<Held>,
+    held: Vec<Held>,
     lags: bool,
 }
 
@@ -23,12 +23,19 @@ impl Lag {
     /// For the attempt with these extensions; `None` if nobody wants to know.
     #[must_use]
     pub fn of(attempt: &Extensions) -> Option<Self> {
-        let clock = attempt.get::<TryClock>().cloned();
+        let allowance = attempt.get::<Allowance>();
+        let whole = allowance.into_iter().flat_map(Allowance::clocks);
+        let clocks: Vec<_> = attempt
+            .get::<TryClock>()
+            .into_iter()
+            .chain(whole)
+            .cloned()
+            .collect();
         let given_up = attempt.get::<GivenUp>().cloned();
-        (clock.is_some() || given_up.is_some()).then_some(Self {
-            clock,
+        (!clocks.is_empty() || given_up.is_some()).then_some(Self {
+            clocks,
             given_up,
-            held: None,
+            held: Vec::new(),
             lags: false,
         })
     }
@@ -39,7 +46,10 @@ impl Lag {
             return;
         }
         self.lags = lags;
-        self.held = self.clock.as_ref().filter(|_| lags).map(TryClock::hold);
+        self.held.clear();
+        if lags {
+            self.held.extend(self.clocks.iter().map(TryClock::hold));
+        }
         if let Some(given_up) = &self.given_up {
             given_up.caller_lags(lags);
         }

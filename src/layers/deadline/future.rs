@@ -3,7 +3,7 @@
 use std::{
     future::Future,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
@@ -18,8 +18,8 @@ use super::{
 use crate::{
     base::{
         BoxError, Error, Kind,
-        ext::{Deadline, Patience},
-        time::{Sleep, sleep_until},
+        ext::{Deadline, Patience, Until},
+        time::{Instant, Sleep},
     },
     body::{Observed, timed::Timed},
 };
@@ -39,10 +39,14 @@ pub struct ResponseFuture<F> {
 
 #[derive(Debug)]
 struct Limit {
-    /// Of the whole answer.
+    /// Of the head: that of the whole answer, or the caller's patience, if that ends sooner.
+    head: Until,
+    /// What does not move of the whole answer's limit.
     deadline: Option<Deadline>,
-    /// Whether the timer is the caller's patience, which ends with the head.
+    /// Whether the caller's patience bounds the head.
     patience: bool,
+    /// Whether a caller that sends nothing more is not waited for longer than that.
+    stalls: bool,
     notes: Notes,
 }
 
@@ -57,20 +61,23 @@ impl<F> ResponseFuture<F> {
         }
     }
 
-    /// `patience`, if there is one, is sooner than `deadline`.
+    /// `patience`, if there is one, is sooner than what does not move of `until`.
     pub(super) fn limited(
         inner: F,
-        deadline: Option<Deadline>,
+        until: Until,
         patience: Option<Patience>,
+        stalls: bool,
         notes: Notes,
     ) -> Self {
-        let at = patience.map(|p| p.0).or_else(|| deadline.map(|d| d.0));
+        let deadline = until.fixed();
         Self {
             inner: Some(inner),
-            timer: at.map(sleep_until),
+            timer: None,
             limit: Some(Limit {
+                head: until.with_fixed(patience.map(|p| Deadline(p.0)).or(deadline)),
                 deadline,
                 patience: patience.is_some(),
+                stalls,
                 notes,
             }),
         }
@@ -112,21 +119,29 @@ where
                 }
             });
         }
-        let Some(timer) = this.timer.as_mut().as_pin_mut() else {
+        let Some(limit) = this.limit else {
             return Poll::Pending;
         };
-        if timer.poll(cx).is_pending() {
-            return Poll::Pending;
-        }
-        if let Some(limit) = this.limit.take() {
+        let why = if limit.stalls {
+            ready!(limit.head.poll_or_stalled(cx, this.timer.as_mut()))
+        } else {
+            ready!(limit.head.poll(cx, this.timer.as_mut()));
+            Kind::DeadlineExceeded
+        };
+        if let Some(limit) = this.limit.take().filter(|_| why == Kind::DeadlineExceeded) {
+            let ours = if limit.head.moves() {
+                limit.head.by_allowance(Instant::now())
+            } else {
+                !limit.patience
+            };
             let given_up = limit.notes.given_up.as_ref();
-            if let Some(given_up) = given_up.filter(|_| !limit.patience) {
+            if let Some(given_up) = given_up.filter(|_| ours) {
                 given_up.set(Some(Kind::DeadlineExceeded));
             }
             limit.notes.stats.timeouts.inc();
         }
         this.inner.set(None);
-        Poll::Ready(Err(exceeded()))
+        Poll::Ready(Err(Error::new(why).into()))
     }
 }
 
@@ -139,15 +154,18 @@ where
     R: HttpBody<Data = Bytes>,
     R::Error: Into<BoxError>,
 {
-    match limit {
+    let kind = Kind::DeadlineExceeded;
+    let (body, notes) = match limit {
+        Some(limit) if limit.head.moves() => {
+            let until = limit.head.with_fixed(limit.deadline);
+            (Timed::until(body, until, kind), Some(limit.notes))
+        }
         Some(Limit {
             deadline: Some(Deadline(at)),
             notes,
             ..
-        }) => Observed::new(
-            Timed::deadline(body, at, Kind::DeadlineExceeded),
-            Expiry(Some(notes)),
-        ),
-        _ => Observed::new(Timed::unlimited(body), Expiry(None)),
-    }
+        }) => (Timed::deadline(body, at, kind), Some(notes)),
+        _ => (Timed::unlimited(body), None),
+    };
+    Observed::new(body, Expiry(notes))
 }

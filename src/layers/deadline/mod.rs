@@ -1,6 +1,13 @@
 //! One deadline over all attempts and the whole response body.
 //!
-//! The clock starts when the service is called. The limit is the soonest of the configured timeout, what the caller
+//! The clock starts when the service is called; where the request's body is not known whole
+//! ([`Uploading`](crate::base::ext::Uploading)), that of the configured timeout starts when the caller owes nothing more of it
+//! ([`Allowance`](crate::base::ext::Allowance)), as far as somebody below waits for it: a slow upload does not use up the
+//! upstream's time. A caller that then sends nothing for as long as that timeout, before an answer has begun, is not waited for:
+//! the call fails with [`Kind::UploadTimeout`](crate::base::Kind::UploadTimeout), which is its own doing and nobody's it called
+//! (not so on gRPC, where a stream may be opened only to listen).
+//!
+//! The limit is the soonest of the configured timeout, what the caller
 //! says in `x-envoy-expected-rq-timeout-ms`, `x-server-timeout` or (gRPC) `grpc-timeout`, and a
 //! [`Deadline`](crate::base::ext::Deadline) that is already known for the request: a caller may shorten it, never
 //! lengthen it. Work that cannot finish is not started: a request whose deadline has passed does not reach the inner

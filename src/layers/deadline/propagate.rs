@@ -7,7 +7,7 @@ use tower::{Layer, Service};
 
 use super::headers;
 use crate::base::{
-    ext,
+    ext::Until,
     order::{self, Step},
     time::Instant,
 };
@@ -19,8 +19,8 @@ pub struct PropagateLayer(());
 /// Writes the time that is left into the request's headers.
 ///
 /// The caller's own `x-envoy-expected-rq-timeout-ms` is taken off; what is left of the request's
-/// [`Deadline`](ext::Deadline) is written, at least 1 ms, and as `grpc-timeout` too on gRPC requests. Without a
-/// deadline nothing is written.
+/// time ([`Until`]) is written, at least 1 ms, and as `grpc-timeout` too on gRPC requests. Without a
+/// limit nothing is written.
 #[derive(Clone, Copy, Debug)]
 pub struct Propagate<S> {
     inner: S,
@@ -60,8 +60,8 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> S::Future {
         order::pass(request.extensions_mut(), Step::Propagate);
-        let deadline = request.extensions().get::<ext::Deadline>().copied();
-        let left = deadline.map(|d| d.left(Instant::now()));
+        let (until, now) = (Until::of(request.extensions()), Instant::now());
+        let left = until.at(now).map(|d| d.left(now));
         headers::write(request.headers_mut(), left);
         self.inner.call(request)
     }

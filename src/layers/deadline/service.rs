@@ -3,6 +3,7 @@
 use std::{
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -18,7 +19,7 @@ use super::{
 };
 use crate::base::{
     BoxError, Counter,
-    ext::{self, GivenUp, Record},
+    ext::{self, GivenUp, Record, TryClock, Until, Uploading},
     time::Instant,
 };
 
@@ -71,16 +72,23 @@ impl<S> Deadline<S> {
 
 impl<S> Deadline<S> {
     /// What bounds a whole call must not stand below its repetition; what bounds one of several targets may.
-    fn check_order(&self, request: &Extensions, known: Option<ext::Deadline>) {
+    fn check_order(&self, request: &Extensions, known: &Until) {
         let attempt = request.get::<ext::Attempt>();
         let each = attempt.is_some_and(|attempt| attempt.may_retry)
             && request.get::<ext::Chain>().is_none()
-            && known.is_none();
+            && known.fixed().is_none()
+            && !known.moves();
         debug_assert!(
             !each || self.params.timeout.is_none(),
             "wrong order of layers: DeadlineLayer stands below RetryLayer, so that each attempt would get the whole time \
              again; put DeadlineLayer above, or use the retry layer's per_try_timeout"
         );
+    }
+
+    /// Our own limit, if it begins only when the request is complete.
+    fn moving(&self, request: &Extensions) -> Option<Duration> {
+        request.get::<Uploading>()?;
+        self.params.timeout.filter(|limit| !limit.is_zero())
     }
 }
 
@@ -101,18 +109,35 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let now = Instant::now();
-        let known = request.extensions().get::<ext::Deadline>().copied();
-        self.check_order(request.extensions(), known);
-        let deadline = match effective(&self.params, request.headers(), known, now) {
+        let known = Until::of(request.extensions());
+        self.check_order(request.extensions(), &known);
+        let moving = self.moving(request.extensions());
+        let params = Params {
+            timeout: self.params.timeout.filter(|_| moving.is_none()),
+            // Where a layer like this stands above, the headers are its words and not the caller's.
+            honour_caller: self.params.honour_caller && !known.moves(),
+        };
+        let deadline = match effective(&params, request.headers(), known.fixed(), now) {
             Ok(deadline) => deadline,
             Err(Expired) => {
                 self.stats.timeouts.inc();
                 return ResponseFuture::expired();
             }
         };
-        headers::write(request.headers_mut(), deadline.map(|d| d.left(now)));
-        let patience = patience(&self.params, request.headers(), deadline, now);
-        if deadline.is_none() && patience.is_none() {
+        let own = moving.is_some();
+        let until = match moving {
+            Some(limit) => known.with(TryClock::start(), limit),
+            None => known,
+        };
+        let until = until.with_fixed(deadline);
+        let end = until.at(now);
+        if end.is_some_and(|end| end.0 <= now) {
+            self.stats.timeouts.inc();
+            return ResponseFuture::expired();
+        }
+        headers::write(request.headers_mut(), end.map(|d| d.left(now)));
+        let patience = patience(&params, request.headers(), deadline, now);
+        if end.is_none() && patience.is_none() {
             return ResponseFuture::unlimited(self.inner.call(request));
         }
         let extensions = request.extensions_mut();
@@ -122,15 +147,20 @@ where
         if let Some(patience) = patience {
             extensions.insert(patience);
         }
+        if own {
+            extensions.insert(until.allowance().clone());
+        }
         // Only a deadline of our own says something about the endpoint: a caller's may be as short as it likes.
-        let ours = self.params.timeout.and_then(|limit| now.checked_add(limit));
-        let own = deadline.is_some_and(|d| ours == Some(d.0));
+        let ours = params.timeout.and_then(|limit| now.checked_add(limit));
+        let own = own || deadline.is_some_and(|d| ours == Some(d.0));
         let given_up = own.then(|| extensions.get_or_insert_default::<GivenUp>().clone());
         let notes = Notes {
             given_up,
             record: extensions.get::<Record>().cloned(),
             stats: Arc::clone(&self.stats),
         };
-        ResponseFuture::limited(self.inner.call(request), deadline, patience, notes)
+        // A gRPC caller may open a stream only to listen.
+        let stalls = until.moves() && !headers::is_grpc(request.headers());
+        ResponseFuture::limited(self.inner.call(request), until, patience, stalls, notes)
     }
 }

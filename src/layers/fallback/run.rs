@@ -23,7 +23,7 @@ use crate::{
     base::{
         BoxError, Error, Kind,
         ext::{
-            AnsweredBy, Attempt, Chain, Deadline, LastTarget, Model, OurKey, Record, RetriesAnswers,
+            AnsweredBy, Attempt, Chain, LastTarget, Model, OurKey, Record, RetriesAnswers, Until,
         },
         time::Instant,
     },
@@ -46,7 +46,7 @@ pub(super) struct Run<S> {
     first: Option<First>,
     /// Whether the request carries the beginning of its answer.
     pub(super) begun: bool,
-    deadline: Option<Deadline>,
+    until: Until,
     pub(super) record: Option<Record>,
 }
 
@@ -58,7 +58,7 @@ impl<S> Run<S> {
         Self {
             places: shared.places(&head),
             body: Replay::new(body, shared.cap),
-            deadline: head.extensions.get().copied(),
+            until: Until::of(&head.extensions),
             record: head.extensions.get().cloned(),
             own: Some(own),
             shared,
@@ -108,7 +108,7 @@ impl<S> Run<S> {
             return Err(Error::new(Kind::Internal).with_detail("a chain without targets"));
         };
         let wait = out.until.saturating_duration_since(now);
-        if out.known && self.deadline.is_some_and(|d| d.left(now) < wait) {
+        if out.known && self.until.at(now).is_some_and(|d| d.left(now) < wait) {
             stats.refused.inc();
             return Err(Error::new(Kind::RateLimited)
                 .with_detail("every target asks to be left alone")
@@ -178,7 +178,7 @@ impl<S> Run<S> {
     fn next_with(&self, room: bool, now: Instant) -> Option<(usize, Pass)> {
         let progress = Progress {
             asked: &self.asked,
-            left: self.deadline.map(|d| d.left(now)),
+            left: self.until.at(now).map(|d| d.left(now)),
             replayable: self.body.can_replay(),
         };
         let mut pass = None;

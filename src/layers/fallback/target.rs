@@ -16,7 +16,7 @@ use crate::{
         BoxError, Error, Kind,
         ext::{OurKey, RouteMeta, Tried},
     },
-    body::{Body, Replay},
+    body::{Body, Replay, replay::Lag},
     layers::retry::RetryBudget,
     llm::{
         Dialect, Setting,
@@ -130,7 +130,8 @@ impl Target {
         if let Some(model) = &self.params.model
             && call.as_ref().and_then(|c| c.model.as_ref()) != Some(model)
         {
-            let whole = origin.body.clone().collect().await?.to_bytes();
+            let body_read = origin.body.clone().with_lag(Lag::of(&head.extensions));
+            let whole = body_read.collect().await?.to_bytes();
             let (uri, bytes) = remodel(dialect, &head.uri, &whole, model)?;
             head.uri = uri;
             if bytes != whole {

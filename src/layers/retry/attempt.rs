@@ -17,7 +17,7 @@ use crate::{
         BoxError, Ceiling, Error, Kind, Permit, SharedRng,
         ext::{
             Attempt, Chain, Deadline, Ended, Flag, GivenUp, Ordinary, Patience, Record,
-            RetriesAnswers, RetryHeaders, Tried, TryClock,
+            RetriesAnswers, RetryHeaders, Tried, TryClock, Until,
         },
         hops::{self, ATTEMPT_COUNT},
         time::{Instant, sleep},
@@ -54,7 +54,7 @@ pub(super) struct Call<S, B> {
     head: Option<Parts>,
     body: Replay<B>,
     number: u32,
-    deadline: Option<Deadline>,
+    until: Until,
     /// Until when the caller waits for a head.
     patience: Option<Deadline>,
     record: Option<Record>,
@@ -73,6 +73,14 @@ pub(super) struct Call<S, B> {
     paid: Option<Paid>,
 }
 
+/// What follows on an attempt's result.
+enum Then {
+    Return,
+    Retry(Duration),
+    /// No retry before the deadline, which is waited for.
+    WaitOut,
+}
+
 // === impl Call ===
 
 impl<S, B, R> Call<S, B>
@@ -88,7 +96,7 @@ where
             head.extensions.insert(Tried::default());
         }
         Self {
-            deadline: head.extensions.get::<Deadline>().copied(),
+            until: Until::of(&head.extensions),
             patience: head.extensions.get::<Patience>().map(|p| Deadline(p.0)),
             record: head.extensions.get::<Record>().cloned(),
             elsewhere: head.extensions.get::<Chain>().is_some_and(|c| c.follows),
@@ -119,14 +127,19 @@ where
                 .as_mut()
                 .ok()
                 .and_then(|response| hops::take_final(response.headers_mut()));
-            let Some(wait) = self.judge(&result, last_word) else {
-                return result;
-            };
-            drop(result);
-            if !wait.is_zero() {
-                sleep(wait).await;
+            match self.judge(&result, last_word) {
+                Then::Return => return result,
+                Then::Retry(wait) if wait.is_zero() => drop(result),
+                Then::Retry(wait) => {
+                    drop(result);
+                    sleep(wait).await;
+                }
+                Then::WaitOut => {
+                    drop(result);
+                    self.until.wait().await;
+                }
             }
-            if self.deadline.is_some_and(|d| d.0 <= Instant::now()) {
+            if self.until.passed(Instant::now()) {
                 return Err(Error::new(Kind::DeadlineExceeded).into());
             }
             self.ready().await?;
@@ -148,12 +161,13 @@ where
         // `judge` ends the loop once the head is gone.
         let mut head = head.ok_or(Kind::Internal).map_err(Error::new)?;
         let now = Instant::now();
-        // A per-try timeout that does not end before the deadline is left to the deadline.
+        // A per-try timeout that does not end before the deadline is left to the deadline. Where that moves, so does it: see `send`.
         let limit = params
             .per_try_timeout
-            .filter(|limit| self.deadline.is_none_or(|d| *limit < d.left(now)));
-        let ends = limit.and_then(|limit| now.checked_add(limit)).map(Deadline);
-        if let Some(deadline) = Deadline::sooner(self.deadline, ends) {
+            .filter(|limit| self.until.at(now).is_none_or(|d| *limit < d.left(now)));
+        let fixed = limit.filter(|_| !self.until.moves());
+        let ends = fixed.and_then(|limit| now.checked_add(limit)).map(Deadline);
+        if let Some(deadline) = Deadline::sooner(self.until.fixed(), ends) {
             head.extensions.insert(deadline);
         }
         let answers = may_retry && retries_answers(&params.retry_on);
@@ -195,6 +209,10 @@ where
         };
         let clock = TryClock::start();
         request.extensions_mut().insert(clock.clone());
+        if self.until.moves() {
+            let each = self.until.allowance().clone().and(clock.clone(), limit);
+            request.extensions_mut().insert(each);
+        }
         let given_up = request
             .extensions_mut()
             .get_or_insert_default::<GivenUp>()
@@ -216,17 +234,12 @@ where
         }
     }
 
-    /// The wait before the next attempt, or `None` if this result is to be handed on.
-    /// `last_word`: a hop below has given up on it, and why.
-    fn judge(
-        &mut self,
-        result: &Result<Response<R>, BoxError>,
-        last_word: Option<Ended>,
-    ) -> Option<Duration> {
+    /// What follows on a result. `last_word`: a hop below has given up on it, and why.
+    fn judge(&mut self, result: &Result<Response<R>, BoxError>, last_word: Option<Ended>) -> Then {
         let (now, class) = (Instant::now(), class_of_result(result));
         let attempt = policy::Attempt {
             number: self.number,
-            left: Deadline::sooner(self.deadline, self.patience).map(|d| d.left(now)),
+            left: Deadline::sooner(self.until.at(now), self.patience).map(|d| d.left(now)),
             replayable: self.head.is_some() && self.body.can_replay(),
             elsewhere: self.elsewhere,
             again: self.again,
@@ -239,7 +252,7 @@ where
                 if let Some(witness) = &self.witness {
                     witness.tell(&class);
                 }
-                return Some(after);
+                return Then::Retry(after);
             }
             Decision::Retry { .. } => self.ended(Ended::Budget),
             Decision::Stop(Reason::Exhausted) => {
@@ -248,8 +261,8 @@ where
                 self.ended(Ended::Exhausted);
             }
             Decision::Stop(Reason::NoTime) => {
-                if let Some(left) = self.waits_in_vain(&class, now) {
-                    return Some(left);
+                if self.waits_in_vain(&class, now) {
+                    return Then::WaitOut;
                 }
                 self.ended(Ended::Exhausted);
             }
@@ -268,16 +281,16 @@ where
             }
             Decision::Stop(_) => {}
         }
-        None
+        Then::Return
     }
 
-    /// How long a back-off lasts that the deadline ends: as in Envoy it is the deadline that the caller is told of. Where a
+    /// Whether a back-off lasts until the deadline ends it: as in Envoy it is the deadline that the caller is told of. Where a
     /// wait was asked for, somebody else may be asked, or the caller's own patience ends first, what is there is better.
-    fn waits_in_vain(&self, class: &Class, now: Instant) -> Option<Duration> {
+    fn waits_in_vain(&self, class: &Class, now: Instant) -> bool {
         let own = self.shared.params.waits_out && !self.elsewhere && class.hint.is_none();
-        let deadline = self.deadline.filter(|_| own)?;
-        let patient = self.patience.is_none_or(|p| deadline <= p);
-        (patient && !policy::throttled(class)).then(|| deadline.left(now))
+        let deadline = self.until.at(now).filter(|_| own);
+        let patient = deadline.is_some_and(|d| self.patience.is_none_or(|p| d <= p));
+        patient && !policy::throttled(class)
     }
 
     /// Takes what a retry needs beside the policy's consent: a place under the ceiling, then its price.
@@ -332,12 +345,10 @@ where
     /// Waits for the inner service, not beyond the deadline.
     async fn ready(&mut self) -> Result<(), BoxError> {
         let ready = poll_fn(|cx| self.inner.poll_ready(cx));
-        match self.deadline {
-            None => ready.await.map_err(Into::into),
-            Some(Deadline(at)) => match tokio::time::timeout_at(at, ready).await {
-                Ok(ready) => ready.map_err(Into::into),
-                Err(_) => Err(Error::new(Kind::DeadlineExceeded).into()),
-            },
+        tokio::select! {
+            biased;
+            ready = ready => ready.map_err(Into::into),
+            () = self.until.wait() => Err(Error::new(Kind::DeadlineExceeded).into()),
         }
     }
 }

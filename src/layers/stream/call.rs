@@ -20,7 +20,7 @@ use super::{
 use crate::{
     base::{
         BoxError, Error,
-        ext::{Deadline, LastTarget, TryClock, UsageInjected},
+        ext::{LastTarget, TryClock, Until, UsageInjected},
         time::Instant,
     },
     body::{BoxErrors, box_errors, peek::Peek},
@@ -89,7 +89,7 @@ impl Call {
         let mut params = Params::clone(params);
         let extensions = request.extensions_mut();
         let last = extensions.get::<LastTarget>().is_some();
-        if last && extensions.get::<Deadline>().is_some() {
+        if last && Until::of(extensions).at(Instant::now()).is_some() {
             params.clocks.first_token = None;
         }
         let clock = match extensions.get::<TryClock>() {
