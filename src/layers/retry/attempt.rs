@@ -170,7 +170,7 @@ where
         if let Some(deadline) = Deadline::sooner(self.until.fixed(), ends) {
             head.extensions.insert(deadline);
         }
-        let answers = may_retry && retries_answers(&params.retry_on);
+        let answers = may_retry && params.retry_on.answers();
         stamp(
             &mut head,
             self.number,
@@ -358,11 +358,6 @@ fn named<R>(on: &RetryOn, result: &Result<Response<R>, BoxError>) -> bool {
     let Ok(response) = result else { return false };
     let mut names = on.headers.iter();
     names.any(|name| response.headers().contains_key(name))
-}
-
-/// Whether anything could be done about an answer below 400 whose body shows an error.
-fn retries_answers(on: &RetryOn) -> bool {
-    on.llm || on.statuses.first().is_some_and(|status| *status < 400)
 }
 
 /// Marks a request's head as this attempt, and notes it. What may be retried here may also be answered elsewhere.

@@ -104,6 +104,11 @@ impl RetryOn {
         *self == nothing
     }
 
+    /// Whether anything could be done about an answer below 400 whose body shows an error.
+    pub(super) fn answers(&self) -> bool {
+        self.llm || self.statuses.first().is_some_and(|status| *status < 400)
+    }
+
     pub(super) fn add(&mut self, term: &str) -> Result<(), ParseError> {
         match term {
             "5xx" => self.server_error = true,
