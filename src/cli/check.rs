@@ -24,7 +24,8 @@ pub fn run(args: &CheckArgs) -> ExitCode {
     };
     let options = config::Options::default()
         .with_strict(args.strict)
-        .with_credentials(config::credential_is_there);
+        .with_credentials(config::credential_is_there)
+        .with_files(config::file_is_there);
     let loaded = config::load(&sources, &options);
     let tally = Tally::of(&loaded.diagnostics, sources.len());
     match args.output {

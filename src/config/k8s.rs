@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use super::{
     decode::{Field, Object},
     diagnostic::{Origin, Place},
-    istio::service_entry::{PortProtocol, ServicePort, protocol},
+    istio::service_entry::{HTTPS, PortProtocol, ServicePort, protocol},
     names,
 };
 use crate::model::Protocol;
@@ -81,9 +81,9 @@ fn service_port(field: &Field<'_>) -> Option<ServicePort> {
     {
         return None;
     }
-    let protocol = match port.str("appProtocol") {
-        Some("kubernetes.io/h2c") => PortProtocol::Http(Protocol::Http2),
-        Some(app) => protocol(app),
+    let (protocol, said) = match port.str("appProtocol") {
+        Some("kubernetes.io/h2c") => (PortProtocol::Http(Protocol::Http2), true),
+        Some(app) => (protocol(app), true),
         None => by_name(name),
     };
     // A named target port is the pods' matter; EndpointSlices give its number.
@@ -91,26 +91,32 @@ fn service_port(field: &Field<'_>) -> Option<ServicePort> {
         .get("targetPort")
         .filter(|target| target.str_quietly().is_none())
         .and_then(|target| target.port());
+    let number = port.require("port")?.port()?;
+    // The number of a service's port is of its own choosing: a word of the protocol goes before it.
+    let by_number = target == Some(HTTPS) || (number == HTTPS && !said);
     Some(ServicePort {
-        number: port.require("port")?.port()?,
+        number,
         name: name.to_owned(),
         target,
         protocol,
+        tls: protocol == PortProtocol::Tls || by_number,
+        says_http: said && matches!(protocol, PortProtocol::Http(_)),
+        place: field.place(),
     })
 }
 
-/// Istio's naming rule, `<protocol>[-<suffix>]`; any other name means: look at the bytes, which is HTTP here.
-fn by_name(name: &str) -> PortProtocol {
+/// Istio's naming rule, `<protocol>[-<suffix>]`, and whether a name follows it; any other name means: look at the bytes,
+/// which is HTTP here.
+fn by_name(name: &str) -> (PortProtocol, bool) {
     let lower = name.to_ascii_lowercase();
     if lower.starts_with("grpc-web") {
-        return protocol("grpc-web");
+        return (protocol("grpc-web"), true);
     }
     let prefix = lower.split('-').next().unwrap_or_default();
     match prefix {
-        "http2" | "grpc" | "https" | "tls" | "tcp" | "udp" | "mongo" | "mysql" | "redis" => {
-            protocol(prefix)
-        }
-        _ => PortProtocol::Http(Protocol::Http1),
+        "http" | "http2" | "grpc" | "https" | "tls" | "tcp" | "udp" | "mongo" | "mysql"
+        | "redis" => (protocol(prefix), true),
+        _ => (PortProtocol::Http(Protocol::Http1), false),
     }
 }
 

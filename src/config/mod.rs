@@ -36,6 +36,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::Path,
     sync::Arc,
 };
 
@@ -72,7 +73,7 @@ pub use self::{
     diagnostic::{Diagnostic, Severity},
     left_out::LeftOut,
     shown::shown,
-    sources::{ReadError, credential_is_there, read_paths, read_trees},
+    sources::{ReadError, credential_is_there, file_is_there, read_paths, read_trees},
 };
 use crate::{layers::fallback::Credential, model::Model};
 
@@ -106,6 +107,9 @@ pub struct Options {
     /// Tells whether the key of a fallback target can be read here; one that cannot is warned about. `None`: not asked.
     /// [`credential_is_there`] asks this process's environment and file system.
     pub credentials: Option<fn(&Credential) -> bool>,
+    /// Tells whether a certificate or key that is named can be read here; one that cannot is warned about. `None`: not asked.
+    /// [`file_is_there`] asks the file system.
+    pub files: Option<fn(&Path) -> bool>,
     /// A resource that is wrong is left out by name, and the others are served.
     pub lenient: bool,
     /// Files that held a resource when they were read last ([`Loaded::files`]): one that is no YAML now is broken, and not
@@ -188,6 +192,13 @@ impl Options {
     #[must_use]
     pub fn with_credentials(mut self, can_be_read: fn(&Credential) -> bool) -> Self {
         self.credentials = Some(can_be_read);
+        self
+    }
+
+    /// Sets who tells whether a certificate or key can be read.
+    #[must_use]
+    pub fn with_files(mut self, can_be_read: fn(&Path) -> bool) -> Self {
+        self.files = Some(can_be_read);
         self
     }
 

@@ -98,12 +98,16 @@ fn read(
 pub fn credential_is_there(credential: &Credential) -> bool {
     match credential {
         Credential::Env(name) => std::env::var_os(name).is_some_and(|key| !key.is_empty()),
-        Credential::File(path) => {
-            // Asked first, since to open a pipe would wait.
-            let full = fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() > 0);
-            full && fs::File::open(path).is_ok()
-        }
+        Credential::File(path) => file_is_there(path),
     }
+}
+
+/// Whether a file is there, is not empty and can be opened. What it holds is not read.
+#[must_use]
+pub fn file_is_there(path: &Path) -> bool {
+    // Asked first, since to open a pipe would wait.
+    let full = fs::metadata(path).is_ok_and(|file| file.is_file() && file.len() > 0);
+    full && fs::File::open(path).is_ok()
 }
 
 impl ReadError {

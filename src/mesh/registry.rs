@@ -101,7 +101,9 @@ impl Registry {
         let next = {
             let mut clusters = self.clusters.lock().unwrap_or_else(PoisonError::into_inner);
             let mut next = BTreeMap::new();
-            for (name, wanted) in &model.clusters {
+            // TLS is not spoken yet, and plain text never in its place: such a cluster is not there.
+            let plain = model.clusters.iter().filter(|(_, c)| c.tls.is_none());
+            for (name, wanted) in plain {
                 let (upstream, moved) = match clusters.get(name) {
                     Some(known) => (Arc::clone(known), known.set(wanted)),
                     None => (Upstream::new(wanted, self), true),

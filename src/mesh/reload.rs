@@ -134,6 +134,7 @@ impl Input {
         options
             .credentials
             .get_or_insert(config::credential_is_there);
+        options.files.get_or_insert(config::file_is_there);
         let loaded = config::load(sources, &options);
         match loaded.model {
             Some(model) => Ok(Compiled {

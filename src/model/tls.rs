@@ -14,6 +14,9 @@ pub struct Tls {
     pub verify: Verify,
     /// The certificate that is shown to the server (`MUTUAL`).
     pub identity: Option<Identity>,
+    /// Why TLS cannot be spoken at all: something that it needs is not there. No connection is made then, least of all one
+    /// in plain text; requests fail with this reason, for people.
+    pub unmet: Option<String>,
 }
 
 /// What of a server's certificate is verified.
@@ -66,6 +69,50 @@ pub enum NameMatch {
     Prefix(String),
     /// It ends so (`*.example.com`).
     Suffix(String),
+}
+
+// === impl Tls ===
+
+impl Tls {
+    /// `SIMPLE` towards a name: verified against the system's authorities, with no certificate of our own.
+    #[must_use]
+    pub fn simple(server_name: Option<String>) -> Self {
+        Self {
+            server_name,
+            verify: Verify::Chain {
+                roots: Roots::System,
+                names: Vec::new(),
+                revoked: None,
+            },
+            identity: None,
+            unmet: None,
+        }
+    }
+}
+
+// === impl NameMatch ===
+
+impl NameMatch {
+    /// From Istio's notation: `x*` is a prefix, `*x` a suffix, all else exact.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        match (text.strip_suffix('*'), text.strip_prefix('*')) {
+            (Some(start), _) => Self::Prefix(start.to_owned()),
+            (None, Some(end)) => Self::Suffix(end.to_owned()),
+            (None, None) => Self::Exact(text.to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for NameMatch {
+    /// In Istio's notation.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(name) => f.write_str(name),
+            Self::Prefix(start) => write!(f, "{start}*"),
+            Self::Suffix(end) => write!(f, "*{end}"),
+        }
+    }
 }
 
 /// The values of a Secret, by its keys.

@@ -17,6 +17,7 @@ mod reference_mesh;
 mod references;
 mod resources;
 mod scale;
+mod tls;
 mod validation;
 
 /// The reference mesh's folder.

@@ -1,6 +1,6 @@
 //! Istio's own kinds.
 
-mod client_tls;
+pub(super) mod client_tls;
 pub(super) mod destination_rule;
 mod export_to;
 mod extras;

@@ -23,6 +23,8 @@ pub(in crate::config) struct PoolBlock {
     pub(in crate::config) pool: Pool,
     /// The protocol it asks for; `None` is the port's own.
     pub(in crate::config) protocol: Option<Protocol>,
+    /// Whether HTTP/2 is not to be agreed upon where it could be (`DO_NOT_UPGRADE`).
+    pub(in crate::config) keeps_http1: bool,
     /// The settings it gives, as paths below it.
     pub(in crate::config) given: Vec<String>,
 }
@@ -42,6 +44,7 @@ pub(super) fn read(field: &Field<'_>) -> Option<PoolBlock> {
         place: field.place(),
         pool: Pool::default(),
         protocol: None,
+        keeps_http1: false,
         given: Vec::new(),
     };
     if let Some(tcp) = object.object("tcp") {
@@ -122,11 +125,13 @@ fn read_http(http: &Object<'_>, block: &mut PoolBlock) {
     let upgrade = http.get("h2UpgradePolicy").and_then(|field| {
         field.word(&[
             ("DEFAULT", None),
-            ("DO_NOT_UPGRADE", None),
-            ("UPGRADE", Some(Protocol::Http2)),
+            ("DO_NOT_UPGRADE", Some(false)),
+            ("UPGRADE", Some(true)),
         ])
     });
-    block.protocol = upgrade.flatten();
+    let upgrade = upgrade.flatten();
+    block.keeps_http1 = upgrade == Some(false);
+    block.protocol = (upgrade == Some(true)).then_some(Protocol::Http2);
     if let Some(field) = http.get("useClientProtocol")
         && field.bool() == Some(true)
     {

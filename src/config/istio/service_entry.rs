@@ -9,11 +9,11 @@ use super::{
 };
 use crate::{
     config::{
-        decode::{Field, Object, shape::Shape},
+        decode::{Field, Object},
         diagnostic::{Origin, Place, Severity},
         names,
     },
-    model::Protocol,
+    model::{Protocol, tls::NameMatch},
 };
 
 /// A ServiceEntry.
@@ -22,6 +22,8 @@ pub(in crate::config) struct ServiceEntry {
     pub(in crate::config) origin: Arc<Origin>,
     pub(in crate::config) hosts: Vec<(String, Place)>,
     pub(in crate::config) addresses: Vec<String>,
+    /// The names of which a server's certificate must have one.
+    pub(in crate::config) server_names: Vec<NameMatch>,
     pub(in crate::config) ports: Vec<ServicePort>,
     pub(in crate::config) resolution: Resolution,
     pub(in crate::config) endpoints: Vec<Workload>,
@@ -55,7 +57,15 @@ pub(in crate::config) struct ServicePort {
     pub(in crate::config) name: String,
     pub(in crate::config) target: Option<u16>,
     pub(in crate::config) protocol: PortProtocol,
+    /// Whether it waits for TLS, by what it is declared as, its name or its number.
+    pub(in crate::config) tls: bool,
+    /// Whether it is declared as one that speaks HTTP, in so many words.
+    pub(in crate::config) says_http: bool,
+    pub(in crate::config) place: Place,
 }
+
+/// The port of HTTPS.
+pub(in crate::config) const HTTPS: u16 = 443;
 
 /// What is spoken on a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,11 +89,8 @@ pub(in crate::config) fn read(spec: &Object<'_>) -> ServiceEntry {
     if let Some(location) = spec.get("location") {
         location.word(&[("MESH_EXTERNAL", ()), ("MESH_INTERNAL", ())]);
     }
-    if let Some(names) = spec.get("subjectAltNames") {
-        names.check(&Shape::List(&Shape::Str));
-        let effect = "there is no TLS to check";
-        spec.not_in_force("subjectAltNames", Severity::Note, effect);
-    }
+    let names = spec.get("subjectAltNames").map(|names| names.strings());
+    let names = names.unwrap_or_default().into_iter();
     spec.one_of(&["endpoints", "workloadSelector"]);
     let ports = ports(spec);
     let hosts = hosts(spec, resolution);
@@ -92,6 +99,10 @@ pub(in crate::config) fn read(spec: &Object<'_>) -> ServiceEntry {
         origin: Arc::clone(spec.field().origin()),
         hosts,
         addresses: addresses(spec, resolution),
+        server_names: names
+            .filter(|(name, _)| !name.is_empty())
+            .map(|(name, _)| NameMatch::parse(name))
+            .collect(),
         endpoints: endpoints(spec, resolution, &ports),
         ports,
         resolution,
@@ -191,11 +202,23 @@ fn ports(spec: &Object<'_>) -> Vec<ServicePort> {
             field.error("duplicate-port", message, "");
             continue;
         }
+        let declared = spoken.map_or(PortProtocol::Http(Protocol::Http1), protocol);
+        let by_name = is_named_tls(&name);
+        let protocol = match declared {
+            PortProtocol::Http(Protocol::Http1) | PortProtocol::Other if by_name => {
+                PortProtocol::Tls
+            }
+            declared => declared,
+        };
+        let by_number = number == HTTPS || target == Some(HTTPS);
         ports.push(ServicePort {
             number,
             name,
             target,
-            protocol: spoken.map_or(PortProtocol::Http(Protocol::Http1), protocol),
+            protocol,
+            tls: protocol == PortProtocol::Tls || by_name || by_number,
+            says_http: spoken.is_some_and(format::is_http),
+            place: field.place(),
         });
     }
     ports
@@ -215,6 +238,12 @@ fn check_protocols(spec: &Object<'_>, resolution: Resolution, hosts: usize) {
             return;
         }
     }
+}
+
+/// Whether a port's name says that it waits for TLS: `https`, `tls`, or one of them and a suffix.
+fn is_named_tls(name: &str) -> bool {
+    let prefix = name.split('-').next().unwrap_or_default();
+    prefix.eq_ignore_ascii_case("https") || prefix.eq_ignore_ascii_case("tls")
 }
 
 /// A protocol by its Istio name, in any case; unknown ones are not HTTP.

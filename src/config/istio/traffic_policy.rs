@@ -3,7 +3,8 @@
 use http::HeaderName;
 
 use super::{
-    client_tls, format, locality,
+    client_tls::{self, TlsBlock},
+    format, locality,
     outlier::{self, OutlierBlock},
     pool::{self, PoolBlock},
     retry_budget,
@@ -14,7 +15,7 @@ use crate::{
             Field, Least, Object,
             shape::{Fields, PORT, Rule, Shape},
         },
-        diagnostic::{Place, Severity},
+        diagnostic::Severity,
         names,
     },
     layers::{
@@ -54,20 +55,10 @@ pub(in crate::config) struct TrafficPolicy {
     pub(in crate::config) balance: Option<Balance>,
     pub(in crate::config) pool: Option<PoolBlock>,
     pub(in crate::config) outlier: Option<OutlierBlock>,
-    pub(in crate::config) tls: Option<Tls>,
+    pub(in crate::config) tls: Option<TlsBlock>,
     /// Of all ports: entries for a port have none.
     pub(in crate::config) retry_budget: Option<Budget>,
     pub(in crate::config) ports: Vec<(u16, Self)>,
-}
-
-/// A `tls` block.
-#[derive(Clone, Debug)]
-pub(in crate::config) struct Tls {
-    /// Whether it asks for TLS that nothing else stands in for.
-    pub(in crate::config) needed: bool,
-    /// Whether it says in so many words that there is none.
-    pub(in crate::config) disabled: bool,
-    pub(in crate::config) place: Place,
 }
 
 /// How an endpoint is chosen.
@@ -137,11 +128,8 @@ fn check_target(field: &Field<'_>) {
 }
 
 fn blocks(object: &Object<'_>) -> TrafficPolicy {
-    if let Some(tls) = object.get("tls") {
-        tls.check(&client_tls::TLS);
-    }
     TrafficPolicy {
-        tls: tls(object),
+        tls: object.get("tls").and_then(|tls| client_tls::read(&tls)),
         balance: object.get("loadBalancer").and_then(|lb| balance(&lb)),
         pool: object.get("connectionPool").and_then(|p| pool::read(&p)),
         outlier: object
@@ -149,32 +137,6 @@ fn blocks(object: &Object<'_>) -> TrafficPolicy {
             .and_then(|o| outlier::read(&o)),
         ..TrafficPolicy::default()
     }
-}
-
-/// TLS to the upstream is not in force: where it goes, requests are not sent in plain text behind its back (see
-/// [`link`](crate::config::link)). Mutual TLS inside the mesh is what a sidecar would add; without one it is said and left.
-fn tls(object: &Object<'_>) -> Option<Tls> {
-    let tls = object.object("tls")?.lenient();
-    let modes = [
-        ("DISABLE", None),
-        ("SIMPLE", Some(true)),
-        ("MUTUAL", Some(true)),
-        ("ISTIO_MUTUAL", Some(false)),
-    ];
-    let mode = tls.get("mode")?;
-    let secure = mode.word(&modes)?;
-    if secure == Some(false) {
-        mode.warn(
-            "tls-not-in-force",
-            "TLS to the upstream is valid but not in force in llmesh: requests leave in plain text",
-            "use mode DISABLE where plain text is acceptable",
-        );
-    }
-    Some(Tls {
-        needed: secure == Some(true),
-        disabled: secure.is_none(),
-        place: mode.place(),
-    })
 }
 
 fn balance(field: &Field<'_>) -> Option<Balance> {

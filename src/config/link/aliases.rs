@@ -51,6 +51,7 @@ impl Registry {
                         known.endpoints.insert(port.number, vec![endpoint]);
                     }
                     known.resolve_names();
+                    known.server_name = Some(end.to_owned());
                 }
                 End::Cycle(chain) => {
                     let message = format!(
@@ -106,6 +107,9 @@ fn ports(service: &Service) -> Vec<ServicePort> {
             name: "http".to_owned(),
             target: None,
             protocol: PortProtocol::Http(Protocol::Http1),
+            tls: false,
+            says_http: false,
+            place: service.place.clone(),
         }];
     }
     let own = service.ports.iter().cloned();

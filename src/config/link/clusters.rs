@@ -6,17 +6,18 @@ use super::{
     Linker,
     registry::Known,
     rules::{Merged, ROOT_NAMESPACE},
+    tls::Towards,
 };
 use crate::{
     config::{
-        diagnostic::Severity,
         guard::Guard,
         istio::{
+            client_tls::TlsBlock,
             destination_rule::{DestinationRule, Subset},
             outlier::OutlierBlock,
             pool::PoolBlock,
             service_entry::{PortProtocol, ServicePort},
-            traffic_policy::{Balance, Tls, TrafficPolicy},
+            traffic_policy::{Balance, TrafficPolicy},
         },
         names,
     },
@@ -31,18 +32,7 @@ struct Effective<'a> {
     pool: Option<&'a PoolBlock>,
     outlier: Option<&'a OutlierBlock>,
     retry_budget: Option<Budget>,
-    tls: Option<&'a Tls>,
-}
-
-// === impl Effective ===
-
-impl Effective<'_> {
-    /// Whether TLS is to be spoken: a rule says so, or the port does and no rule says DISABLE.
-    fn needs_tls(&self, port: &ServicePort) -> bool {
-        let by_port = port.protocol == PortProtocol::Tls;
-        self.tls
-            .map_or(by_port, |tls| tls.needed || (by_port && !tls.disabled))
-    }
+    tls: Option<&'a TlsBlock>,
 }
 
 // === impl Linker ===
@@ -76,10 +66,13 @@ impl Linker<'_> {
                     if index == 0 {
                         self.check_ejection(&cluster, &effective);
                     }
-                    if effective.needs_tls(port) {
-                        self.note_tls(&cluster.name, port, &effective);
-                        continue;
-                    }
+                    let to = Towards {
+                        host,
+                        service,
+                        port,
+                    };
+                    cluster.tls = self.tls(&to, effective.tls);
+                    cluster.pool.protocol = protocol(&to, &cluster, effective.pool);
                     clusters.insert(cluster.name.to_string().into(), cluster);
                 }
             }
@@ -107,21 +100,6 @@ impl Linker<'_> {
         }
     }
 
-    /// Whether a port is a TLS one that no rule says plain text of, so that its cluster is not there.
-    pub(super) fn is_behind_tls(
-        &self,
-        host: &str,
-        service: &Known,
-        port: &ServicePort,
-        subset: Option<&str>,
-    ) -> bool {
-        let merged = self.rules.of(host, &service.namespace);
-        let subset = merged
-            .zip(subset)
-            .and_then(|(merged, name)| merged.subsets.get(name).copied());
-        port.protocol == PortProtocol::Tls && effective(merged, subset, port.number).needs_tls(port)
-    }
-
     /// The rule that was left out, asks for TLS and would hold for a host: not one that was read in another
     /// place, nor a wildcard where a rule in force says more exactly which host it is for.
     fn guard_of(&self, host: &str, service: &Known, merged: Option<&Merged<'_>>) -> Option<&Guard> {
@@ -136,28 +114,6 @@ impl Linker<'_> {
                 && !merged.is_some_and(closer)
                 && !self.all_rules.iter().any(read)
         })
-    }
-
-    /// A cluster whose rule asks for TLS is not there: its requests must not leave in plain text. Of a port that is declared as
-    /// a TLS one only the routes that lead there are told of.
-    fn note_tls(&self, name: &ClusterName, port: &ServicePort, effective: &Effective<'_>) {
-        let Some(Tls { place, .. }) = effective.tls.filter(|tls| tls.needed) else {
-            return;
-        };
-        let whose = match name.subset.as_str() {
-            "" => format!("port {} of {}", name.port, name.host),
-            subset => format!("port {}, subset {subset} of {}", name.port, name.host),
-        };
-        let message = format!(
-            "TLS to the upstream is valid but not in force in llmesh: requests to {whose} are answered 503 (NC) rather than sent in plain text"
-        );
-        let severity = match port.protocol {
-            PortProtocol::Http(_) => Severity::Warning,
-            PortProtocol::Tls | PortProtocol::Other => Severity::Note,
-        };
-        let hint = "use mode DISABLE where plain text is acceptable";
-        self.report
-            .add(place, severity, "tls-not-in-force", message, hint);
     }
 
     /// Says so where too few endpoints are known for any of them to be ejected.
@@ -251,13 +207,22 @@ fn cluster(
     cluster.pool = effective
         .pool
         .map_or_else(Pool::default, |block| block.pool.clone());
-    let of_port = match port.protocol {
-        PortProtocol::Http(protocol) => protocol,
-        PortProtocol::Tls | PortProtocol::Other => Protocol::Http1,
-    };
-    cluster.pool.protocol = effective.pool.and_then(|p| p.protocol).unwrap_or(of_port);
     cluster.namespace = service.namespace.as_str().into();
     // The DestinationRule that shapes it, where there is one.
     cluster.origin = subset.map_or_else(String::new, |subset| subset.place.origin.id());
     cluster
+}
+
+/// What is spoken to a cluster: what its `connectionPool` asks for, else what its port is declared as. On a port that waits
+/// for TLS that is agreed upon in the handshake.
+fn protocol(to: &Towards<'_>, cluster: &Cluster, pool: Option<&PoolBlock>) -> Protocol {
+    if let Some(asked) = pool.and_then(|pool| pool.protocol) {
+        return asked;
+    }
+    let negotiated = cluster.tls.is_some() && to.waits_for_tls();
+    match to.port.protocol {
+        PortProtocol::Http(Protocol::Http2) => Protocol::Http2,
+        _ if negotiated && !pool.is_some_and(|pool| pool.keeps_http1) => Protocol::Negotiated,
+        _ => Protocol::Http1,
+    }
 }

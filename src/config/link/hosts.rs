@@ -9,10 +9,7 @@ use super::{Linker, registry::Known};
 use crate::{
     config::{
         diagnostic::Place,
-        istio::{
-            service_entry::{PortProtocol, ServicePort},
-            virtual_service::VirtualService,
-        },
+        istio::{service_entry::PortProtocol, virtual_service::VirtualService},
         names,
     },
     layers::{
@@ -41,10 +38,7 @@ impl Linker<'_> {
                 continue;
             }
             let claim = claims.of(host);
-            let mut ports = http_ports(self.registry.concrete(host).map_or(known, |(_, k)| k));
-            if ports.is_empty() {
-                ports = self.tls_ports(host, claim.is_some());
-            }
+            let ports = http_ports(self.registry.concrete(host).map_or(known, |(_, k)| k));
             if ports.is_empty() && claim.is_none() {
                 self.report.note(
                     &known.place,
@@ -76,28 +70,6 @@ impl Linker<'_> {
         hosts.sort_by(|a, b| a.name.cmp(&b.name));
         unique_domains(&mut hosts);
         hosts
-    }
-
-    /// The ports of a host that speaks nothing but TLS: it is known, so its requests are answered 503 where no rule says
-    /// plain text. Of those of a VirtualService the destinations are told of.
-    fn tls_ports(&self, host: &str, claimed: bool) -> Vec<u16> {
-        let Some((concrete, known)) = self.registry.concrete(host) else {
-            return Vec::new();
-        };
-        let tls = |port: &&ServicePort| port.protocol == PortProtocol::Tls;
-        let ports: Vec<_> = known.ports.iter().filter(tls).collect();
-        for port in &ports {
-            if !claimed && self.is_behind_tls(concrete, known, port, None) {
-                let message = format!(
-                    "port {} of {host} speaks TLS, which is not in force in llmesh: its requests are answered 503 (NC) rather than sent in plain text",
-                    port.number
-                );
-                let hint = "a DestinationRule with `tls: {mode: DISABLE}` sends them in plain text";
-                self.report
-                    .warn(&known.place, "tls-not-in-force", message, hint);
-            }
-        }
-        ports.iter().map(|port| port.number).collect()
     }
 
     fn claims<'a>(&self, services: &'a [VirtualService]) -> Claims<'a> {
@@ -196,14 +168,15 @@ impl<'a> Claims<'a> {
     }
 }
 
-/// The ports on which HTTP is spoken.
+/// The ports on which HTTP is spoken: those in plain text first, then those that are declared as TLS.
 pub(super) fn http_ports(known: &Known) -> Vec<u16> {
-    known
-        .ports
-        .iter()
-        .filter(|port| matches!(port.protocol, PortProtocol::Http(_)))
-        .map(|port| port.number)
-        .collect()
+    let of = |wanted: fn(PortProtocol) -> bool| {
+        let ports = known.ports.iter();
+        ports.filter(move |port| wanted(port.protocol))
+    };
+    let plain = of(|protocol| matches!(protocol, PortProtocol::Http(_)));
+    let secure = of(|protocol| protocol == PortProtocol::Tls);
+    plain.chain(secure).map(|port| port.number).collect()
 }
 
 /// A domain leads to one host: full names first, then whoever comes first.

@@ -11,6 +11,7 @@ mod policies;
 mod registry;
 mod routes;
 mod rules;
+mod tls;
 
 use std::{
     cell::RefCell,

@@ -17,7 +17,7 @@ use crate::{
         names,
         resource::Resources,
     },
-    model::{Discovery, Endpoint},
+    model::{Discovery, Endpoint, tls::NameMatch},
 };
 
 /// Services by full name.
@@ -35,6 +35,10 @@ pub(super) struct Known {
     pub(super) place: Place,
     /// The host that it is another name of.
     pub(super) alias_of: Option<String>,
+    /// The name that its servers have, where it is not the service's.
+    pub(super) server_name: Option<String>,
+    /// The names of which a server's certificate must have one, where no DestinationRule lists any.
+    pub(super) server_names: Vec<NameMatch>,
     resolution: Option<Resolution>,
     pub(super) endpoints: HashMap<u16, Vec<Endpoint>>,
 }
@@ -144,6 +148,9 @@ impl Registry {
         }
         known.resolution = Some(entry.resolution);
         known.addresses.extend(entry.addresses.iter().cloned());
+        known
+            .server_names
+            .extend(entry.server_names.iter().cloned());
         for port in &entry.ports {
             if !known.ports.iter().any(|p| p.number == port.number) {
                 known.ports.push(port.clone());
@@ -165,6 +172,8 @@ impl Known {
             addresses: Vec::new(),
             place,
             alias_of: None,
+            server_name: None,
+            server_names: Vec::new(),
             resolution: None,
             endpoints: HashMap::new(),
         }

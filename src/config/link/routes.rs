@@ -146,18 +146,6 @@ impl Linker<'_> {
             let place = place.map_or(&destination.place, |(_, place)| place);
             self.report.warn(place, "unknown-port", message, hint);
         }
-        let name = destination.subset.as_ref().map(|(name, _)| name.as_str());
-        if let Some(known) = known
-            && let Some(port) = known.ports.iter().find(|p| p.number == number)
-            && self.is_behind_tls(host, known, port, name)
-        {
-            let message = format!(
-                "port {number} of {host} speaks TLS, which is not in force in llmesh: its requests are answered 503 (NC) rather than sent in plain text"
-            );
-            let hint = "a DestinationRule with `tls: {mode: DISABLE}` sends them in plain text";
-            self.report
-                .warn(&destination.place, "tls-not-in-force", message, hint);
-        }
         if let Some((subset, place)) = &destination.subset {
             let namespace = known.map(|known| known.namespace.as_str());
             self.check_subset(host, namespace, subset, place);

@@ -1,0 +1,180 @@
+//! TLS towards the endpoints of a cluster: by DestinationRule, or by what a port is declared as.
+//!
+//! A port that waits for TLS is never spoken to in plain text unless a DestinationRule says `DISABLE` in so many words.
+//! What TLS needs and is not there is a reference that leads nowhere: its cluster fails, by name, and nothing else does.
+
+use std::path::PathBuf;
+
+use super::{Linker, registry::Known};
+use crate::{
+    config::{
+        diagnostic::Severity,
+        istio::{
+            client_tls::{Mode, NO_IDENTITY, Named, TlsBlock},
+            service_entry::{HTTPS, PortProtocol, ServicePort},
+        },
+    },
+    model::tls::{Identity, NameMatch, Roots, Tls, Verify},
+};
+
+/// The port of a service.
+#[derive(Clone, Copy)]
+pub(super) struct Towards<'a> {
+    pub(super) host: &'a str,
+    pub(super) service: &'a Known,
+    pub(super) port: &'a ServicePort,
+}
+
+// === impl Towards ===
+
+impl Towards<'_> {
+    /// Whether the port waits for TLS: by itself, or because its endpoints' ports do.
+    pub(super) fn waits_for_tls(&self) -> bool {
+        let endpoints = self.service.endpoints.get(&self.port.number);
+        let mut endpoints = endpoints.into_iter().flatten();
+        self.port.tls || endpoints.any(|endpoint| endpoint.port == HTTPS)
+    }
+
+    /// TLS as the port itself asks for it.
+    fn by_itself(&self) -> Tls {
+        let name = self.service.server_name.as_deref().unwrap_or(self.host);
+        // The many hosts behind a wildcard have no one name, and each of them has one below it.
+        let (server_name, below) = match name.strip_prefix('*') {
+            Some(end) => (None, Some(NameMatch::Suffix(end.to_owned()))),
+            None => (Some(name.to_owned()), None),
+        };
+        let listed = &self.service.server_names;
+        let names = if listed.is_empty() {
+            below.into_iter().collect()
+        } else {
+            listed.clone()
+        };
+        let mut tls = Tls::simple(server_name);
+        tls.verify = Verify::Chain {
+            roots: Roots::System,
+            names,
+            revoked: None,
+        };
+        tls
+    }
+}
+
+// === impl Linker ===
+
+impl Linker<'_> {
+    /// How TLS is spoken to a port; `None` is plain text.
+    pub(super) fn tls(&self, to: &Towards<'_>, block: Option<&TlsBlock>) -> Option<Tls> {
+        let Some(block) = block else {
+            return to.waits_for_tls().then(|| {
+                self.note_by_number(to);
+                to.by_itself()
+            });
+        };
+        match block.mode {
+            Mode::Disable => {
+                if to.waits_for_tls() {
+                    self.warn_plain(to, block);
+                }
+                None
+            }
+            Mode::Simple | Mode::Mutual => Some(self.of_block(to, block)),
+            Mode::IstioMutual => {
+                let mut tls = to.by_itself();
+                tls.unmet = Some(NO_IDENTITY.to_owned());
+                Some(tls)
+            }
+        }
+    }
+
+    fn of_block(&self, to: &Towards<'_>, block: &TlsBlock) -> Tls {
+        let mut tls = to.by_itself();
+        if let Some(sni) = &block.sni {
+            tls.server_name = Some(sni.clone());
+        }
+        if let Some(place) = &block.unverified {
+            let message = format!(
+                "the certificate of {} is not verified: whoever answers in its place reads all that is sent, keys included",
+                to.host
+            );
+            let hint = "remove `insecureSkipVerify`, and name the authority in `caCertificates`";
+            self.report.warn(place, "tls-not-verified", message, hint);
+            tls.verify = Verify::Nothing;
+        } else if let Verify::Chain {
+            roots,
+            names,
+            revoked,
+        } = &mut tls.verify
+        {
+            if !block.names.is_empty() {
+                names.clone_from(&block.names);
+            }
+            if let Some(file) = &block.authorities {
+                *roots = Roots::File(self.file(to, file));
+            }
+            *revoked = block.revoked.as_ref().map(|file| self.file(to, file));
+        }
+        if block.mode == Mode::Mutual
+            && let (Some(certificate), Some(key)) = (&block.certificate, &block.key)
+        {
+            tls.identity = Some(Identity::Files {
+                certificate: self.file(to, certificate),
+                key: self.file(to, key),
+            });
+        }
+        if let Some((name, place)) = &block.credential {
+            let why = format!("the secret `{name}` is not known");
+            let message = format!("{why}: requests to {} are answered 503 (UF)", to.host);
+            self.report.warn(place, "unknown-secret", message, "");
+            tls.unmet = Some(why);
+        }
+        tls
+    }
+
+    /// A file that TLS needs. One that is not there fails its cluster until it is.
+    fn file(&self, to: &Towards<'_>, file: &Named) -> PathBuf {
+        if self
+            .options
+            .files
+            .is_some_and(|is_there| !is_there(&file.path))
+        {
+            let message = format!(
+                "{} cannot be read: requests to {} are answered 503 (UF) until it can",
+                file.path.display(),
+                to.host
+            );
+            let hint = "a path that is not absolute is looked for beside the file that names it";
+            self.report.warn(&file.place, "missing-file", message, hint);
+        }
+        file.path.clone()
+    }
+
+    /// Says so where only a number tells of TLS.
+    fn note_by_number(&self, to: &Towards<'_>) {
+        let Towards { host, port, .. } = to;
+        if port.protocol == PortProtocol::Tls {
+            return;
+        }
+        let severity = if port.says_http {
+            Severity::Warning
+        } else {
+            Severity::Note
+        };
+        let message = format!(
+            "port {} of {host} is not declared as HTTPS, but its number is HTTPS's: it is spoken to in TLS",
+            port.number
+        );
+        let hint = "write `protocol: HTTPS`; a DestinationRule with `tls: {mode: DISABLE}` sends its requests in plain text";
+        self.report
+            .add(&port.place, severity, "tls-by-number", message, hint);
+    }
+
+    fn warn_plain(&self, to: &Towards<'_>, block: &TlsBlock) {
+        let message = format!(
+            "port {} of {} waits for TLS, and this says DISABLE: its requests, and keys in them, leave in plain text",
+            to.port.number, to.host
+        );
+        let hint = "remove it, or use mode SIMPLE";
+        self.report
+            .warn(&block.place, "plain-text-to-tls", message, hint);
+    }
+}
