@@ -36,7 +36,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::Path,
+    fmt,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -57,6 +58,7 @@ mod names;
 mod read;
 mod resource;
 mod scalar;
+mod secrets;
 mod shown;
 mod sources;
 
@@ -78,7 +80,9 @@ pub use self::{
 use crate::{layers::fallback::Credential, model::Model};
 
 /// A text to be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// `Debug` shows how long the text is, not the text: it may hold secrets.
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Source {
     /// What diagnostics call it: a path.
@@ -110,6 +114,9 @@ pub struct Options {
     /// Tells whether a certificate or key that is named can be read here; one that cannot is warned about. `None`: not asked.
     /// [`file_is_there`] asks the file system.
     pub files: Option<fn(&Path) -> bool>,
+    /// A folder of secrets for `credentialName`, as Kubernetes mounts them: `NAMESPACE/NAME/tls.crt`, or `NAME/tls.crt`. Only
+    /// whether a file is there is asked (see [`files`](Self::files)).
+    pub secrets: Option<PathBuf>,
     /// A resource that is wrong is left out by name, and the others are served.
     pub lenient: bool,
     /// Files that held a resource when they were read last ([`Loaded::files`]): one that is no YAML now is broken, and not
@@ -164,6 +171,16 @@ impl Source {
     }
 }
 
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source")
+            .field("name", &self.name)
+            .field("bytes", &self.text.len())
+            .field("overlay", &self.overlay)
+            .finish_non_exhaustive()
+    }
+}
+
 // === impl Options ===
 
 impl Options {
@@ -199,6 +216,13 @@ impl Options {
     #[must_use]
     pub fn with_files(mut self, can_be_read: fn(&Path) -> bool) -> Self {
         self.files = Some(can_be_read);
+        self
+    }
+
+    /// Sets the folder of secrets.
+    #[must_use]
+    pub fn with_secrets(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.secrets = Some(folder.into());
         self
     }
 
@@ -287,10 +311,15 @@ fn attempt(
         }
     }
     let left_out = std::mem::take(&mut resources.left_out);
-    let files = std::mem::take(&mut resources.files);
+    let mut files = std::mem::take(&mut resources.files);
     let linking = Report::default();
     lint::resources(&resources, &linking);
-    let mut model = link::link(resources, options, &default_retry, &linking);
+    let mut model = link::link(&mut resources, options, &default_retry, &linking);
+    let secrets = model
+        .secrets
+        .keys()
+        .filter_map(|name| resources.secrets.get(name));
+    files.extend(secrets.map(|secret| Arc::clone(&secret.place.origin.file)));
     model.settings = mesh.settings;
     let errors = linking.errors();
     report.absorb(linking);

@@ -10,6 +10,7 @@ use super::{
     kinds::{self, Class},
     llm_policy, names,
     resource::{Reader, Resources},
+    secrets,
 };
 
 // === impl Reader ===
@@ -28,6 +29,11 @@ impl Reader<'_> {
             check_annotations(field, kind);
         }
         match class {
+            Class::Other if (group, kind) == ("", "Secret") => {
+                let origin = field.origin();
+                let name = format!("{}/{}", origin.namespace, origin.name);
+                out.secrets.insert(name, secrets::read(field));
+            }
             Class::Other => field.note(
                 "ignored-kind",
                 format!("{kind} says nothing about traffic: it is ignored"),

@@ -26,6 +26,7 @@ use super::{
     left_out::{Id, LeftOut},
     llm_policy::LlmPolicy,
     read::off_mesh,
+    secrets::Secret,
 };
 use crate::layers::retry;
 
@@ -40,6 +41,8 @@ pub(super) struct Resources {
     pub(super) templates: Vec<k8s::PodTemplate>,
     pub(super) slices: Vec<k8s::Slice>,
     pub(super) llm_policies: Vec<LlmPolicy>,
+    /// Secret objects by `namespace/name`.
+    pub(super) secrets: BTreeMap<String, Secret>,
     /// Namespaces that resources name.
     pub(super) namespaces: BTreeSet<String>,
     /// Where each resource was first given, by `Kind/namespace/name`.
@@ -265,6 +268,9 @@ impl Reader<'_> {
         match class {
             Some(Class::Other) => {
                 self.report.absorb(found);
+                for (name, secret) in own.secrets {
+                    out.secrets.entry(name).or_insert(secret);
+                }
                 return;
             }
             Some(Class::Workload) => found.soften(),

@@ -144,6 +144,13 @@ impl Builder {
         self
     }
 
+    /// Sets the folder of secrets that `credentialName` of a DestinationRule is looked up in, as Kubernetes mounts them:
+    /// `NAMESPACE/NAME/tls.crt`, or `NAME/tls.crt`.
+    pub fn secrets(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.input.options.secrets = Some(folder.into());
+        self
+    }
+
     /// Adds a file or folder that wins over the others for the same host: the place for an experiment.
     pub fn overlay(mut self, path: impl Into<PathBuf>) -> Self {
         self.input.overlays.push(path.into());

@@ -17,6 +17,7 @@ mod reference_mesh;
 mod references;
 mod resources;
 mod scale;
+mod secrets;
 mod tls;
 mod validation;
 

@@ -449,3 +449,100 @@ fn plain_ports_come_first_where_a_caller_addresses_none() {
     let model = load_text(&mesh(ports, "")).model.expect("it loads");
     assert_eq!(model.virtual_hosts[0].ports, [8080, 8443]);
 }
+
+/// A rule that says DISABLE for a port that waits for TLS is an error once keys would go there, unless it is this machine.
+#[test]
+fn keys_are_not_sent_in_plain_text_to_a_port_that_waits_for_tls() {
+    let entry = |host: &str, port: &str, address: &str| {
+        format!(
+            "---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: {}, namespace: n}}\nspec:\n  hosts: [{host}]\n  resolution: DNS\n  ports: [{{{port}}}]\n  endpoints: [{{address: {address}}}]\n",
+            host.replace('.', "-")
+        )
+    };
+    let disable = |host: &str| {
+        format!(
+            "---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: d, namespace: n}}\nspec: {{host: {host}, trafficPolicy: {{tls: {{mode: DISABLE}}}}}}\n"
+        )
+    };
+    let policy = |spec: &str| {
+        format!(
+            "---\napiVersion: llmesh.io/v1alpha1\nkind: LlmPolicy\nmetadata: {{name: p, namespace: n}}\nspec: {{hosts: [a.example]{spec}}}\n"
+        )
+    };
+    let https = "number: 443, name: https, protocol: HTTPS";
+    let http = "number: 8080, name: http, protocol: HTTP";
+    let to_b = ", fallback: [{host: b.example, credential: {env: KEY}}]";
+    for (mesh, is_error, is_warning) in [
+        (
+            entry("a.example", https, "10.0.0.1") + &disable("a.example") + &policy(""),
+            true,
+            true,
+        ),
+        (
+            entry("a.example", https, "10.0.0.1") + &disable("'*.example'") + &policy(""),
+            true,
+            true,
+        ),
+        (
+            entry("a.example", http, "10.0.0.1")
+                + &entry("b.example", https, "b.vendor.example")
+                + &disable("b.example")
+                + &policy(to_b),
+            true,
+            true,
+        ),
+        // No key goes there.
+        (
+            entry("a.example", http, "10.0.0.1")
+                + &entry("b.example", https, "10.0.0.2")
+                + &disable("b.example")
+                + &policy(""),
+            false,
+            true,
+        ),
+        (
+            entry("a.example", https, "10.0.0.1") + &disable("a.example"),
+            false,
+            true,
+        ),
+        // It stays on this machine.
+        (
+            entry("a.example", https, "127.0.0.1") + &disable("a.example") + &policy(""),
+            false,
+            true,
+        ),
+        (
+            entry("a.example", https, "localhost") + &disable("a.example") + &policy(""),
+            false,
+            true,
+        ),
+        // The port is not said to wait for TLS.
+        (
+            entry("a.example", http, "10.0.0.1") + &disable("a.example") + &policy(""),
+            false,
+            false,
+        ),
+        (
+            entry("a.example", https, "10.0.0.1") + &policy(""),
+            false,
+            false,
+        ),
+    ] {
+        let loaded = load_text(&mesh);
+        let error = has(&loaded, Severity::Error, "key-in-plain-text");
+        assert_eq!(error, is_error, "{mesh}\n{:?}", loaded.diagnostics);
+        assert_eq!(loaded.model.is_none(), is_error, "{mesh}");
+        let warned = has(&loaded, Severity::Warning, "plain-text-to-tls");
+        assert_eq!(warned, is_warning, "{mesh}");
+        if is_error {
+            // Lenient reading leaves the rule out, and TLS is spoken.
+            let options = Options::default().with_lenient(true);
+            let lenient = load(&[Source::new("a.yaml", &*mesh)], &options);
+            assert_eq!(lenient.left_out.len(), 1, "{mesh}");
+            let model = lenient.model.expect("the rest is served");
+            let mut clusters = model.clusters.values();
+            let all = clusters.all(|c| c.tls.is_some() || c.name.port == 8080);
+            assert!(all, "{mesh}");
+        }
+    }
+}

@@ -73,7 +73,14 @@ impl Linker<'_> {
                     };
                     cluster.tls = self.tls(&to, effective.tls);
                     cluster.pool.protocol = protocol(&to, &cluster, effective.pool);
-                    clusters.insert(cluster.name.to_string().into(), cluster);
+                    let name: Arc<str> = cluster.name.to_string().into();
+                    if let (None, Some(block), true) =
+                        (&cluster.tls, effective.tls, to.waits_for_tls())
+                    {
+                        let place = block.place.clone();
+                        self.exposed.borrow_mut().insert(Arc::clone(&name), place);
+                    }
+                    clusters.insert(name, cluster);
                 }
             }
         }

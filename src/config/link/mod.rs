@@ -11,11 +11,13 @@ mod policies;
 mod registry;
 mod routes;
 mod rules;
+mod secrets;
 mod tls;
 
 use std::{
     cell::RefCell,
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
+    sync::Arc,
 };
 
 use self::{explain::Hidden, registry::Registry, rules::Rules};
@@ -25,6 +27,7 @@ use super::{
     guard::Guard,
     istio::destination_rule::DestinationRule,
     resource::Resources,
+    secrets::Secret,
 };
 use crate::{layers::retry, model::Model};
 
@@ -40,6 +43,12 @@ struct Linker<'a> {
     all_rules: &'a [DestinationRule],
     /// Hosts that a rule which was left out asks TLS for.
     guards: &'a [Guard],
+    /// Secret objects, by `namespace/name`.
+    secrets: &'a BTreeMap<String, Secret>,
+    /// Those that a cluster needs.
+    used_secrets: RefCell<BTreeSet<String>>,
+    /// Clusters that are spoken to in plain text although they wait for TLS, and where that is said.
+    exposed: RefCell<BTreeMap<Arc<str>, Place>>,
     /// What does not concern this caller.
     hidden: Hidden,
     /// Whether some document could not be read: missing names are then no news.
@@ -50,14 +59,14 @@ struct Linker<'a> {
 
 /// Links everything. The model is meaningful only if nothing was reported as an error.
 pub(super) fn link(
-    mut resources: Resources,
+    resources: &mut Resources,
     options: &Options,
     default_retry: &retry::params::Params,
     report: &Report,
 ) -> Model {
-    let namespace = caller_namespace(&resources, options);
-    let hidden = hide(&mut resources, options, &namespace);
-    let registry = Registry::build(&resources, report);
+    let namespace = caller_namespace(resources, options);
+    let hidden = hide(resources, options, &namespace);
+    let registry = Registry::build(resources, report);
     let rules = Rules::build(&resources.destination_rules, &namespace, report);
     let linker = Linker {
         options,
@@ -68,6 +77,9 @@ pub(super) fn link(
         rules,
         all_rules: &resources.destination_rules,
         guards: &resources.guards,
+        secrets: &resources.secrets,
+        used_secrets: RefCell::default(),
+        exposed: RefCell::default(),
         hidden,
         incomplete: resources.incomplete,
         told: RefCell::default(),
@@ -78,7 +90,14 @@ pub(super) fn link(
     let mut virtual_hosts = linker.virtual_hosts(&resources.virtual_services);
     linker.policies(&resources.llm_policies, &mut virtual_hosts);
     linker.check_endpoints(&clusters, &virtual_hosts);
+    linker.check_exposed(&clusters, &virtual_hosts);
+    let used = linker.used_secrets.take().into_iter();
+    let secrets = used.filter_map(|name| {
+        let secret = resources.secrets.get(&name)?;
+        Some((name, secret.values.clone()))
+    });
     Model {
+        secrets: secrets.collect(),
         clusters,
         virtual_hosts,
         ..Model::default()

@@ -3,18 +3,22 @@
 //! A port that waits for TLS is never spoken to in plain text unless a DestinationRule says `DISABLE` in so many words.
 //! What TLS needs and is not there is a reference that leads nowhere: its cluster fails, by name, and nothing else does.
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, net::IpAddr, path::PathBuf, sync::Arc};
 
 use super::{Linker, registry::Known};
 use crate::{
     config::{
-        diagnostic::Severity,
+        diagnostic::{Place, Severity},
         istio::{
             client_tls::{Mode, NO_IDENTITY, Named, TlsBlock},
             service_entry::{HTTPS, PortProtocol, ServicePort},
         },
     },
-    model::tls::{Identity, NameMatch, Roots, Tls, Verify},
+    layers::route::params::Action,
+    model::{
+        Cluster, ClusterName, Discovery, Endpoint, VirtualHost,
+        tls::{Identity, NameMatch, Roots, Tls, Verify},
+    },
 };
 
 /// The port of a service.
@@ -121,12 +125,7 @@ impl Linker<'_> {
                 key: self.file(to, key),
             });
         }
-        if let Some((name, place)) = &block.credential {
-            let why = format!("the secret `{name}` is not known");
-            let message = format!("{why}: requests to {} are answered 503 (UF)", to.host);
-            self.report.warn(place, "unknown-secret", message, "");
-            tls.unmet = Some(why);
-        }
+        self.credential(block, to.host, &mut tls);
         tls
     }
 
@@ -176,5 +175,55 @@ impl Linker<'_> {
         let hint = "remove it, or use mode SIMPLE";
         self.report
             .warn(&block.place, "plain-text-to-tls", message, hint);
+    }
+
+    /// Keys that would leave in plain text where TLS is waited for: an error, unless they stay on this machine.
+    pub(super) fn check_exposed(
+        &self,
+        clusters: &BTreeMap<Arc<str>, Cluster>,
+        hosts: &[VirtualHost],
+    ) {
+        let exposed = self.exposed.borrow();
+        for host in hosts {
+            for (route, policy) in host.routes.iter().zip(&host.llm) {
+                let (Action::Forward(forward), Some(policy)) = (&route.action, policy) else {
+                    continue;
+                };
+                let own = forward.destinations.iter().map(|to| &to.cluster);
+                let targets = policy.fallback.targets.iter().map(|to| &to.cluster);
+                for name in own.chain(targets) {
+                    let (Some(place), Some(cluster)) = (exposed.get(name), clusters.get(name))
+                    else {
+                        continue;
+                    };
+                    if !stays_here(&cluster.discovery) {
+                        self.refuse_exposed(place, &cluster.name, &host.name);
+                    }
+                }
+            }
+        }
+    }
+
+    fn refuse_exposed(&self, place: &Place, name: &ClusterName, route_of: &str) {
+        let message = format!(
+            "port {} of {} waits for TLS, and keys of LLM requests to {route_of} would leave for it in plain text",
+            name.port, name.host
+        );
+        let hint = "remove `mode: DISABLE`, or use mode SIMPLE";
+        self.report.error(place, "key-in-plain-text", message, hint);
+    }
+}
+
+/// Whether all addresses are of this machine.
+fn stays_here(discovery: &Discovery) -> bool {
+    let is_local = |endpoint: &Endpoint| {
+        let ip = endpoint.address.parse::<IpAddr>();
+        ip.map_or(endpoint.address == "localhost", |ip| ip.is_loopback())
+    };
+    match discovery {
+        Discovery::Static(all) | Discovery::Dns(all) | Discovery::DnsFirst(all) => {
+            all.iter().all(is_local)
+        }
+        Discovery::Original => false,
     }
 }
