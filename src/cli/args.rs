@@ -1,17 +1,20 @@
 //! Every subcommand and flag.
 
+mod mock;
+
 use std::{
     io,
     net::SocketAddr,
     num::NonZeroUsize,
     path::{Path, PathBuf},
-    str::FromStr,
     time::Duration,
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::{config::Source, testing::upstream::Answer};
+pub use self::mock::MockArgs;
+use super::{address, providers::Provider};
+use crate::{config::Source, mesh::discovery::Pin};
 
 /// The service mesh for AI traffic: retries, deadlines, circuit breaking, canaries and limits that know LLM APIs,
 /// from the Istio resources you already have.
@@ -91,7 +94,12 @@ Examples:
   llmesh run -f mesh/ --overlay experiment.yaml
       Try a canary; deleting experiment.yaml ends it.
   llmesh run -R deploy/ --lenient
-      A repository as it is: sub-folders too, and what is wrong is left out by name.")]
+      A repository as it is: sub-folders too, and what is wrong is left out by name.
+  llmesh run --provider openai
+  OPENAI_BASE_URL=http://127.0.0.1:15001/v1 ./my-service
+      No files: retries, waits and clocks between a program and its provider.
+  llmesh run --provider openai,anthropic
+      Several: http://127.0.0.1:15001/openai/v1 and http://127.0.0.1:15001/anthropic.")]
 pub struct RunArgs {
     /// Files and folders of Istio and llmesh resources; reloaded when they change.
     #[command(flatten)]
@@ -99,12 +107,19 @@ pub struct RunArgs {
     /// Resources that win over those under -f for the same host.
     #[arg(long, value_name = "PATH", num_args = 1..)]
     pub overlay: Vec<PathBuf>,
-    /// Where programs of this host send their calls.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:15001")]
+    /// Where programs of this host send their calls: HOST:PORT, or a port of 127.0.0.1.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:15001", value_parser = address::address)]
     pub outbound: SocketAddr,
     /// Statistics, metrics and the configuration in force.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:15000")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:15000", value_parser = address::address)]
     pub admin: SocketAddr,
+    /// Who is called by the proxy's own address.
+    #[command(flatten)]
+    pub own: OwnArgs,
+    /// Dial another address for a host and port, as curl does: HOST:PORT:ADDRESS[,ADDRESS], each address with a port or not.
+    /// Certificates are asked for as ever. May be given several times.
+    #[arg(long, value_name = "HOST:PORT:ADDR", value_parser = address::pin)]
+    pub resolve: Vec<Pin>,
     /// Worker threads [default: one a core].
     #[arg(long, value_name = "N")]
     pub workers: Option<NonZeroUsize>,
@@ -130,16 +145,32 @@ pub struct RunArgs {
     pub access_log: Option<LogFormat>,
 }
 
+/// Who is called by the proxy's own address, as by clients that have it as their base URL.
+#[derive(Clone, Debug, Default, Args)]
+pub struct OwnArgs {
+    /// The host that requests for the proxy's own address (localhost, or the address it listens on) go to [default: the one
+    /// provider's]. Other hosts are served by their names as ever, and unknown ones not at all.
+    #[arg(long, value_name = "HOST", value_parser = parse_host)]
+    pub default_host: Option<String>,
+    /// A name by which callers reach the proxy beside localhost, such as its container's; may be given several times.
+    #[arg(long = "own-name", value_name = "NAME", value_parser = parse_host)]
+    pub own_names: Vec<String>,
+}
+
 /// What is read.
 #[derive(Clone, Debug, Default, Args)]
 pub struct InputArgs {
     /// Files and folders of Istio and llmesh resources; `-` is standard input, read once. Files of other tools in a folder
     /// do no harm.
-    #[arg(short = 'f', long = "file", value_name = "PATH", num_args = 1.., required_unless_present = "paths")]
+    #[arg(short = 'f', long = "file", value_name = "PATH", num_args = 1.., required_unless_present_any = ["paths", "providers"])]
     pub files: Vec<PathBuf>,
     /// The same, without -f.
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
+    /// LLM providers that come with llmesh: openai, azure-openai=RESOURCE, anthropic, gemini, vertex=LOCATION, bedrock=REGION,
+    /// mistral, groq, together, openrouter, deepseek, xai, cohere, ollama, vllm. Files go before them.
+    #[arg(long = "provider", value_name = "NAME", value_delimiter = ',')]
+    pub providers: Vec<Provider>,
     /// Read the sub-folders of folders too.
     #[arg(short = 'R', long)]
     pub recursive: bool,
@@ -229,61 +260,6 @@ pub struct DemoArgs {
     pub output: Output,
 }
 
-/// `llmesh mock`
-#[derive(Clone, Debug, Args)]
-#[command(after_help = "\
-The path picks the dialect: /v1/chat/completions, /openai/deployments/D/chat/completions and /v1/responses (OpenAI,
-Azure), /v1/messages (Anthropic), …:generateContent and …:streamGenerateContent (Gemini), /api/chat (Ollama), /v2/chat
-(Cohere), /model/M/converse and …/converse-stream (Bedrock); others answer as OpenAI chat. Point an SDK's base URL here.
-
-What goes wrong is asked for by the model's name, after its last @:
-  m@503                              every request fails        m@429;retry-after=2;times=1    once, then good
-  m@503;times=2,429,200,loop         in turn, and again (or ,hold: the last stays)
-  m@503;flap-ms=5000                 5 s bad, 5 s good, …       m@case=anthropic-015           a case of /mock/cases
-or by request headers, which pass through a proxy between: x-mock-status: 503, x-mock-times: 1, …,
-x-mock-sequence: 503,429;retry-after-ms=300,200, and x-mock-key: ID (turns are counted for each ID). Names and values:
-  status=N        or N alone         error=E        or E alone  fault=F        or F alone
-  retry-after=S   retry-after-ms=N   header-NAME=V              case=ID
-  delay-ms=N      before the head    first-token-delay-ms=N     token-delay-ms=N      tokens-per-second=R
-  tokens=N        body-bytes=N       ping-ms=N   while waiting  stall-ms=N   how long stall:N lasts
-  finish=stop | length | content_filter                         tool[=NAME]  call a tool of the request
-  no-prefill      refuse prefills    gzip | bad-gzip            times=N      flap-ms=N
-  E: rate_limit ramp_limit request_exceeds_limit insufficient_quota quota_window overloaded context_length
-     content_filter invalid_request too_large auth permission not_found conflict timeout server_error
-  F: hang close reset refuse:MS   before an answer;   page   HTML instead of it
-     cut:N reset:N end:N stall:N error:N malformed:N   after N events of a stream, N tokens (cut:3t), N bytes of a body
-     no-done double-finish content-after-finish   at the end of a stream
-Models named NAME@20250514, NAME@latest and NAME@default ask for nothing.
-
-The text is \"The quick brown fox … home. 13 14 …\", 16 tokens unless told; a last turn of the assistant's is continued.
-Prompt tokens are words. Answers name who gave them: x-mock-listener, x-mock-version.
-
-Examples:
-  llmesh mock --listen 127.0.0.1:9001=v1 --listen 127.0.0.1:9011=v2
-  curl -i localhost:9001/v1/chat/completions -d '{\"model\":\"m@rate_limit;retry-after=2;times=1\"}'
-  curl -N localhost:9001/v1/messages -d '{\"model\":\"m@cut:3t\",\"stream\":true}' -H 'x-api-key: k'
-  curl -X POST localhost:9001/mock/script -d '{\"status\":500}'          every answer of this listener is a 500 …
-  curl -X DELETE localhost:9001/mock/script                            … until then
-  curl localhost:9001/mock/usage                      tokens, attempts, hang-ups by key and model
-  curl localhost:9001/mock/stats                      also /mock/prompts, /mock/cases
-  curl -X DELETE localhost:9001/mock/state            forgets turns and counts
-  llmesh mock --listen 9001 --answer 'delay-ms=50;tokens=40'           all answers take 50 ms and have 40 tokens")]
-pub struct MockArgs {
-    /// Where to listen, and which version label to give; may be given several times.
-    #[arg(
-        long,
-        value_name = "[IP:]PORT[=LABEL]",
-        default_value = "127.0.0.1:9001"
-    )]
-    pub listen: Vec<Listen>,
-    /// What to answer to requests that do not ask for something themselves, such as `503` or `overloaded;delay-ms=20`.
-    #[arg(long, value_name = "ANSWER")]
-    pub answer: Option<Answer>,
-    /// Worker threads [default: one a core].
-    #[arg(long, value_name = "N")]
-    pub workers: Option<NonZeroUsize>,
-}
-
 /// `llmesh proxy-config`
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
@@ -296,7 +272,7 @@ pub struct ProxyConfigArgs {
     #[arg(value_enum)]
     pub part: ConfigPart,
     /// The admin address of the running proxy.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:15000")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:15000", value_parser = address::address)]
     pub admin: SocketAddr,
     /// How it is written.
     #[arg(short, long, value_enum, default_value_t)]
@@ -320,19 +296,10 @@ pub enum ConfigPart {
     All,
 }
 
-/// An address to listen on, with an optional label.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listen {
-    /// Where.
-    pub address: SocketAddr,
-    /// The version that answers name.
-    pub label: Option<String>,
-}
-
 // === impl InputArgs ===
 
 impl InputArgs {
-    /// The files and folders, and the text of standard input if it is asked for.
+    /// The files and folders, and the texts that are none: of providers, and of standard input if it is asked for.
     ///
     /// # Errors
     /// If standard input cannot be read or is no UTF-8.
@@ -340,40 +307,12 @@ impl InputArgs {
         let stdin = Path::new("-");
         let all = || self.files.iter().chain(&self.paths);
         let files = all().filter(|path| *path != stdin).cloned().collect();
-        let mut texts = Vec::new();
+        let mut texts: Vec<_> = self.providers.iter().map(Provider::source).collect();
         if all().any(|path| path == stdin) {
             let text = io::read_to_string(io::stdin())?;
             texts.push(Source::new("standard input", text));
         }
         Ok((files, texts))
-    }
-}
-
-// === impl Listen ===
-
-impl FromStr for Listen {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (address, label) = match text.split_once('=') {
-            Some((address, label)) => (address, Some(label)),
-            None => (text, None),
-        };
-        let address = match address.parse::<u16>() {
-            Ok(port) => SocketAddr::from(([127, 0, 0, 1], port)),
-            Err(_) => address.parse().map_err(|_| {
-                format!("`{address}` is neither IP:PORT, such as 127.0.0.1:9001, nor a port")
-            })?,
-        };
-        let visible =
-            |label: &str| !label.is_empty() && label.bytes().all(|b| b.is_ascii_graphic());
-        if label.is_some_and(|label| !visible(label)) {
-            return Err("a label is visible ASCII, such as v1".to_owned());
-        }
-        Ok(Self {
-            address,
-            label: label.map(str::to_owned),
-        })
     }
 }
 
@@ -384,6 +323,17 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
         .ok()
         .and_then(|s| Duration::try_from_secs_f64(s).ok());
     seconds.ok_or_else(|| "expected seconds, such as 5 or 0.5".to_owned())
+}
+
+/// A host name, in lower case.
+fn parse_host(text: &str) -> Result<String, String> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
+    if text.is_empty() || !text.bytes().all(plain) {
+        return Err(
+            "expected a host name without port, scheme or path, such as api.openai.com".to_owned(),
+        );
+    }
+    Ok(text.to_ascii_lowercase())
 }
 
 fn parse_label(text: &str) -> Result<(String, String), String> {

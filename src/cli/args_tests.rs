@@ -1,6 +1,7 @@
 use clap::CommandFactory;
 
 use super::*;
+use crate::cli::address::Listen;
 
 /// A command line of one subcommand's arguments.
 #[derive(Debug, Parser)]
@@ -58,33 +59,10 @@ fn check_and_proxy_config_read_their_flags() {
 
 #[test]
 fn mock_listens_where_it_is_told() {
-    let listen = |text: &str| text.parse::<Listen>();
-    let at = |address: &str, label: Option<&str>| {
-        Ok(Listen {
-            address: address.parse().unwrap(),
-            label: label.map(str::to_owned),
-        })
-    };
-    assert_eq!(
-        listen("127.0.0.1:9001=v1"),
-        at("127.0.0.1:9001", Some("v1"))
-    );
-    assert_eq!(listen("[::1]:9001"), at("[::1]:9001", None));
-    assert_eq!(listen("9001=v2"), at("127.0.0.1:9001", Some("v2")));
-    for bad in [
-        "",
-        "localhost:9001",
-        "127.0.0.1",
-        "9001=",
-        "9001=a b",
-        "70000",
-    ] {
-        assert!(listen(bad).is_err(), "{bad}");
-    }
     let args: MockArgs = parse(&["--listen", "1", "--listen", "2=b", "--answer", "503"]).unwrap();
     assert_eq!(args.listen.len(), 2);
     let args: MockArgs = parse(&[]).unwrap();
-    assert_eq!(args.listen, [listen("127.0.0.1:9001").unwrap()]);
+    assert_eq!(args.listen, ["127.0.0.1:9001".parse::<Listen>().unwrap()]);
     assert_eq!(args.answer, None);
 }
 
@@ -97,5 +75,50 @@ fn log_flags_stand_before_or_after_the_subcommand() {
         let cli = Cli::try_parse_from(line).unwrap();
         assert_eq!(cli.log.filter.as_deref(), Some("debug"));
         assert_eq!(cli.log.format, LogFormat::Json);
+    }
+}
+
+#[test]
+fn providers_need_no_files_and_say_where_the_own_address_goes() {
+    let args: RunArgs = parse(&["--provider", "openai,groq", "--provider", "xai"]).unwrap();
+    assert_eq!(args.input.providers.len(), 3);
+    let (files, texts) = args.input.split().unwrap();
+    let names: Vec<_> = texts.iter().map(|text| text.name.as_str()).collect();
+    assert_eq!(
+        (files.len(), names),
+        (0, vec!["provider openai", "provider groq", "provider xai"])
+    );
+    let args: RunArgs = parse(&[
+        "--outbound",
+        "15009",
+        "--admin",
+        "localhost:15008",
+        "-f",
+        "a",
+        "--default-host",
+        "Api.Example.com",
+        "--own-name",
+        "llmesh",
+        "--resolve",
+        "a.b:443:127.0.0.1:8443",
+    ])
+    .unwrap();
+    assert_eq!(args.outbound, SocketAddr::from(([127, 0, 0, 1], 15009)));
+    assert_eq!(args.admin, SocketAddr::from(([127, 0, 0, 1], 15008)));
+    assert_eq!(args.own.default_host.as_deref(), Some("api.example.com"));
+    assert_eq!(
+        (args.own.own_names, args.resolve.len()),
+        (vec!["llmesh".to_owned()], 1)
+    );
+    let args: CheckArgs = parse(&["--provider", "openai"]).unwrap();
+    assert_eq!(args.input.providers.len(), 1);
+    for bad in [
+        &["-f", "a", "--default-host", "http://x"][..],
+        &["-f", "a", "--default-host", "x:80"],
+        &["-f", "a", "--outbound", "http://x"],
+        &["-f", "a", "--resolve", "x"],
+        &["--provider", "opnai"],
+    ] {
+        assert!(parse::<RunArgs>(bad).is_err(), "{bad:?}");
     }
 }

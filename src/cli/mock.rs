@@ -2,11 +2,7 @@
 
 use std::{io, process::ExitCode};
 
-use super::{
-    args::{Listen, MockArgs},
-    cannot_run,
-    signals::Signals,
-};
+use super::{address::Listen, args::MockArgs, cannot_run, signals::Signals};
 use crate::testing::upstream::{Answer, Sequences, Upstream};
 
 /// Serves until SIGINT or SIGTERM.

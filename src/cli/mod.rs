@@ -7,12 +7,14 @@ use std::{io::Write, num::NonZeroUsize, process::ExitCode};
 
 use clap::Parser;
 
+mod address;
 pub mod args;
 pub mod check;
 pub mod demo;
 pub mod fetch;
 pub mod logging;
 pub mod mock;
+pub mod providers;
 pub mod proxy_config;
 pub mod run;
 mod signals;

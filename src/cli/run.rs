@@ -3,11 +3,13 @@
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
 use super::{
-    args::{IdentityArgs, LogFormat, RunArgs},
+    args::{IdentityArgs, LogFormat, OwnArgs, RunArgs},
     cannot_run,
+    providers::{self, Provider},
     signals::Signals,
 };
 use crate::{
+    mesh::discovery::Pinned,
     metrics::{
         access_log::{AccessLog, Encoding},
         standard::Source,
@@ -21,7 +23,7 @@ pub async fn run(args: RunArgs) -> ExitCode {
         Ok(signals) => signals,
         Err(e) => return cannot_run(format_args!("llmesh: cannot wait for signals: {e}")),
     };
-    let limit = args.drain;
+    let (limit, providers) = (args.drain, args.input.providers.clone());
     let options = match options(args) {
         Ok(options) => options,
         Err(e) => return cannot_run(format_args!("llmesh: cannot read standard input: {e}")),
@@ -36,7 +38,7 @@ pub async fn run(args: RunArgs) -> ExitCode {
         }
         Err(error) => return cannot_run(format_args!("llmesh: {error}")),
     };
-    announce(&proxy);
+    announce(&proxy, &providers);
     let draining = proxy.drain().watch();
     tokio::select! {
         () = signals.wait() => {}
@@ -45,7 +47,7 @@ pub async fn run(args: RunArgs) -> ExitCode {
     stop(proxy, signals, limit).await
 }
 
-fn announce(proxy: &Proxy) {
+fn announce(proxy: &Proxy, providers: &[Provider]) {
     let snapshot = proxy.reloader().snapshot();
     tracing::info!(
         target: "llmesh",
@@ -55,6 +57,20 @@ fn announce(proxy: &Proxy) {
         clusters = snapshot.clusters.len(),
         "serving"
     );
+    for base_url in providers::base_urls(providers, proxy.outbound()) {
+        tracing::info!(target: "llmesh", "for clients, {base_url}");
+    }
+    if let Some(host) = proxy
+        .own()
+        .host
+        .as_deref()
+        .filter(|host| !snapshot.knows(host))
+    {
+        tracing::warn!(
+            target: "llmesh",
+            "--default-host {host} is not known: no VirtualService, ServiceEntry or Service has it, so requests for the proxy's own address are answered 502"
+        );
+    }
     if snapshot.model.virtual_hosts.is_empty() {
         tracing::warn!(
             target: "llmesh",
@@ -97,6 +113,14 @@ fn options(args: RunArgs) -> std::io::Result<Options> {
     input.options.namespace = args.identity.namespace;
     let mut options = Options::new(input);
     options.outbound = args.outbound;
+    let OwnArgs {
+        default_host,
+        own_names,
+    } = args.own;
+    options.own = providers::own(&args.input.providers, default_host, own_names);
+    if !args.resolve.is_empty() {
+        options.resolve = Arc::new(Pinned::new(args.resolve, options.resolve));
+    }
     options.admin = Some(args.admin);
     options.watch = true;
     options.server.max_connections = match args.max_connections {

@@ -5,7 +5,7 @@
 
 use std::{cell::RefCell, fmt, sync::Arc};
 
-use super::shown::shortened;
+use super::{layer::Layer, shown::shortened};
 
 /// More than this many of one severity are counted, not kept.
 const MAX_KEPT: usize = 1000;
@@ -55,7 +55,7 @@ pub(super) struct Origin {
     pub(super) order: usize,
     pub(super) file: Arc<str>,
     pub(super) document: u32,
-    pub(super) overlay: bool,
+    pub(super) layer: Layer,
     pub(super) kind: String,
     pub(super) namespace: String,
     pub(super) name: String,

@@ -53,7 +53,7 @@ impl Guard {
             order: place.origin.order,
             file: Arc::clone(&place.origin.file),
             document: place.origin.document,
-            overlay: place.origin.overlay,
+            layer: place.origin.layer,
         });
         let place = Place {
             origin,

@@ -50,6 +50,7 @@ mod guard;
 mod istio;
 mod k8s;
 mod kinds;
+mod layer;
 mod left_out;
 mod link;
 mod lint;
@@ -73,6 +74,7 @@ use self::{
 };
 pub use self::{
     diagnostic::{Diagnostic, Severity},
+    layer::Layer,
     left_out::LeftOut,
     shown::shown,
     sources::{ReadError, credential_is_there, file_is_there, read_paths, read_trees},
@@ -90,7 +92,7 @@ pub struct Source {
     /// YAML or JSON, several documents.
     pub text: String,
     /// Whether its resources win over those of other sources for the same host.
-    pub overlay: bool,
+    pub layer: Layer,
     /// Why the text is not all of it.
     unread: Option<sources::Unread>,
 }
@@ -158,7 +160,7 @@ impl Source {
         Self {
             name: name.into(),
             text: text.into(),
-            overlay: false,
+            layer: Layer::default(),
             unread: None,
         }
     }
@@ -166,7 +168,14 @@ impl Source {
     /// The same text as an overlay.
     #[must_use]
     pub fn as_overlay(mut self) -> Self {
-        self.overlay = true;
+        self.layer = Layer::Overlay;
+        self
+    }
+
+    /// The same text as one that is there unless a file says otherwise.
+    #[must_use]
+    pub fn as_built_in(mut self) -> Self {
+        self.layer = Layer::BuiltIn;
         self
     }
 }
@@ -303,9 +312,9 @@ fn attempt(
         ours: &options.known_files,
     };
     let mut resources = Resources::default();
-    for overlay in [true, false] {
+    for layer in Layer::DOWNWARD {
         for (order, source) in sources.iter().enumerate() {
-            if source.overlay == overlay {
+            if source.layer == layer {
                 reader.file(order, source, &mut resources);
             }
         }

@@ -1,6 +1,6 @@
 //! Host names: what Istio accepts, and what short ones stand for.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// The domain of services in a cluster.
 pub(super) const DOMAIN: &str = "cluster.local";
@@ -69,7 +69,7 @@ fn check_labels(text: &str) -> Result<(), &'static str> {
 
 fn no_label(label: &str) -> &'static str {
     if label.contains(':') {
-        "a host carries no port or scheme"
+        "a host carries no port or scheme: it is for every port that callers name"
     } else if label.contains('*') {
         "a wildcard stands at the beginning, such as `*.` and then a domain"
     } else {
@@ -89,16 +89,29 @@ pub(super) fn fqdn(host: &str, namespace: &str) -> String {
     if host.ends_with('.') {
         host.pop();
         host
-    } else if host.contains('.') || host.starts_with('*') || host.parse::<IpAddr>().is_ok() {
+    } else if host.contains('.') || host.starts_with('*') || is_own(&host) || is_ip(&host) {
         host
     } else {
         format!("{host}.{namespace}.svc.{DOMAIN}")
     }
 }
 
+fn is_ip(host: &str) -> bool {
+    host.parse::<IpAddr>().is_ok()
+}
+
+/// Whether a host stands for this machine: no service of a mesh, but what callers name who have the proxy as their base URL.
+pub(super) fn is_own(host: &str) -> bool {
+    let own = |ip: IpAddr| ip.is_loopback() || ip.is_unspecified();
+    host == "localhost" || host.ends_with(".localhost") || host.parse().is_ok_and(own)
+}
+
 /// The names under which callers in `client_namespace` know a host: itself, and the short forms of a cluster service.
 pub(super) fn domains(host: &str, client_namespace: &str) -> Vec<String> {
     let mut domains = vec![host.to_owned()];
+    if host.parse::<Ipv6Addr>().is_ok() {
+        domains.push(format!("[{host}]"));
+    }
     let local = host
         .strip_suffix(DOMAIN)
         .and_then(|rest| rest.strip_suffix(".svc."));
@@ -144,6 +157,9 @@ mod tests {
             ("*.ai", "*.ai"),
             ("10.0.0.1", "10.0.0.1"),
             ("::1", "::1"),
+            ("LocalHost", "localhost"),
+            ("localhost.", "localhost"),
+            ("localhosts", "localhosts.ns.svc.cluster.local"),
         ] {
             assert_eq!(fqdn(host, "ns"), full);
         }
@@ -157,6 +173,8 @@ mod tests {
         assert_eq!(domains(host, "b"), [host, "llm.ai", "llm.ai.svc"]);
         assert_eq!(domains("api.openai.com", "ai"), ["api.openai.com"]);
         assert_eq!(domains("a.b.c.svc.cluster.local", "c").len(), 1);
+        assert_eq!(domains("localhost", "ai"), ["localhost"]);
+        assert_eq!(domains("::1", "ai"), ["::1", "[::1]"]);
     }
 
     #[test]

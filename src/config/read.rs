@@ -118,15 +118,15 @@ fn well_named(field: &Field<'_>, kind: &str) -> bool {
     bad.is_none()
 }
 
-/// Whether a resource of this kind and name was read before: the first one wins, an overlay's before all others.
+/// Whether a resource of this kind and name was read before: the first one of the highest layer wins.
 fn repeated(field: &Field<'_>, all: &Resources) -> bool {
     let origin = field.origin();
     let Some(first) = all.seen.get(&origin.id()) else {
         return false;
     };
     let message = format!("already given as {first}: this one has no effect");
-    if first.origin.overlay && !origin.overlay {
-        let hint = "it comes back when the overlay is removed";
+    if first.origin.layer > origin.layer {
+        let hint = first.origin.layer.hint();
         field.note("resource-overlaid", message, hint);
     } else {
         let hint = "keep one of the two, or rename one";

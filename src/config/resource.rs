@@ -129,7 +129,7 @@ impl Reader<'_> {
                 order,
                 file: Arc::clone(&name),
                 document: document.number,
-                overlay: source.overlay,
+                layer: source.layer,
                 ..Origin::default()
             });
             let Some(root) = document.root.as_ref() else {
@@ -239,7 +239,7 @@ impl Reader<'_> {
             order: outer.order,
             file: Arc::clone(&outer.file),
             document: outer.document,
-            overlay: outer.overlay,
+            layer: outer.layer,
             kind: kind.to_owned(),
             namespace: namespace.unwrap_or(self.namespace).to_owned(),
             name: name.unwrap_or_default().to_owned(),

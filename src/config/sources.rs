@@ -176,7 +176,9 @@ impl Walk {
     }
 
     fn push(&mut self, mut source: Source) {
-        source.overlay = self.overlay;
+        if self.overlay {
+            source = source.as_overlay();
+        }
         self.sources.push(source);
     }
 }

@@ -36,6 +36,21 @@ pub trait Resolve: Send + Sync + 'static {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct System;
 
+/// Another resolver, but for some names that lead to given addresses, as with curl's `--resolve`.
+#[derive(Debug)]
+pub struct Pinned {
+    pins: Vec<Pin>,
+    others: Arc<dyn Resolve>,
+}
+
+/// Where a name leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pin {
+    host: String,
+    port: u16,
+    addresses: Vec<SocketAddr>,
+}
+
 /// One address and where it comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resolved {
@@ -83,6 +98,49 @@ impl Resolve for System {
         port: u16,
     ) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
         Box::pin(async move { Ok(tokio::net::lookup_host((name, port)).await?.collect()) })
+    }
+}
+
+// === impl Pin ===
+
+impl Pin {
+    /// `host` with `port` leads to these addresses; only who is dialled changes, not whose certificate is asked for.
+    #[must_use]
+    pub fn new(host: &str, port: u16, addresses: Vec<SocketAddr>) -> Self {
+        let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+        Self {
+            host,
+            port,
+            addresses,
+        }
+    }
+
+    fn is_for(&self, name: &str, port: u16) -> bool {
+        let name = name.strip_suffix('.').unwrap_or(name);
+        self.port == port && self.host.eq_ignore_ascii_case(name)
+    }
+}
+
+// === impl Pinned ===
+
+impl Pinned {
+    /// The first pin of a name holds; names without one are left to `others`.
+    #[must_use]
+    pub fn new(pins: Vec<Pin>, others: Arc<dyn Resolve>) -> Self {
+        Self { pins, others }
+    }
+}
+
+impl Resolve for Pinned {
+    fn resolve<'a>(
+        &'a self,
+        name: &'a str,
+        port: u16,
+    ) -> BoxFuture<'a, io::Result<Vec<SocketAddr>>> {
+        match self.pins.iter().find(|pin| pin.is_for(name, port)) {
+            Some(pin) => Box::pin(std::future::ready(Ok(pin.addresses.clone()))),
+            None => self.others.resolve(name, port),
+        }
     }
 }
 

@@ -11,11 +11,11 @@ use http::{
 };
 use tower::Service;
 
-use super::{BoxFuture, reload::Reloader, state::ServerState};
+use super::{BoxFuture, Own, reload::Reloader, state::ServerState};
 use crate::{
     base::{
         BoxError,
-        ext::{Flag, Record},
+        ext::{Flag, Record, RouteMeta},
     },
     body::Body,
     mesh::{self, Refusal},
@@ -38,6 +38,7 @@ pub(super) struct Canonical<S> {
 pub(super) struct Dispatch {
     reloader: Arc<Reloader>,
     state: Arc<ServerState>,
+    own: Arc<Own>,
 }
 
 // === impl Canonical ===
@@ -74,10 +75,14 @@ impl<S: Service<Request<Body>>> Service<Request<Body>> for Canonical<S> {
 // === impl Dispatch ===
 
 impl Dispatch {
-    /// Serves what `reloader` puts in force.
+    /// Serves what `reloader` puts in force, and requests for the listener's own address where `own` says.
     #[must_use]
-    pub(super) fn new(reloader: Arc<Reloader>, state: Arc<ServerState>) -> Self {
-        Self { reloader, state }
+    pub(super) fn new(reloader: Arc<Reloader>, state: Arc<ServerState>, own: Own) -> Self {
+        Self {
+            reloader,
+            state,
+            own: Arc::new(own),
+        }
     }
 }
 
@@ -90,7 +95,7 @@ impl Service<Request<Body>> for Dispatch {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         self.state.downstream.total.inc();
         self.state.active.inc();
         if let Some(refusal) = request.extensions().get::<Refusal>() {
@@ -102,8 +107,17 @@ impl Service<Request<Body>> for Dispatch {
         }
         let snapshot = self.reloader.snapshot();
         let state = Arc::clone(&self.state);
+        let addressed = self
+            .own
+            .readdress(&mut request, |host| snapshot.knows(host));
+        if let (Err(_), Some(record)) = (&addressed, request.extensions().get::<Record>()) {
+            record.note(|n| n.route = Some(RouteMeta::block_all()));
+        }
         Box::pin(async move {
-            let served = snapshot.serve(request).await;
+            let served = match addressed {
+                Ok(()) => snapshot.serve(request).await,
+                Err(error) => Err(error.into()),
+            };
             if let Err(error) = &served {
                 state.unknown_hosts.note(error);
             }

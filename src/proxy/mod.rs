@@ -12,6 +12,7 @@ pub mod drain;
 pub(crate) mod lines;
 pub mod listener;
 mod options;
+mod own;
 mod running;
 pub mod server;
 mod settings;
@@ -20,6 +21,7 @@ mod unknown;
 
 pub use self::{
     options::Options,
+    own::Own,
     running::{Proxy, StartError},
 };
 pub use crate::mesh::{

@@ -5,6 +5,7 @@ use std::{fmt, net::SocketAddr, sync::Arc};
 use super::{
     connect::{Connect, Tcp},
     discovery::{Resolve, System},
+    own::Own,
     reload::Input,
     server,
 };
@@ -25,6 +26,8 @@ pub struct Options {
     pub outbound: SocketAddr,
     /// Where pages about the proxy are; `None` is nowhere. Keep it on loopback.
     pub admin: Option<SocketAddr>,
+    /// Where requests for the address of the outbound listener itself go.
+    pub own: Own,
     /// Limits of the listeners.
     pub server: server::Params,
     /// Trace context.
@@ -55,6 +58,7 @@ impl Options {
             watch: false,
             outbound: SocketAddr::from(([127, 0, 0, 1], 15001)),
             admin: Some(SocketAddr::from(([127, 0, 0, 1], 15000))),
+            own: Own::default(),
             server: server::Params::default(),
             trace: trace::Params::default(),
             standard_metrics: None,

@@ -6,7 +6,7 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::{net::TcpListener, task::JoinSet};
 
 use super::{
-    Options,
+    Options, Own,
     admin::Admin,
     dispatch::{Canonical, Dispatch},
     drain::{self, Signal},
@@ -32,6 +32,7 @@ use crate::{
 pub struct Proxy {
     outbound: SocketAddr,
     admin: Option<SocketAddr>,
+    own: Own,
     reloader: Arc<Reloader>,
     drain: Signal,
     tasks: JoinSet<()>,
@@ -104,6 +105,7 @@ impl Proxy {
         let mut proxy = Self {
             outbound: options.outbound,
             admin: admin.as_ref().and(options.admin),
+            own: options.own.clone(),
             reloader: Arc::clone(&reloader),
             drain: drain.clone(),
             tasks: JoinSet::new(),
@@ -147,6 +149,12 @@ impl Proxy {
     #[must_use]
     pub fn outbound(&self) -> SocketAddr {
         self.outbound
+    }
+
+    /// Where requests for the address of the outbound listener itself go.
+    #[must_use]
+    pub fn own(&self) -> &Own {
+        &self.own
     }
 
     /// Where the pages are.
@@ -202,7 +210,8 @@ fn shell(
     if let Some(log) = log.and_then(settings::access_log) {
         reports.push(Arc::new(log));
     }
-    let dispatch = Dispatch::new(Arc::clone(reloader), Arc::clone(state));
+    let own = options.own.clone();
+    let dispatch = Dispatch::new(Arc::clone(reloader), Arc::clone(state), own);
     let trace = settings::tracing(&options.trace, mesh);
     stack::outbound(dispatch, reports, trace, &options.rng)
 }

@@ -25,6 +25,7 @@ mod mock;
 mod mock_faults;
 mod mock_usage;
 mod outlier;
+mod own;
 mod pool;
 mod recorder;
 mod reload;

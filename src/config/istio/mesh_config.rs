@@ -13,7 +13,7 @@ use crate::{
         operator::{ParseError, Template},
     },
     config::{
-        Source,
+        Layer, Source,
         decode::{Cx, Field},
         diagnostic::{Origin, Report},
         document,
@@ -63,9 +63,9 @@ pub(in crate::config) fn find(
     report: &Report,
 ) -> MeshConfig {
     let mut found: Option<(MeshConfig, String)> = None;
-    for overlay in [true, false] {
+    for layer in Layer::DOWNWARD {
         for (order, source) in sources.iter().enumerate() {
-            if source.overlay != overlay || !may_hold_one(&source.text) {
+            if source.layer != layer || !may_hold_one(&source.text) {
                 continue;
             }
             let file: Arc<str> = source.name.as_str().into();
@@ -75,7 +75,7 @@ pub(in crate::config) fn find(
                     order,
                     file: Arc::clone(&file),
                     document: document.number,
-                    overlay,
+                    layer,
                     ..Origin::default()
                 });
                 let root = Field::root(Cx { report, origin }, root);

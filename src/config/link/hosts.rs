@@ -60,7 +60,7 @@ impl Linker<'_> {
         for (host, (service, place)) in &claims.exact {
             if !self.registry.services.contains_key(*host) {
                 // What its rules lead to is reported with them.
-                if !host.starts_with('*') && !service.leads_to(host) {
+                if !host.starts_with('*') && !names::is_own(host) && !service.leads_to(host) {
                     self.known_host(host, place);
                 }
                 let domains = names::domains(host, &self.namespace);
@@ -100,8 +100,8 @@ impl Linker<'_> {
             winner.place,
             place.origin.resource()
         );
-        if winner.origin.overlay && !place.origin.overlay {
-            let hint = "it comes back when the overlay is removed";
+        if winner.origin.layer > place.origin.layer {
+            let hint = winner.origin.layer.hint();
             self.report
                 .note(place, "virtual-service-overlaid", message, hint);
             return;

@@ -1,13 +1,13 @@
 //! Which LlmPolicy a route gets.
 //!
 //! The more specific one wins whole: routes of hosts, then routes, then hosts (an exact name, then the longest wildcard),
-//! then a namespace, then the mesh. Policies are never merged. An overlay's goes before all others.
+//! then a namespace, then the mesh. Policies are never merged. One of a higher layer goes before all of a lower.
 
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{Linker, fallback::Own, findings::Tally, rules::ROOT_NAMESPACE};
 use crate::{
-    config::{diagnostic::Severity, llm_policy::LlmPolicy, names},
+    config::{Layer, diagnostic::Severity, llm_policy::LlmPolicy, names},
     layers::route::params::{Action, Forward, Route},
     model::{self, VirtualHost},
 };
@@ -15,7 +15,7 @@ use crate::{
 /// How specific a policy's choice of a route is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Rank {
-    overlay: bool,
+    layer: Layer,
     /// Routes of hosts, routes, hosts, neither.
     level: u8,
     /// The length of the host pattern; exact names go before all patterns.
@@ -103,7 +103,7 @@ impl Linker<'_> {
         let (winner, _) = *ranks.iter().find(|(_, rank)| *rank == best)?;
         tally.winning.insert(winner);
         for (loser, rank) in ranks {
-            let overlaid = best.overlay && !rank.overlay;
+            let overlaid = best.layer > rank.layer;
             if loser != winner && (overlaid || rank == best) && tally.told.insert((winner, loser)) {
                 self.conflict_of(&policies[winner], &policies[loser], at, overlaid);
             }
@@ -118,7 +118,7 @@ impl Linker<'_> {
             loser.origin.resource()
         );
         if overlaid {
-            let hint = "it comes back when the overlay is removed";
+            let hint = winner.origin.layer.hint();
             let rule = "llm-policy-overlaid";
             self.report.note(&loser.place, rule, message, hint);
             return;
@@ -202,7 +202,7 @@ fn rank(policy: &LlmPolicy, host: &str, namespace: &str) -> Option<Rank> {
         None => return None,
     };
     Some(Rank {
-        overlay: policy.origin.overlay,
+        layer: policy.origin.layer,
         level: 2 * u8::from(policy.routes.is_some()) + u8::from(policy.hosts.is_some()),
         host: length,
         own: policy.hosts.is_some() || of_namespace,

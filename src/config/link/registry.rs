@@ -124,9 +124,9 @@ impl Registry {
             .services
             .entry(host.to_owned())
             .or_insert_with(|| Known::new(&entry.origin.namespace, place.clone()));
-        if known.place.origin.overlay && !entry.origin.overlay {
+        if known.place.origin.layer > entry.origin.layer {
             let message = format!("{host} is taken over by {}", known.place);
-            let hint = "it comes back when the overlay is removed";
+            let hint = known.place.origin.layer.hint();
             report.note(place, "resource-overlaid", message, hint);
             return;
         }

@@ -98,8 +98,8 @@ impl<'a> Merged<'a> {
     fn add(&mut self, rule: &'a DestinationRule, report: &Report) {
         match (&rule.policy, self.policy) {
             (Some(policy), None) => self.policy = Some(policy),
-            // An overlay is meant to win.
-            (Some(_), Some(_)) if self.first.origin.overlay && !rule.origin.overlay => {}
+            // A higher layer is meant to win.
+            (Some(_), Some(_)) if self.first.origin.layer > rule.origin.layer => {}
             (Some(_), Some(_)) => {
                 let message = format!(
                     "{} already has a `trafficPolicy`; this one is not used, its subsets are added",

@@ -18,11 +18,13 @@ pub(super) fn refused(error: &Error) -> Option<&Refused> {
     error.source().and_then(|e| e.downcast_ref::<Refused>())
 }
 
-/// What the caller is told in place of Envoy's bare words: which limit, how much and how long; which host.
+/// What the caller is told in place of Envoy's bare words: which limit, how much and how long; which host; which paths.
 pub(super) fn text(error: &Error) -> Option<String> {
     match refused(error) {
         Some(refused) => Some(refused.to_string()),
-        None if error.kind() == Kind::UnknownHost => error.detail().map(|_| error.to_string()),
+        None if matches!(error.kind(), Kind::UnknownHost | Kind::NoRoute) => {
+            error.detail().map(|_| error.to_string())
+        }
         None => None,
     }
 }
