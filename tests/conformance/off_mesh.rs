@@ -156,7 +156,7 @@ fn notes_that_say_the_same_are_shown_once() {
             "---\napiVersion: telemetry.istio.io/v1\nkind: Telemetry\nmetadata: {{name: g{n}}}\nspec: {{}}\n"
         ));
     }
-    text.push_str("---\napiVersion: v1\nkind: Secret\nmetadata: {name: s}\n");
+    text.push_str("---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: s}\n");
     let loaded = load_text(&text);
     assert_eq!(loaded.count(Severity::Note), 6);
     let shown: Vec<_> = shown(&loaded.diagnostics)
@@ -167,7 +167,7 @@ fn notes_that_say_the_same_are_shown_once() {
         shown,
         [
             "test.yaml:2:1: note[not-in-force]: Telemetry is a valid Istio kind, but not in force in llmesh: it is ignored (5 times: test.yaml:2, test.yaml:7, test.yaml:12 and 2 more)",
-            "test.yaml:27:1: note[ignored-kind] Secret default/s: Secret says nothing about traffic: it is ignored",
+            "test.yaml:27:1: note[ignored-kind] ConfigMap default/s: ConfigMap says nothing about traffic: it is ignored",
         ]
     );
 }
@@ -177,7 +177,7 @@ fn many_notes_do_not_hide_an_error() {
     let mut text = String::new();
     for n in 0..3000 {
         text.push_str(&format!(
-            "---\napiVersion: v1\nkind: Secret\nmetadata: {{name: s{n}}}\n"
+            "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: s{n}}}\n"
         ));
     }
     text.push_str(&vs("a", "{hosts: [a], http: [{rout: []}]}"));
