@@ -185,7 +185,7 @@ impl fmt::Debug for Source {
         f.debug_struct("Source")
             .field("name", &self.name)
             .field("bytes", &self.text.len())
-            .field("overlay", &self.overlay)
+            .field("layer", &self.layer)
             .finish_non_exhaustive()
     }
 }
