@@ -13,7 +13,7 @@ use std::{
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::mock::MockArgs;
-use super::{address, providers::Provider};
+use super::{address, providers::Provider, upstream_proxy::ProxyArg};
 use crate::{config::Source, mesh::discovery::Pin};
 
 /// The service mesh for AI traffic: retries, deadlines, circuit breaking, canaries and limits that know LLM APIs,
@@ -137,6 +137,11 @@ pub struct RunArgs {
     /// is right. What is left out stands in the log, in /ready?verbose and in server.config_left_out of /stats.
     #[arg(long)]
     pub lenient: bool,
+    /// Reach services through an HTTP proxy: `env` for what HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY name, or
+    /// http://[USER:PASSWORD@]HOST[:PORT] for all but what NO_PROXY names. Without it the environment is not asked. A
+    /// password is better kept in the environment than on a command line.
+    #[arg(long, value_name = "env|URL")]
+    pub upstream_proxy: Option<ProxyArg>,
     /// How long a graceful stop waits for requests in flight.
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = parse_seconds)]
     pub drain: Duration,

@@ -122,3 +122,18 @@ fn providers_need_no_files_and_say_where_the_own_address_goes() {
         assert!(parse::<RunArgs>(bad).is_err(), "{bad:?}");
     }
 }
+
+#[test]
+fn an_upstream_proxy_is_shown_nowhere() {
+    let url = "http://me:s3cret@proxy.example:3128";
+    let args: RunArgs = parse(&["-f", "a", "--upstream-proxy", url]).unwrap();
+    assert!(!format!("{args:?}").contains("s3cret"));
+    let proxy = args.upstream_proxy.unwrap();
+    assert!(proxy.read().is_ok_and(|proxy| !proxy.is_none()));
+    let bad: RunArgs = parse(&["-f", "a", "--upstream-proxy", "socks5://me:s3cret@p"]).unwrap();
+    let error = bad.upstream_proxy.unwrap().read().unwrap_err().to_string();
+    assert!(
+        error.contains("SOCKS") && !error.contains("s3cret"),
+        "{error}"
+    );
+}

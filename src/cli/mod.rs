@@ -19,6 +19,7 @@ pub mod proxy_config;
 pub mod run;
 mod signals;
 pub mod table;
+pub mod upstream_proxy;
 
 use self::args::{Cli, Command};
 

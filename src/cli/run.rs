@@ -7,6 +7,7 @@ use super::{
     cannot_run,
     providers::{self, Provider},
     signals::Signals,
+    upstream_proxy::ProxyArg,
 };
 use crate::{
     mesh::discovery::Pinned,
@@ -24,10 +25,15 @@ pub async fn run(args: RunArgs) -> ExitCode {
         Err(e) => return cannot_run(format_args!("llmesh: cannot wait for signals: {e}")),
     };
     let (limit, providers) = (args.drain, args.input.providers.clone());
-    let options = match options(args) {
+    let upstream_proxy = match args.upstream_proxy.as_ref().map(ProxyArg::read).transpose() {
+        Ok(proxy) => proxy,
+        Err(e) => return cannot_run(format_args!("llmesh: --upstream-proxy: {e}")),
+    };
+    let mut options = match options(args) {
         Ok(options) => options,
         Err(e) => return cannot_run(format_args!("llmesh: cannot read standard input: {e}")),
     };
+    options.upstream_proxy = upstream_proxy;
     let proxy = match Proxy::start(options).await {
         Ok(proxy) => proxy,
         Err(StartError::Config(error @ LoadError::Invalid(_))) => {

@@ -190,7 +190,10 @@ impl Names {
         let mut asking = JoinSet::new();
         for (at, endpoint) in self.endpoints.iter().enumerate() {
             let (resolver, endpoint) = (Arc::clone(resolver), endpoint.clone());
-            asking.spawn(async move { (at, lookup(&*resolver, &endpoint, timeout).await) });
+            asking.spawn(async move {
+                let Endpoint { address, port, .. } = &endpoint;
+                (at, look_up(&*resolver, address, *port, timeout).await)
+            });
         }
         while let Some(answer) = asking.join_next().await {
             let Ok((at, answer)) = answer else {
@@ -309,20 +312,23 @@ pub fn static_addresses(endpoints: &[Endpoint]) -> Vec<Resolved> {
         .collect()
 }
 
-async fn lookup(
+/// The addresses of a name, or the one that the text is.
+pub(super) async fn look_up(
     resolver: &dyn Resolve,
-    endpoint: &Endpoint,
+    name: &str,
+    port: u16,
     timeout: Duration,
 ) -> io::Result<Vec<SocketAddr>> {
-    if let Some(ip) = ip(&endpoint.address) {
-        return Ok(vec![SocketAddr::new(ip, endpoint.port)]);
+    if let Some(ip) = ip(name) {
+        return Ok(vec![SocketAddr::new(ip, port)]);
     }
-    tokio::time::timeout(timeout, resolver.resolve(&endpoint.address, endpoint.port))
+    tokio::time::timeout(timeout, resolver.resolve(name, port))
         .await
         .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
-fn ip(text: &str) -> Option<IpAddr> {
+/// An IP address, IPv6 with or without brackets.
+pub(super) fn ip(text: &str) -> Option<IpAddr> {
     text.strip_prefix('[')
         .and_then(|inner| inner.strip_suffix(']'))
         .unwrap_or(text)

@@ -9,6 +9,7 @@ use super::{
     connect::{Connect, Tcp},
     discovery::{Resolve, System},
     passthrough,
+    proxied::{Network, UpstreamProxy},
     registry::Registry,
     reload::{Input, LoadError, Reloader},
     watch::{self, Watch},
@@ -73,6 +74,7 @@ pub struct Builder {
     unknown_hosts: UnknownHosts,
     connect: Arc<dyn Connect>,
     resolve: Arc<dyn Resolve>,
+    upstream_proxy: Option<UpstreamProxy>,
     trace: trace::Params,
     reports: Vec<Arc<dyn Report>>,
     rng: SharedRng,
@@ -99,6 +101,7 @@ impl Mesh {
             unknown_hosts: UnknownHosts::default(),
             connect: Arc::new(Tcp),
             resolve: Arc::new(System),
+            upstream_proxy: None,
             trace: trace::Params::default(),
             reports: Vec::new(),
             rng: SharedRng::from_entropy(),
@@ -212,6 +215,13 @@ impl Builder {
         self
     }
 
+    /// Sets the HTTP proxies that connections go through, to hosts of the mesh and to others; without this there are none,
+    /// whatever the environment says.
+    pub fn upstream_proxy(mut self, proxy: UpstreamProxy) -> Self {
+        self.upstream_proxy = Some(proxy);
+        self
+    }
+
     /// Sets how new traces begin.
     pub fn trace(mut self, trace: trace::Params) -> Self {
         self.trace = trace;
@@ -251,11 +261,8 @@ impl Builder {
         } else {
             None
         };
-        let registry = Registry::new(
-            Arc::clone(&self.connect),
-            Arc::clone(&self.resolve),
-            self.rng.clone(),
-        );
+        let network = Network::new(self.connect, self.resolve).through(self.upstream_proxy);
+        let registry = Registry::new(network.clone(), self.rng.clone());
         let reloader = Reloader::start(self.input, registry, self.rng.clone()).await?;
         let mut tasks = JoinSet::new();
         if let Some(watch) = watch {
@@ -264,7 +271,7 @@ impl Builder {
         Ok(Mesh(Arc::new(Inner {
             reloader,
             unknown_hosts: self.unknown_hosts,
-            passthrough: passthrough::service(self.connect, self.resolve),
+            passthrough: passthrough::service(network),
             trace: self.trace,
             reports: self.reports,
             rng: self.rng,

@@ -18,6 +18,7 @@ mod keys;
 mod passthrough;
 pub mod path;
 pub mod pool;
+mod proxied;
 pub mod registry;
 pub mod reload;
 #[cfg(feature = "reqwest")]
@@ -33,6 +34,7 @@ pub(crate) use self::sanitize::request_trailers;
 pub use self::{
     client::{MeshClient, Responding},
     handle::{Builder, Mesh, UnknownHosts},
+    proxied::{BadProxy, Network, UpstreamProxy},
     reload::{Input, LoadError, Reloader},
     sanitize::{Refusal, canonical},
 };

@@ -2,7 +2,6 @@
 
 use std::{
     io,
-    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -19,8 +18,9 @@ use tower::{Service, ServiceBuilder, util::BoxCloneSyncService};
 
 use super::{
     BoxFuture,
-    connect::{BoxIo, Connect, Dial},
-    discovery::Resolve,
+    connect::{BoxIo, Dial},
+    discovery::{ip, look_up},
+    proxied::Network,
 };
 use crate::{
     base::{BoxError, Error, Kind, error::ConnectFailure},
@@ -34,17 +34,14 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Connects to URIs through the mesh's seams.
 #[derive(Clone)]
-struct Dialer {
-    connect: Arc<dyn Connect>,
-    resolve: Arc<dyn Resolve>,
-}
+struct Dialer(Network);
 
 /// A connection as hyper-util wants it.
 struct Stream(BoxIo);
 
 /// The service.
-pub(super) fn service(connect: Arc<dyn Connect>, resolve: Arc<dyn Resolve>) -> Boxed {
-    let client = HyperClient::new(Dialer { connect, resolve });
+pub(super) fn service(network: Network) -> Boxed {
+    let client = HyperClient::new(Dialer(network));
     let stack = ServiceBuilder::new()
         .map_response(|response: Response<_>| response.map(Body::new))
         .service(client);
@@ -60,31 +57,23 @@ impl Dialer {
             return Err(Error::new(Kind::Connect(ConnectFailure::Tls)).with_detail(detail));
         }
         let host = uri.host().unwrap_or_default();
-        let host = host.trim_start_matches('[').trim_end_matches(']');
         let port = uri.port_u16().unwrap_or(80);
+        let unresolved = |error| Error::new(Kind::Connect(ConnectFailure::Dns)).with_source(error);
+        let found = look_up(&*self.0.resolver(false), host, port, TIMEOUT).await;
+        let name = ip(host).is_none().then(|| Arc::from(host));
+        let connect = self.0.connector(false, name.as_ref());
         let mut last = Error::new(Kind::Connect(ConnectFailure::Dns));
-        for address in self.addresses(host, port).await? {
+        for address in found.map_err(unresolved)? {
             let dial = Dial {
                 timeout: TIMEOUT,
                 keepalive: None,
             };
-            match self.connect.connect(address, dial).await {
+            match connect.connect(address, dial).await {
                 Ok(io) => return Ok(io),
                 Err(error) => last = error,
             }
         }
         Err(last)
-    }
-
-    async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Error> {
-        if let Ok(ip) = host.parse() {
-            return Ok(vec![SocketAddr::new(ip, port)]);
-        }
-        let unresolved = |error| Error::new(Kind::Connect(ConnectFailure::Dns)).with_source(error);
-        tokio::time::timeout(TIMEOUT, self.resolve.resolve(host, port))
-            .await
-            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-            .map_err(unresolved)
     }
 }
 

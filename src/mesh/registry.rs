@@ -7,7 +7,10 @@ use std::{
     collections::BTreeMap,
     fmt,
     net::SocketAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
 };
 
@@ -17,9 +20,9 @@ use tokio::task::JoinSet;
 use tower::Service;
 
 use super::{
-    connect::Connect,
-    discovery::{self, Resolve, Resolved},
+    discovery::{self, Resolved},
     pool::{Limits, Pool},
+    proxied::Network,
 };
 use crate::{
     balance::Endpoint,
@@ -35,8 +38,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Registry {
     clusters: Arc<Mutex<BTreeMap<Arc<str>, Arc<Upstream>>>>,
-    connect: Arc<dyn Connect>,
-    resolve: Arc<dyn Resolve>,
+    network: Network,
     rng: SharedRng,
     llm: stack::LlmState,
 }
@@ -56,27 +58,39 @@ pub struct Upstream {
 /// The connection pools of a cluster, one an address.
 struct Pools {
     by_address: ArcSwap<BTreeMap<SocketAddr, Noted>>,
+    /// What the addresses before these were.
+    left: ArcSwap<BTreeMap<SocketAddr, Origin>>,
     limits: Limits,
-    connect: Arc<dyn Connect>,
+    network: Network,
+    /// Whether TLS is spoken to them.
+    tls: AtomicBool,
 }
 
 /// A pool that notes its workload's version in the request's record.
 #[derive(Clone)]
 struct Noted {
     pool: Pool,
+    origin: Origin,
+}
+
+/// What is known of a configured endpoint, for all of its addresses.
+#[derive(Clone, Default)]
+struct Origin {
+    /// Its name, if it is no address.
+    host: Option<Arc<str>>,
+    /// Its `version` label.
     version: Option<Arc<str>>,
 }
 
 // === impl Registry ===
 
 impl Registry {
-    /// An empty registry that connects and resolves through these.
+    /// An empty registry that connects and resolves through this.
     #[must_use]
-    pub fn new(connect: Arc<dyn Connect>, resolve: Arc<dyn Resolve>, rng: SharedRng) -> Self {
+    pub fn new(network: Network, rng: SharedRng) -> Self {
         Self {
             clusters: Arc::default(),
-            connect,
-            resolve,
+            network,
             rng,
             llm: stack::LlmState::default(),
         }
@@ -109,9 +123,7 @@ impl Registry {
                     None => (Upstream::new(wanted, self), true),
                 };
                 if moved {
-                    resolving.spawn(
-                        Arc::clone(&upstream).discover(Arc::clone(&self.resolve), self.rng.clone()),
-                    );
+                    resolving.spawn(Arc::clone(&upstream).discover(self.rng.clone()));
                 }
                 next.insert(Arc::clone(name), upstream);
             }
@@ -136,8 +148,10 @@ impl Upstream {
         let state = stack::Cluster::new(wanted);
         let pools = Arc::new(Pools {
             by_address: ArcSwap::default(),
+            left: ArcSwap::default(),
             limits: Limits::new(wanted.pool.clone()),
-            connect: Arc::clone(&registry.connect),
+            network: registry.network.clone(),
+            tls: AtomicBool::new(wanted.tls.is_some()),
         });
         let service = state.service(dial(&pools, &state), &registry.rng);
         Arc::new(Self {
@@ -159,11 +173,13 @@ impl Upstream {
         self.model.store(Arc::new(wanted.clone()));
         self.state.set(wanted);
         self.pools.limits.set(wanted.pool.clone());
-        before.discovery != wanted.discovery
+        let tls = wanted.tls.is_some();
+        self.pools.tls.store(tls, Ordering::Relaxed);
+        before.discovery != wanted.discovery || before.tls.is_some() != tls
     }
 
     /// Makes the endpoints known: at once where they are addresses, after the first answer where they are names.
-    async fn discover(self: Arc<Self>, resolve: Arc<dyn Resolve>, rng: SharedRng) {
+    async fn discover(self: Arc<Self>, rng: SharedRng) {
         let discovery = match &self.model().discovery {
             // The address the caller used is the one its Host names.
             Discovery::Original => Discovery::Dns(vec![model::Endpoint::new(
@@ -172,11 +188,11 @@ impl Upstream {
             )]),
             other => other.clone(),
         };
-        let labels = versions(&discovery);
+        let origins = origins(&discovery);
         let update = {
             let (endpoints, pools) = (self.state.endpoints.clone(), Arc::clone(&self.pools));
             move |known: Vec<Resolved>| {
-                pools.keep(&known, &labels);
+                pools.keep(&known, &origins);
                 endpoints.update_from(known.iter().map(|r| (r.address, r.weight)));
             }
         };
@@ -184,6 +200,8 @@ impl Upstream {
             rng,
             ..discovery::Params::default()
         };
+        let tls = self.pools.tls.load(Ordering::Relaxed);
+        let resolve = self.pools.network.resolver(tls);
         let (first, refresher) =
             discovery::start(&discovery, resolve, params, update.clone()).await;
         update(first);
@@ -241,32 +259,40 @@ impl fmt::Debug for Upstream {
 
 impl Pools {
     /// Keeps the pools of these addresses, makes new ones, drops (and so drains) the rest.
-    fn keep(&self, known: &[Resolved], versions: &[Option<Arc<str>>]) {
+    fn keep(&self, known: &[Resolved], origins: &[Origin]) {
         let before = self.by_address.load();
-        let host = |r: &Resolved| {
-            let pool = before
-                .get(&r.address)
-                .map_or_else(|| self.pool(r.address), |h| h.pool.clone());
-            Noted {
-                pool,
-                version: versions.get(r.origin).cloned().flatten(),
+        let noted = |r: &Resolved| {
+            let origin = origins.get(r.origin).cloned().unwrap_or_default();
+            match before.get(&r.address) {
+                Some(Noted { pool, origin: was }) if was.host == origin.host => Noted {
+                    pool: pool.clone(),
+                    origin,
+                },
+                _ => self.noted(r.address, origin),
             }
         };
-        self.by_address.store(Arc::new(
-            known.iter().map(|r| (r.address, host(r))).collect(),
-        ));
+        let now = known.iter().map(|r| (r.address, noted(r))).collect();
+        let left = before.iter();
+        let left = left.map(|(address, noted)| (*address, noted.origin.clone()));
+        self.left.store(Arc::new(left.collect()));
+        self.by_address.store(Arc::new(now));
     }
 
-    fn pool(&self, address: SocketAddr) -> Pool {
-        Pool::new(address, self.limits.clone(), Arc::clone(&self.connect))
+    fn noted(&self, address: SocketAddr, origin: Origin) -> Noted {
+        let tls = self.tls.load(Ordering::Relaxed);
+        let connect = self.network.connector(tls, origin.host.as_ref());
+        Noted {
+            pool: Pool::new(address, self.limits.clone(), connect),
+            origin,
+        }
     }
 
     /// The host at an address. One that has just left the set gets a pool of its own for this last request.
     fn host(&self, address: SocketAddr) -> Noted {
         let known = self.by_address.load().get(&address).cloned();
-        known.unwrap_or_else(|| Noted {
-            pool: self.pool(address),
-            version: None,
+        known.unwrap_or_else(|| {
+            let left = self.left.load().get(&address).cloned();
+            self.noted(address, left.unwrap_or_default())
         })
     }
 }
@@ -284,22 +310,25 @@ impl Service<Request<Body>> for Noted {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         if let Some(record) = request.extensions().get::<Record>() {
-            record.note(|n| n.version.clone_from(&self.version));
+            record.note(|n| n.version.clone_from(&self.origin.version));
         }
         self.pool.call(request)
     }
 }
 
-/// The `version` label of each configured endpoint.
-fn versions(discovery: &Discovery) -> Arc<[Option<Arc<str>>]> {
+/// What is known of each configured endpoint.
+fn origins(discovery: &Discovery) -> Arc<[Origin]> {
     let endpoints = match discovery {
         Discovery::Static(all) | Discovery::Dns(all) | Discovery::DnsFirst(all) => all.as_slice(),
         Discovery::Original => &[],
     };
-    endpoints
-        .iter()
-        .map(|e| e.labels.get("version").map(|v| v.as_str().into()))
-        .collect()
+    let origin = |e: &model::Endpoint| Origin {
+        host: discovery::ip(&e.address)
+            .is_none()
+            .then(|| e.address.as_str().into()),
+        version: e.labels.get("version").map(|v| v.as_str().into()),
+    };
+    endpoints.iter().map(origin).collect()
 }
 
 /// From a picked endpoint to the service that reaches it.

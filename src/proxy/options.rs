@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     base::SharedRng,
+    mesh::UpstreamProxy,
     metrics::{Report, standard::Source},
     trace,
 };
@@ -43,6 +44,8 @@ pub struct Options {
     pub connect: Arc<dyn Connect>,
     /// How names are resolved.
     pub resolve: Arc<dyn Resolve>,
+    /// The HTTP proxies that upstream connections go through.
+    pub upstream_proxy: Option<UpstreamProxy>,
     /// Every random draw.
     pub rng: SharedRng,
 }
@@ -66,6 +69,7 @@ impl Options {
             reports: Vec::new(),
             connect: Arc::new(Tcp),
             resolve: Arc::new(System),
+            upstream_proxy: None,
             rng: SharedRng::from_entropy(),
         }
     }

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     base::time::sleep,
+    mesh::Network,
     metrics::{
         Report, Summary,
         standard::{DURATION_BUCKETS, Standard},
@@ -91,11 +92,9 @@ impl Proxy {
         } else {
             None
         };
-        let registry = Registry::new(
-            Arc::clone(&options.connect),
-            Arc::clone(&options.resolve),
-            rng.clone(),
-        );
+        let (connect, resolve) = (Arc::clone(&options.connect), Arc::clone(&options.resolve));
+        let network = Network::new(connect, resolve).through(options.upstream_proxy.clone());
+        let registry = Registry::new(network, rng.clone());
         let reloader = Reloader::start(input.clone(), registry, rng.clone())
             .await
             .map_err(StartError::Config)?;

@@ -27,6 +27,7 @@ mod mock_usage;
 mod outlier;
 mod own;
 mod pool;
+mod proxied;
 mod recorder;
 mod reload;
 mod routing;
