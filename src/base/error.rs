@@ -58,6 +58,8 @@ pub enum Kind {
     Unauthorized,
     /// Policy refuses the caller.
     Forbidden,
+    /// The request was not sent for the sake of a key of this side: it cannot be read, or would have gone in plain text.
+    Withheld,
     /// The host is not in the registry and unknown hosts are not dialled.
     UnknownHost,
     /// No route of the virtual host matches.
@@ -259,7 +261,8 @@ impl Kind {
             | Self::NoRoute
             | Self::Overflow
             | Self::RateLimited
-            | Self::UnknownHost => Origin::Local,
+            | Self::UnknownHost
+            | Self::Withheld => Origin::Local,
         }
     }
 
@@ -301,6 +304,7 @@ impl Kind {
             Self::FaultAbort(_) => "fault_abort",
             Self::Unauthorized => "unauthorized",
             Self::Forbidden => "forbidden",
+            Self::Withheld => "withheld",
             Self::UnknownHost => "unknown_host",
             Self::NoRoute => "no_route",
             Self::BadRequest => "bad_request",
@@ -354,6 +358,7 @@ impl Kind {
             Self::FaultAbort(_) => "an injected fault aborted the request",
             Self::Unauthorized => "credentials are missing or bad",
             Self::Forbidden => "policy refuses the caller",
+            Self::Withheld => "a key of the mesh is missing or was not to be sent",
             Self::UnknownHost => "the host is not known to the mesh",
             Self::NoRoute => "no route matches",
             Self::BadRequest => "the request is malformed",

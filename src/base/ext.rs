@@ -16,7 +16,9 @@
 //! | [`Attempt`] | retry, fallback | classify, trace, balance | the only attempt |
 //! | [`Chain`] | fallback (per target) | retry | the only target |
 //! | [`Model`] | fallback, or whoever reads the call | balance | an ordinary request |
-//! | [`OurKey`] | fallback; a route that sets one | fallback, respond | the key is the caller's |
+//! | [`Caller`] | callers | token limits, models | nobody asks who it is |
+//! | [`OurKey`] | fallback; a route that sets one | fallback, respond, the pool | the key is the caller's |
+//! | [`Guarded`] | the stack of a route with an LLM policy | the pool | a key of this side may go in plain text |
 //! | [`AnsweredBy`] | fallback (response) | respond, logs | the route's own target |
 //! | [`RetriesAnswers`] | retry | classify | an answer is never sent again |
 //! | [`Explains`] | respond | classify | the caller gets answers as they come |
@@ -53,7 +55,7 @@ pub use crate::base::{
 };
 
 pub use self::{
-    chain::{AnsweredBy, Chain, KEY_HEADERS, LastTarget, Model, OurKey},
+    chain::{AnsweredBy, Caller, Chain, Guarded, KEY_HEADERS, LastTarget, Model, OurKey},
     flag::Flag,
     retry_headers::RetryHeaders,
 };
@@ -271,6 +273,8 @@ pub struct Notes {
     pub quiet: bool,
     /// Whether the route's policy wants no LLM rules (`dialect: status-only`): answers pass as they are.
     pub verbatim: bool,
+    /// The name of the caller whose key the request came with.
+    pub caller: Option<Arc<str>>,
     /// Whether the route puts a key of this side on: what an upstream says of it is none of the caller's business.
     pub our_key: bool,
     /// The target of a fallback chain that is answering.

@@ -16,9 +16,11 @@ pub mod num;
 pub mod operator;
 pub(crate) mod order;
 pub mod quota;
+pub mod refusal;
 #[cfg(feature = "mesh")]
 pub(crate) mod relay;
 pub mod rng;
+pub mod secrets;
 pub(crate) mod sync;
 pub mod time;
 mod until;
@@ -29,6 +31,7 @@ pub use self::{
     error::{BoxError, Error, Kind},
     fingerprint::Fingerprint,
     num::Ratio,
+    refusal::Refusal,
     rng::SharedRng,
 };
 

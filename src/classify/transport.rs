@@ -116,7 +116,8 @@ fn class_of_kind(kind: Kind) -> Class {
         | Kind::Overflow
         | Kind::RateLimited
         | Kind::Unauthorized
-        | Kind::UnknownHost => Outcome::Local,
+        | Kind::UnknownHost
+        | Kind::Withheld => Outcome::Local,
     };
     let mut class = Class::new(outcome, Signal::Error(kind));
     if outcome == Outcome::Timeout {

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use crate::{
     fallback::{Credential, Key, key::KeyError},
-    model::Model,
+    model::{LlmPolicy, Model},
 };
 
-/// The keys of all fallback targets of a configuration, or why they cannot be read.
+/// The keys of all targets of a configuration, or why they cannot be read.
 #[derive(Debug)]
 pub(super) struct Keys(Vec<(Credential, Result<Key, KeyError>)>);
 
@@ -17,9 +17,8 @@ impl Keys {
     /// Reads them, now.
     pub(super) fn read(model: &Model) -> Self {
         let policies = model.virtual_hosts.iter().flat_map(|host| &host.llm);
-        let targets = policies.flatten().flat_map(|p| &p.fallback.targets);
         let mut keys: Vec<(Credential, _)> = Vec::new();
-        for credential in targets.filter_map(|target| target.credential.as_ref()) {
+        for credential in policies.flatten().flat_map(|policy| policy.credentials()) {
             if !keys.iter().any(|(known, _)| known == credential) {
                 keys.push((credential.clone(), Key::read(credential)));
             }
@@ -31,6 +30,21 @@ impl Keys {
     pub(super) fn get(&self, credential: &Credential) -> Option<&Result<Key, KeyError>> {
         let key = self.0.iter().find(|(known, _)| known == credential);
         key.map(|(_, key)| key)
+    }
+
+    /// The key of a policy's own targets, if it has one that can be read.
+    pub(super) fn own(&self, policy: &LlmPolicy) -> Option<&Key> {
+        let credential = policy.credential.as_ref()?.credential.as_ref()?;
+        self.get(credential)?.as_ref().ok()
+    }
+
+    /// Says of each that cannot be read why, once.
+    pub(super) fn report(&self) {
+        for (_, key) in &self.0 {
+            if let Err(error) = key {
+                tracing::warn!(%error, "a key cannot be read: what needs it is not served, all else is");
+            }
+        }
     }
 
     /// Whether any would be another one if it were read now.

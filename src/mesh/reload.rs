@@ -1,8 +1,8 @@
 //! Configuration in, snapshot out: at start and again at each change, all or nothing.
 //!
 //! The whole input is read and compiled before anything is touched. On any error the last good configuration keeps
-//! serving, a counter is raised and each problem is logged with its place. An equal model changes nothing, unless a key of
-//! a fallback target has changed: keys are read again at each reload, and their files are watched.
+//! serving, a counter is raised and each problem is logged with its place. An equal model changes nothing, unless a key has
+//! changed: keys are read again at each reload, and their files are watched.
 
 use std::{collections::BTreeSet, fmt, path::PathBuf, sync::Arc, time::Duration};
 
@@ -303,7 +303,7 @@ impl Reloader {
     fn renew(&self, current: &Snapshot) {
         let (model, clusters) = (Arc::clone(&current.model), current.clusters.clone());
         let snapshot = Snapshot::build(model, clusters, self.registry.llm(), &self.rng);
-        tracing::info!(target: "llmesh::config", "keys of fallback targets have changed");
+        tracing::info!(target: "llmesh::config", "keys have changed");
         self.current.store(Arc::new(snapshot));
         self.stats.success.inc();
     }

@@ -35,7 +35,7 @@ pub struct Snapshot {
     pub model: Arc<Model>,
     /// Its clusters.
     pub clusters: BTreeMap<Arc<str>, Arc<Upstream>>,
-    /// The keys of its fallback targets.
+    /// The keys of its targets and callers.
     pub(super) keys: Keys,
     table: Arc<Table>,
     router: route::Route<Destinations>,
@@ -75,6 +75,7 @@ impl Snapshot {
         }
         let table = Arc::new(table.build());
         let keys = Keys::read(&model);
+        keys.report();
         let builder = Builder {
             clusters: &clusters,
             keys: &keys,
@@ -159,6 +160,7 @@ impl Builder<'_> {
         let route = LlmRoute {
             forward,
             policy,
+            key: self.keys.own(policy),
             rng: self.rng,
         };
         let targets = policy.fallback.targets.iter();
@@ -178,11 +180,8 @@ impl Builder<'_> {
         let key = target.credential.as_ref();
         let key = match key.and_then(|credential| self.keys.get(credential)) {
             Some(Ok(key)) => Some(key.clone()),
-            Some(Err(error)) => {
-                let (policy, cluster) = (&route.policy.origin, &target.cluster);
-                tracing::warn!(%policy, %cluster, %error, "a fallback target is left out: its key cannot be read");
-                return None;
-            }
+            // That was said.
+            Some(Err(_)) => return None,
             None => None,
         };
         Some(route.link(target, key, &cluster.state, cluster.service(), self.llm))

@@ -22,6 +22,11 @@ pub struct LlmPolicy {
     pub fallback: fallback::Params,
     /// Limits on requests and tokens.
     pub limits: TokenLimits,
+    /// The key that the route's own targets are asked with. `None`: the caller's goes on as it came, unless callers'
+    /// keys are asked for.
+    pub credential: Option<fallback::params::OwnKey>,
+    /// Whether keys of this side may go over connections to other hosts without TLS.
+    pub plaintext: bool,
     /// Whether answers that were made or given up on here carry `x-llmesh-class`, `x-llmesh-attempts` and
     /// `x-llmesh-target`.
     pub headers: bool,
@@ -41,6 +46,15 @@ pub struct Retries {
 
 // === impl LlmPolicy ===
 
+impl LlmPolicy {
+    /// Where its keys are read from. The same place may come twice.
+    pub fn credentials(&self) -> impl Iterator<Item = &fallback::params::Credential> {
+        let own = self.credential.iter().filter_map(|own| own.credential.as_ref());
+        let targets = self.fallback.targets.iter();
+        own.chain(targets.filter_map(|target| target.credential.as_ref()))
+    }
+}
+
 impl Default for LlmPolicy {
     /// What holds where no policy is given: streams are watched, nothing is limited.
     fn default() -> Self {
@@ -51,6 +65,8 @@ impl Default for LlmPolicy {
             retries: Retries::default(),
             fallback: fallback::Params::default(),
             limits: TokenLimits::default(),
+            credential: None,
+            plaintext: false,
             headers: true,
         }
     }

@@ -1,9 +1,12 @@
 //! The stack of a route with an LLM policy.
 //!
 //! ```text
-//! SERVED ▸ DEADLINE ▸ CALL ▸ TOKEN LIMITS ▸ FALLBACK ─┬─ RETRY ▸ USAGE ▸ LEARN ▸ cluster     the route's own target
-//!                                                     └─ RETRY ▸ USAGE ▸ LEARN ▸ cluster …   those of the chain
+//! SERVED ▸ DEADLINE ▸ CALL ▸ TOKEN LIMITS ▸ OWN KEY ▸ FALLBACK ─┬─ RETRY ▸ USAGE ▸ LEARN ▸ cluster     the route's own target
+//!                                                               └─ RETRY ▸ USAGE ▸ LEARN ▸ cluster …   those of the chain
 //! ```
+//!
+//! OWN KEY stands below all that look at the caller's key, and above FALLBACK, so that the health of a target is that of
+//! the key that it is asked with.
 //!
 //! USAGE stands below RETRY: what it adds and takes back again is one attempt at one target, and above the trace of an attempt,
 //! so that each send has a span of its own.
@@ -13,7 +16,7 @@
 use std::sync::Arc;
 
 use http::{Request, Response};
-use tower::{ServiceBuilder, util::BoxCloneSyncService};
+use tower::{ServiceBuilder, ServiceExt, service_fn, util::BoxCloneSyncService};
 
 use super::{
     Boxed, Cluster,
@@ -24,12 +27,12 @@ use crate::{
     base::{
         SharedRng,
         cost::Ledger,
-        ext::{Explains, LastTarget, Ordinary, Record},
+        ext::{Explains, Guarded, LastTarget, Ordinary, Record},
     },
     body::{Body, replay::Replay},
     call::{self, CallLayer},
     deadline::{DeadlineLayer, PropagateLayer},
-    fallback::{self, FallbackLayer, Health, Key, Reach},
+    fallback::{self, FallbackLayer, Health, Key, OwnKeyed, Reach},
     limit::{
         learned::{self, LearnLayer, Learned, Need, Room},
         tokens::{self, TokenLimitLayer},
@@ -44,7 +47,7 @@ use crate::{
     model::LlmPolicy,
     respond::Speaks,
     retry::RetryBudget,
-    route::params::Forward,
+    route::{params::Forward, rewrite::key_headers},
     stream,
     trace::InjectLayer,
     usage::UsageLayer,
@@ -75,6 +78,8 @@ pub struct LlmRoute<'a> {
     pub forward: &'a Forward,
     /// What the policy says.
     pub policy: &'a LlmPolicy,
+    /// The key of the policy's own [`credential`](LlmPolicy::credential); `None` if it has none, or it cannot be read.
+    pub key: Option<&'a Key>,
     /// Every random draw.
     pub rng: &'a SharedRng,
 }
@@ -101,6 +106,8 @@ impl LlmRoute<'_> {
         let limits = TokenLimitLayer::new(policy.limits.clone()).with_registry(&state.limits);
         let paths: Arc<[String]> = policy.paths.clone().into();
         let (quiet, verbatim) = (!policy.headers, dialect == Setting::StatusOnly);
+        let guarded = !policy.plaintext;
+        let keyed = self.own_key(name);
         let (watched, last) = (
             stream::Policy(Arc::new(policy.stream.clone())),
             chain.is_empty(),
@@ -116,6 +123,9 @@ impl LlmRoute<'_> {
                 watched.clone().put(extensions);
                 if last {
                     extensions.insert(LastTarget);
+                }
+                if guarded {
+                    extensions.insert(Guarded);
                 }
                 if let Some((dialect, calls)) = told
                     && let Some(speaks) = extensions.get::<Speaks>()
@@ -137,9 +147,26 @@ impl LlmRoute<'_> {
             })
             .layer(CallLayer::new(call))
             .layer(limits)
+            .map_request(move |request| match &keyed {
+                Some(keyed) => keyed.apply(request),
+                None => request,
+            })
             .layer(self.fallback(name, chain, state))
             .service(own);
         BoxCloneSyncService::new(stack)
+    }
+
+    /// What becomes of the caller's key on its way to the cluster `name`; `None`: nothing.
+    fn own_key(&self, name: &Arc<str>) -> Option<OwnKeyed> {
+        let params = self.policy.credential.clone()?;
+        let to = self.forward.destinations.iter();
+        let at = to.take_while(|to| to.cluster != *name).count();
+        let kept = key_headers(self.forward, at).cloned().collect();
+        Some(
+            OwnKeyed::new(params, self.key.cloned(), name)
+                .with_dialect(self.policy.stream.dialect)
+                .with_kept(kept),
+        )
     }
 
     fn fallback(
@@ -205,7 +232,10 @@ impl LlmRoute<'_> {
                 Arc::clone(name),
             ))
             .service(inner);
-        BoxCloneSyncService::new(stack)
+        let stack = BoxCloneSyncService::new(stack);
+        let own = self.policy.credential.as_ref();
+        let has_key = self.key.is_some() || own.is_none_or(|own| own.credential.is_none());
+        if has_key { stack } else { checked(stack) }
     }
 
     /// A target of the chain. `key` is the one to send there, if it has its own.
@@ -231,6 +261,17 @@ impl LlmRoute<'_> {
             None => cluster.retry_budget(),
         }
     }
+}
+
+/// A target that is not asked by who should bring the key of the route's own, which cannot be read.
+fn checked(inner: Boxed) -> Boxed {
+    BoxCloneSyncService::new(service_fn(move |request: Request<Body>| {
+        let inner = inner.clone();
+        async move {
+            OwnKeyed::check(&request)?;
+            inner.oneshot(request).await
+        }
+    }))
 }
 
 /// Says of a request whether it is an LLM call; where the policy tells more than the path, also in whose words its caller is

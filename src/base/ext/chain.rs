@@ -48,6 +48,15 @@ pub const KEY_HEADERS: [HeaderName; 4] = [
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OurKey;
 
+/// A key of this side that the request carries ([`OurKey`]) is not to go over the network in plain text: over a connection to
+/// another host without TLS it is not sent at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Guarded;
+
+/// Who sent the request, by the name under which its key is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller(pub Arc<str>);
+
 /// The target of a chain that an answer, or the error that is shown, came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AnsweredBy {

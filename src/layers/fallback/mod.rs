@@ -89,9 +89,9 @@ pub mod who;
 
 pub use self::{
     health::Health,
-    key::Key,
+    key::{Key, OwnKeyed},
     layer::FallbackLayer,
-    params::{Credential, Params, Resume, Target},
+    params::{Credential, KeyHeader, OwnKey, Params, Resume, Target},
     service::{Fallback, ResponseFuture},
     stats::Stats,
     target::Reach,

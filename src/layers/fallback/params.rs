@@ -1,6 +1,6 @@
 //! Parameters of the fallback layer.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{fmt, path::PathBuf, sync::Arc};
 
 /// Where a request goes when its own target fails, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub struct Target {
     /// The key to send, in place of the caller's. A target on another host without one gets no key at all: a caller's key
     /// goes nowhere but where the caller sent it.
     pub credential: Option<Credential>,
+    /// The header that carries the key. `None`: the one of the API.
+    pub header: Option<KeyHeader>,
     /// The account that is billed; targets of one account share its quota. Empty: the account of the credential, else of
     /// the host.
     pub account: Option<Arc<str>>,
@@ -47,6 +49,31 @@ pub enum Credential {
     File(PathBuf),
 }
 
+/// What key the route's own target is asked with, and all others that have none of their own on the same host.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OwnKey {
+    /// Where this side's key is read from. `None`: there is none, and the caller's is taken out all the same.
+    pub credential: Option<Credential>,
+    /// The header that carries it. `None`: the one of the API.
+    pub header: Option<KeyHeader>,
+    /// Whether a key that the caller sends goes on as it came. This side's is sent for those who bring none.
+    pub passthrough: bool,
+}
+
+/// The header that carries a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum KeyHeader {
+    /// `authorization: Bearer`, as OpenAI has it and most others.
+    Authorization,
+    /// `x-api-key`, as Anthropic has it.
+    XApiKey,
+    /// `api-key`, as Azure has it.
+    ApiKey,
+    /// `x-goog-api-key`, as Gemini has it.
+    XGoogApiKey,
+}
+
 /// What happens to a stream that was cut after content.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -56,6 +83,45 @@ pub enum Resume {
     Off,
     /// The next target continues it: the partial answer is sent along as the assistant's beginning.
     Prefill,
+}
+
+// === impl Credential ===
+
+impl fmt::Display for Credential {
+    /// In words: `the environment variable BACKUP_KEY`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Env(name) => write!(f, "the environment variable {name}"),
+            Self::File(path) => write!(f, "the key file {}", path.display()),
+        }
+    }
+}
+
+// === impl OwnKey ===
+
+impl OwnKey {
+    /// This side's key, read from there.
+    #[must_use]
+    pub fn new(credential: Credential) -> Self {
+        Self {
+            credential: Some(credential),
+            ..Self::default()
+        }
+    }
+
+    /// Sets the header that carries it.
+    #[must_use]
+    pub fn with_header(mut self, header: KeyHeader) -> Self {
+        self.header = Some(header);
+        self
+    }
+
+    /// Sets whether a caller's own key goes on as it came.
+    #[must_use]
+    pub fn with_passthrough(mut self, passthrough: bool) -> Self {
+        self.passthrough = passthrough;
+        self
+    }
 }
 
 // === impl Target ===
@@ -69,6 +135,7 @@ impl Target {
             authority: None,
             model: None,
             credential: None,
+            header: None,
             account: None,
             larger: false,
             prefill: true,
@@ -93,6 +160,13 @@ impl Target {
     #[must_use]
     pub fn with_credential(mut self, credential: Credential) -> Self {
         self.credential = Some(credential);
+        self
+    }
+
+    /// Sets the header that carries its key.
+    #[must_use]
+    pub fn with_key_header(mut self, header: KeyHeader) -> Self {
+        self.header = Some(header);
         self
     }
 

@@ -237,10 +237,10 @@ impl<S> Run<S> {
             ),
             model: who.and_then(|who| who.model.clone()),
             place: at,
-            our_key: target.map_or_else(
-                || self.head.extensions.get::<OurKey>().is_some(),
-                |target| target.key.is_some(),
-            ),
+            our_key: {
+                let own = self.head.extensions.get::<OurKey>().is_some();
+                target.map_or(own, |target| target.has_our_key(own))
+            },
         }
     }
 }

@@ -7,8 +7,8 @@ use http::{HeaderValue, Request, Uri, header, request::Parts};
 use http_body_util::BodyExt;
 
 use super::{
-    key::{self, Key, Style},
-    params,
+    key::{self, Key, NoKey},
+    params::{self, KeyHeader},
     who::{Who, host},
 };
 use crate::{
@@ -161,22 +161,31 @@ impl Target {
         Ok(Request::from_parts(head, body))
     }
 
-    /// A key of ours replaces the caller's; the caller's goes nowhere but where the caller sent it.
+    /// A key of ours replaces the caller's; the caller's goes nowhere but where the caller sent it, and neither does the one
+    /// that the route's own target is asked with.
     fn set_key(&self, head: &mut Parts, dialect: Option<Dialect>, api: Api) {
-        let Some(key) = &self.key else {
-            if self.abroad {
-                key::strip(head);
-                head.extensions.remove::<OurKey>();
-            }
-            return;
-        };
         let named = self.params.authority.as_deref();
         let there = provider(bare(named.unwrap_or_else(|| host(&self.params.cluster))))
             .or_else(|| api.provider.filter(|_| !self.abroad));
-        let style = Style::of(dialect, there, &head.headers);
-        key::strip(head);
-        key.put(head, style);
-        head.extensions.insert(OurKey);
+        let of_api = KeyHeader::of(dialect, there, &head.headers);
+        if self.abroad {
+            key::secrets(head);
+        } else if self.key.is_some() {
+            key::keys(head, &[]);
+        } else {
+            return;
+        }
+        head.extensions.remove::<OurKey>();
+        head.extensions.remove::<NoKey>();
+        if let Some(key) = &self.key {
+            key.put(head, self.params.header.unwrap_or(of_api));
+            head.extensions.insert(OurKey);
+        }
+    }
+
+    /// Whether it is asked with a key of this side, where the route's own target is if `own`.
+    pub(super) fn has_our_key(&self, own: bool) -> bool {
+        self.key.is_some() || (own && !self.abroad)
     }
 }
 

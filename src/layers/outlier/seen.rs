@@ -79,7 +79,8 @@ impl Seen {
             | Kind::RateLimited
             | Kind::Unauthorized
             | Kind::UnknownHost
-            | Kind::UploadTimeout => None,
+            | Kind::UploadTimeout
+            | Kind::Withheld => None,
         }
     }
 

@@ -71,6 +71,8 @@ pub fn answer(kind: Kind, retried: bool) -> Answer {
             plain(401, "Jwt verification fails", None, details)
         }
         Kind::Forbidden => plain(403, "RBAC: access denied", None, "rbac_access_denied"),
+        // Not in Envoy.
+        Kind::Withheld => plain(503, "", None, "credential_withheld"),
         Kind::BadRequest => plain(400, "", Flag::DPE, "bad_request"),
         Kind::BodyTooLarge => plain(413, "Payload Too Large", None, "request_payload_too_large"),
         // Envoy's stream idle timeout, when it is the request that is not over.

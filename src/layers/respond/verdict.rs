@@ -88,6 +88,7 @@ fn forbidden(class: &Class, outcome: Outcome) -> bool {
                 | Kind::NoRoute
                 | Kind::Unauthorized
                 | Kind::UnknownHost
+                | Kind::Withheld
         ),
     }
 }

@@ -174,7 +174,8 @@ fn error_listed(on: &RetryOn, kind: Kind, class: &Class) -> bool {
         | Kind::RateLimited
         | Kind::Unauthorized
         | Kind::UnknownHost
-        | Kind::UploadTimeout => false,
+        | Kind::UploadTimeout
+        | Kind::Withheld => false,
     }
 }
 

@@ -42,17 +42,21 @@ pub fn apply_request(
     Ok(())
 }
 
-/// Whether a route's request header operations put a key on, for the destination at this position. One that is made of the
-/// request (`%REQ(…)%`) is the caller's.
-pub(super) fn puts_key(forward: &Forward, destination: usize) -> bool {
+/// The headers in which a route's request header operations put a key, for the destination at this position. One that is made
+/// of the request (`%REQ(…)%`) is the caller's.
+pub fn key_headers(
+    forward: &Forward,
+    destination: usize,
+) -> impl Iterator<Item = &HeaderName> + use<'_> {
     let own = forward.destinations.get(destination).map(|d| &d.headers);
     own.into_iter()
         .chain([&forward.headers])
         .flat_map(|ops| ops.request_set.iter().chain(&ops.request_add))
-        .any(|(name, value)| {
+        .filter(|(name, value)| {
             let fixed = matches!(value, HeaderText::Fixed(value) if !value.is_empty());
             fixed && KEY_HEADERS.contains(name)
         })
+        .map(|(name, _)| name)
 }
 
 /// The response header operations of a route, for the destination at this position. Istio applies them to answers that the

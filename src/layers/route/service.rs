@@ -97,7 +97,7 @@ impl<S> Route<S> {
                 let (mut head, body) = request.into_parts();
                 head.extensions.insert(meta);
                 rewrite::apply_request(forward, found.matched, destination, &mut head)?;
-                if rewrite::puts_key(forward, destination) {
+                if rewrite::key_headers(forward, destination).next().is_some() {
                     head.extensions.insert(OurKey);
                     if let Some(record) = head.extensions.get::<Record>() {
                         record.note(|n| n.our_key = true);
