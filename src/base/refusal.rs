@@ -30,7 +30,9 @@ pub enum Refusal {
     #[error("The API key for this target cannot be read on the side of the mesh.")]
     KeyMissing,
     /// A key of this side would have gone over the network without TLS.
-    #[error("The mesh sends no API key over a connection without TLS.")]
+    #[error(
+        "The mesh sends no API key over a connection without TLS; `credentials.plaintext` of its LlmPolicy would allow it."
+    )]
     PlainText,
 }
 

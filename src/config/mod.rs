@@ -79,7 +79,13 @@ pub use self::{
     shown::shown,
     sources::{ReadError, credential_is_there, file_is_there, read_paths, read_trees},
 };
-use crate::{layers::fallback::Credential, model::Model};
+use crate::{
+    layers::fallback::{Credential, key::KeyError},
+    model::Model,
+};
+
+/// Tells of a place where a key should be why none can be read there.
+pub type CredentialCheck = fn(&Credential) -> Result<(), KeyError>;
 
 /// A text to be read.
 ///
@@ -110,9 +116,9 @@ pub struct Options {
     pub workload_labels: BTreeMap<String, String>,
     /// Whose defaults apply.
     pub istio_compat: IstioCompat,
-    /// Tells whether the key of a fallback target can be read here; one that cannot is warned about. `None`: not asked.
+    /// Tells whether a key can be read here; one that cannot is warned about. `None`: not asked.
     /// [`credential_is_there`] asks this process's environment and file system.
-    pub credentials: Option<fn(&Credential) -> bool>,
+    pub credentials: Option<CredentialCheck>,
     /// Tells whether a certificate or key that is named can be read here; one that cannot is warned about. `None`: not asked.
     /// [`file_is_there`] asks the file system.
     pub files: Option<fn(&Path) -> bool>,
@@ -216,8 +222,8 @@ impl Options {
 
     /// Sets who tells whether a key can be read.
     #[must_use]
-    pub fn with_credentials(mut self, can_be_read: fn(&Credential) -> bool) -> Self {
-        self.credentials = Some(can_be_read);
+    pub fn with_credentials(mut self, check: CredentialCheck) -> Self {
+        self.credentials = Some(check);
         self
     }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{Source, document::MAX_BYTES, foreign};
-use crate::layers::fallback::Credential;
+use crate::layers::fallback::{Credential, Key, key::KeyError};
 
 /// A path that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -92,14 +92,12 @@ fn read(
     Ok(sources)
 }
 
-/// Whether a key can be read: a variable of this process that is not empty, or a file that can be opened. The key itself is
-/// not kept.
-#[must_use]
-pub fn credential_is_there(credential: &Credential) -> bool {
-    match credential {
-        Credential::Env(name) => std::env::var_os(name).is_some_and(|key| !key.is_empty()),
-        Credential::File(path) => file_is_there(path),
-    }
+/// Whether a key can be read and used: from a variable of this process, or a file. The key itself is not kept.
+///
+/// # Errors
+/// What is wrong, in words without the key.
+pub fn credential_is_there(credential: &Credential) -> Result<(), KeyError> {
+    Key::read(credential).map(drop)
 }
 
 /// Whether a file is there, is not empty and can be opened. What it holds is not read.

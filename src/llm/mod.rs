@@ -17,6 +17,7 @@
 
 pub mod account;
 pub mod answer;
+pub mod caller;
 pub mod classify;
 pub(crate) mod coding;
 pub(crate) mod content;
@@ -24,6 +25,7 @@ pub mod credential;
 pub mod dialect;
 pub mod errors;
 pub mod fault;
+pub mod glob;
 pub(crate) mod path;
 pub mod pattern;
 pub mod refused;

@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration};
 use llmesh::{
     config::{Loaded, Options, Severity, Source, load, read_paths},
     layers::{
-        fallback::{Credential, Resume},
+        fallback::{Credential, Key, Resume, key::KeyError},
         limit::tokens::By,
     },
     llm::{Dialect, Setting},
@@ -867,13 +867,17 @@ fn a_key_that_is_not_there_is_warned_about_and_never_shown() {
         Source::new("mesh.yaml", MESH),
         Source::new("p.yaml", policy("p", spec)),
     ];
-    let set = |c: &Credential| matches!(c, Credential::Env(name) if name == "SET");
+    let set = |c: &Credential| match c {
+        Credential::Env(name) if name == "SET" => Ok(()),
+        Credential::Env(name) => Err(KeyError::Unset(name.clone())),
+        other => Key::read(other).map(drop),
+    };
     let loaded = load(&sources, &Options::default().with_credentials(set));
     assert_eq!(
         findings(&loaded),
         [
-            "p.yaml:6:25: warning[credential-missing] LlmPolicy ai/p spec.fallback[0].credential: the environment variable NOT_SET is not set here: without its key the target is passed over\n  hint: set it where `llmesh run` is started",
-            "p.yaml:6:101: warning[credential-missing] LlmPolicy ai/p spec.fallback[2].credential: /none cannot be read here: without its key the target is passed over\n  hint: set it where `llmesh run` is started",
+            "p.yaml:6:25: warning[credential-missing] LlmPolicy ai/p spec.fallback[0].credential: the environment variable NOT_SET is not set: without its key the target is passed over\n  hint: it is read where `llmesh run` is started, and again at each reload",
+            "p.yaml:6:101: warning[credential-missing] LlmPolicy ai/p spec.fallback[2].credential: the key file /none cannot be read: No such file or directory (os error 2): without its key the target is passed over\n  hint: it is read where `llmesh run` is started, and again at each reload",
         ]
     );
     assert!(loaded.model.is_some());
@@ -885,7 +889,7 @@ fn a_key_that_is_not_there_is_warned_about_and_never_shown() {
 fn the_example_is_clean() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/llm-mesh");
     let sources = read_paths(&[folder], &[]).expect("it can be read");
-    let loaded = load(&sources, &Options::default().with_credentials(|_| true));
+    let loaded = load(&sources, &Options::default().with_credentials(|_| Ok(())));
     let worse: Vec<_> = loaded
         .diagnostics
         .iter()

@@ -78,6 +78,7 @@ impl House {
         let route = LlmRoute {
             forward: &forward,
             policy: &self.policy,
+            key: None,
             rng: &rng,
         };
         let cluster = || {

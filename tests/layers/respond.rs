@@ -79,6 +79,7 @@ const TABLE: &[(Kind, u16, &str, &str, &str)] = &[
     (Kind::FaultAbort(9999), 500, "fault filter abort", "FI", "fault_filter_abort"),
     (Kind::Unauthorized, 401, "Jwt verification fails", "-", "jwt_authn_access_denied"),
     (Kind::Forbidden, 403, "RBAC: access denied", "-", "rbac_access_denied"),
+    (Kind::Withheld, 503, "", "-", "credential_withheld"),
     (Kind::BadRequest, 400, "", "DPE", "bad_request"),
     (Kind::BodyTooLarge, 413, "Payload Too Large", "-", "request_payload_too_large"),
     (Kind::Canceled, 499, "", "DC", "downstream_remote_disconnect"),

@@ -106,6 +106,7 @@ impl Linker<'_> {
         resolved.authority = (!same_host).then(|| host.into());
         resolved.model = target.model.as_deref().map(Into::into);
         resolved.credential = target.credential.as_ref().map(|(key, _)| key.clone());
+        resolved.header = target.header;
         resolved.account = target.account.as_deref().map(Into::into);
         resolved.larger = target.larger;
         resolved.prefill = target.prefill;

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     config::{decode::nearest, diagnostic::Severity, llm_policy::LlmPolicy},
-    layers::{fallback::Credential, route::params::Forward},
+    layers::route::params::Forward,
     model::VirtualHost,
 };
 
@@ -95,19 +95,13 @@ impl Linker<'_> {
     }
 
     fn check_credentials(&self, policy: &LlmPolicy) {
-        let Some(can_be_read) = self.options.credentials else {
+        let Some(read) = self.options.credentials else {
             return;
         };
-        for (credential, place) in policy.targets.iter().flat_map(|t| &t.credential) {
-            if can_be_read(credential) {
-                continue;
-            }
-            let what = match credential {
-                Credential::Env(name) => format!("the environment variable {name} is not set"),
-                Credential::File(path) => format!("{} cannot be read", path.display()),
-            };
-            let message = format!("{what} here: without its key the target is passed over");
-            let hint = "set it where `llmesh run` is started";
+        for (credential, place, without) in &policy.keys {
+            let Err(why) = read(credential) else { continue };
+            let message = format!("{why}: without its key {without}");
+            let hint = "it is read where `llmesh run` is started, and again at each reload";
             self.report.warn(place, "credential-missing", message, hint);
         }
     }

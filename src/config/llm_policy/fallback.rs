@@ -1,14 +1,13 @@
 //! `fallback`: other targets, in names still to be linked.
 
-use std::path::PathBuf;
-
+use super::credential;
 use crate::{
     config::{
         decode::{Field, Object},
         diagnostic::Place,
         names,
     },
-    layers::fallback::Credential,
+    layers::fallback::{Credential, KeyHeader},
 };
 
 /// A target by name.
@@ -21,6 +20,8 @@ pub(in crate::config) struct TargetRef {
     pub(in crate::config) subset: Option<(String, Place)>,
     pub(in crate::config) model: Option<String>,
     pub(in crate::config) credential: Option<(Credential, Place)>,
+    /// The header that carries its key.
+    pub(in crate::config) header: Option<KeyHeader>,
     pub(in crate::config) account: Option<String>,
     pub(in crate::config) larger: bool,
     pub(in crate::config) prefill: bool,
@@ -55,7 +56,7 @@ fn target(field: &Field<'_>) -> Option<TargetRef> {
         .map(|port| Some((port.port()?, port.place())));
     let credential = object
         .get("credential")
-        .map(|field| Some((credential(&field)?, field.place())));
+        .map(|field| Some((credential::of_target(&field)?, field.place())));
     let model = object.get("model").map(|model| name(&model));
     let account = object.get("account").map(|account| name(&account));
     let target = TargetRef {
@@ -67,7 +68,8 @@ fn target(field: &Field<'_>) -> Option<TargetRef> {
         host: maybe(host)?,
         port: maybe(port)?,
         subset: maybe(subset)?,
-        credential: maybe(credential)?,
+        header: credential.as_ref().and_then(|read| read.as_ref()?.0.1),
+        credential: maybe(credential)?.map(|((from, _), place)| (from, place)),
     };
     if object.is_empty() {
         let hint = "name a `subset`, a `host`, a `model` or a `credential`";
@@ -120,52 +122,6 @@ fn name(field: &Field<'_>) -> Option<String> {
         return None;
     }
     Some(text.to_owned())
-}
-
-/// Where a key is. What was written is never repeated: it may be the key.
-fn credential(field: &Field<'_>) -> Option<Credential> {
-    const HINT: &str = "write {env: BACKUP_KEY} or {file: /var/run/secrets/backup-key}";
-    if field.peek(&["env"]).is_none() && field.peek(&["file"]).is_none() {
-        let message = "a credential says where its key is: `env` or `file`";
-        field.error("bad-credential", message, HINT);
-        return None;
-    }
-    let object = field.object()?;
-    match object.one_of(&["env", "file"])? {
-        "env" => {
-            let value = object.get("env")?;
-            let name = value.str_quietly().filter(|name| is_variable(name));
-            if name.is_none() {
-                let message = "this is no name of an environment variable";
-                let hint =
-                    "upper-case letters, digits and `_`, such as BACKUP_KEY; never the key itself";
-                value.error("bad-credential", message, hint);
-            }
-            Some(Credential::Env(name?.to_owned()))
-        }
-        _ => {
-            let value = object.get("file")?;
-            let path = value.str_quietly().filter(|path| is_path(path));
-            if path.is_none() {
-                let message = "this is no absolute path of a file";
-                let hint = "such as /var/run/secrets/backup-key; never the key itself";
-                value.error("bad-credential", message, hint);
-            }
-            Some(Credential::File(PathBuf::from(path?)))
-        }
-    }
-}
-
-/// POSIX's portable names of environment variables: a key in their place is hardly ever one.
-fn is_variable(name: &str) -> bool {
-    let inner = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
-    (1..=128).contains(&name.len())
-        && name.bytes().all(inner)
-        && !name.starts_with(|c: char| c.is_ascii_digit())
-}
-
-fn is_path(path: &str) -> bool {
-    (2..=4096).contains(&path.len()) && path.starts_with('/') && !path.contains(char::is_control)
 }
 
 // === impl TargetRef ===

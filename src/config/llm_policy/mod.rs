@@ -4,6 +4,7 @@
 //! finding repeats what was written in their place.
 
 mod clocks;
+mod credential;
 mod fallback;
 mod limits;
 
@@ -17,7 +18,7 @@ use super::{
 };
 use crate::{
     layers::{
-        fallback::Resume, limit::tokens::params::Params as TokenLimits, retry::params::Budget,
+        fallback::{Credential, Resume}, limit::tokens::params::Params as TokenLimits, retry::params::Budget,
     },
     llm::{Dialect, Setting},
     model,
@@ -37,6 +38,8 @@ pub(super) struct LlmPolicy {
     /// The limits that a route's timeout may make void.
     pub(super) clocks: Vec<(&'static str, Duration, Place)>,
     pub(super) targets: Vec<TargetRef>,
+    /// Where the keys are that it names, and what is not to be had without each.
+    pub(super) keys: Vec<(Credential, Place, &'static str)>,
 }
 
 /// Names of dialects.
@@ -83,6 +86,15 @@ pub(super) fn read(spec: &Object<'_>) -> LlmPolicy {
     }
     policy.limits = token_limits(spec);
     policy.headers = spec.bool("headers").unwrap_or(true);
+    let mut keys: Vec<_> = targets.iter().filter_map(key_of_target).collect();
+    if let Some((own, place)) = credential::own(spec) {
+        let what = "the route answers 503 to who needs it";
+        keys.extend(own.credential.clone().map(|from| (from, place, what)));
+        policy.credential = Some(own);
+    }
+    if let Some(credentials) = spec.object("credentials") {
+        policy.plaintext = credentials.bool("plaintext").unwrap_or_default();
+    }
     LlmPolicy {
         origin: Arc::clone(origin),
         place: spec.place(),
@@ -91,7 +103,13 @@ pub(super) fn read(spec: &Object<'_>) -> LlmPolicy {
         model: policy,
         clocks,
         targets,
+        keys,
     }
+}
+
+fn key_of_target(target: &TargetRef) -> Option<(Credential, Place, &'static str)> {
+    let (from, place) = target.credential.clone()?;
+    Some((from, place, "the target is passed over"))
 }
 
 /// Whether a list is there. An empty one selects nothing, which is hardly meant.

@@ -10,7 +10,7 @@ pub mod params;
 
 use std::{fmt::Write, sync::Arc};
 
-use http::{HeaderName, header};
+use http::HeaderName;
 
 pub use self::params::{Encoding, Field, Format};
 use self::params::{Lines, quote};
@@ -18,6 +18,7 @@ use super::{Report, Summary};
 use crate::base::{
     cost::Usage,
     operator::{self, Known, Operator, RequestHead, Value},
+    secrets::{is_secret_header, is_secret_parameter},
 };
 
 /// Writes one line per request to a sink.
@@ -156,17 +157,7 @@ fn is_path(field: &operator::Field) -> bool {
 
 /// Fields that carry keys, tokens and sessions.
 fn is_secret(field: &operator::Field) -> bool {
-    const SECRET: [HeaderName; 8] = [
-        header::AUTHORIZATION,
-        header::COOKIE,
-        header::PROXY_AUTHORIZATION,
-        header::SET_COOKIE,
-        HeaderName::from_static("api-key"),
-        HeaderName::from_static("x-amz-security-token"),
-        HeaderName::from_static("x-api-key"),
-        HeaderName::from_static("x-goog-api-key"),
-    ];
-    matches!(field, operator::Field::Header(name) if SECRET.contains(name))
+    matches!(field, operator::Field::Header(name) if is_secret_header(name))
 }
 
 /// A value in a text line, which it must not break.
@@ -227,20 +218,6 @@ fn redact(path: &str) -> String {
         _ => pair.to_owned(),
     });
     format!("{path}?{}", hidden.collect::<Vec<_>>().join("&"))
-}
-
-fn is_secret_parameter(name: &str) -> bool {
-    const SECRET: [&str; 8] = [
-        "key",
-        "api_key",
-        "api-key",
-        "apikey",
-        "access_token",
-        "token",
-        "x-goog-api-key",
-        "x-amz-signature",
-    ];
-    SECRET.iter().any(|s| name.eq_ignore_ascii_case(s))
 }
 
 #[cfg(test)]

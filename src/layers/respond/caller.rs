@@ -299,7 +299,9 @@ impl Caller {
 /// and a request over the whole limit is not too early.
 fn refusal(error: &Error) -> Option<Outcome> {
     match error.kind() {
-        Kind::NoCluster | Kind::NoEndpoints | Kind::UnknownHost => Some(Outcome::ServerError),
+        Kind::NoCluster | Kind::NoEndpoints | Kind::UnknownHost | Kind::Withheld => {
+            Some(Outcome::ServerError)
+        }
         Kind::RateLimited if limits::refused(error).is_some_and(|r| r.wait.is_none()) => {
             Some(Outcome::RequestExceedsLimit)
         }

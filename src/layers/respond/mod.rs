@@ -42,6 +42,7 @@ mod answer;
 #[cfg(feature = "llm")]
 mod caller;
 mod limits;
+mod refusal;
 mod service;
 #[cfg(feature = "llm")]
 mod told;

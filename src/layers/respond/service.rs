@@ -21,7 +21,7 @@ use tower::{Layer, Service};
 use super::caller::{Caller, Rules, Sender};
 use super::{
     answer::{Answer, answer, grpc_status},
-    limits,
+    limits, refusal,
 };
 #[cfg(feature = "llm")]
 use crate::llm::Setting;
@@ -278,6 +278,10 @@ fn respond(
     if let Some(text) = error.and_then(limits::text) {
         answer.body = text.into();
     }
+    let mut headers = HeaderMap::new();
+    if let Some(error) = error {
+        refusal::write(error, &mut answer, &mut headers);
+    }
     if let Some(record) = record {
         if let Some(flag) = answer.flag {
             record.flag(flag);
@@ -285,7 +289,6 @@ fn respond(
         record.note(|n| n.details = Some(answer.details.clone().into_owned()));
     }
 
-    let mut headers = HeaderMap::new();
     if answer.overloaded {
         headers.insert(OVERLOADED, HeaderValue::from_static("true"));
     }
@@ -303,6 +306,8 @@ fn respond(
     let told = caller
         .filter(|_| !bodiless)
         .and_then(|caller| caller.error(raised, &answer, &mut headers));
+    #[cfg(feature = "llm")]
+    let told = told.or_else(|| refusal::body(error.filter(|_| !grpc), &answer, &mut headers));
     if let Some((status, body)) = told {
         *response.status_mut() = status;
         *response.body_mut() = body;

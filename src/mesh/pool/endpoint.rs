@@ -57,6 +57,12 @@ impl Endpoint {
         &self.limits
     }
 
+    /// Whether what is sent there cannot be read on the way.
+    #[expect(clippy::unused_self, reason = "no connection is, as yet")]
+    pub(super) fn is_encrypted(&self) -> bool {
+        false
+    }
+
     pub(super) fn lane(&self) -> u64 {
         self.lane
     }

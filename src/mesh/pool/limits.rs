@@ -2,7 +2,10 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use arc_swap::ArcSwap;
@@ -22,6 +25,7 @@ struct Shared {
     stats: PoolStats,
     pending: Ceiling,
     http1: Mutex<Book<http1::Conn>>,
+    withheld: AtomicBool,
 }
 
 // === impl Limits ===
@@ -35,6 +39,7 @@ impl Limits {
             params: ArcSwap::from_pointee(params),
             stats: PoolStats::default(),
             http1: Mutex::default(),
+            withheld: AtomicBool::default(),
         }))
     }
 
@@ -60,6 +65,11 @@ impl Limits {
     /// The parameters in force, for a look. Do not keep it.
     pub(super) fn look(&self) -> arc_swap::Guard<Arc<model::Pool>> {
         self.0.params.load()
+    }
+
+    /// Whether a request is the first that was not sent for its key's sake.
+    pub(super) fn is_first_withheld(&self) -> bool {
+        !self.0.withheld.swap(true, Ordering::Relaxed)
     }
 
     pub(super) fn pending(&self) -> &Ceiling {

@@ -13,6 +13,8 @@
 //!   method is idempotent and its body was kept. Nothing else is ever repeated here.
 //! - A connection is used again only after the response was read to its end. Dropping a response body in the middle
 //!   closes an HTTP/1 connection and resets an HTTP/2 stream.
+//! - A request with a key of this side is refused where its connection would be neither encrypted nor to this host, unless a
+//!   policy allows it ([`Guarded`](crate::base::ext::Guarded)).
 //! - `max_connections` is a ceiling for HTTP/1. HTTP/2 opens another connection when the streams of those that it has
 //!   are used up.
 
@@ -21,6 +23,7 @@ mod book;
 mod endpoint;
 mod error;
 mod expect;
+mod guard;
 mod http1;
 mod http2;
 mod limits;
@@ -73,7 +76,7 @@ const KEPT: usize = 64 << 10;
 /// The connections to one endpoint, as a service. Clones share them; the last one dropped drains them.
 ///
 /// # Errors
-/// Futures end in an [`Error`]: [`Kind::Overflow`], [`Kind::Connect`], [`Kind::Reset`],
+/// Futures end in an [`Error`]: [`Kind::Overflow`], [`Kind::Connect`], [`Kind::Withheld`], [`Kind::Reset`],
 /// [`Kind::UpstreamProtocol`], [`Kind::BadRequest`], or what the request body failed with ([`Kind::Canceled`] where
 /// that is not an error of this crate). Response bodies fail likewise.
 ///
@@ -245,6 +248,8 @@ async fn send(
     endpoint: &Arc<Endpoint>,
     mut request: Request<Body>,
 ) -> Result<Response<Body>, BoxError> {
+    let (address, limits) = (endpoint.address(), endpoint.limits());
+    guard::check(&request, address, endpoint.is_encrypted(), limits)?;
     endpoint.enter();
     let clock = request.extensions_mut().remove::<TryClock>();
     let clock = clock.as_ref();

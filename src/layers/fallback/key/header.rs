@@ -10,7 +10,8 @@ use crate::{
 // === impl KeyHeader ===
 
 impl KeyHeader {
-    const ALL: [Self; 4] = [
+    /// All of them.
+    pub const ALL: [Self; 4] = [
         Self::XApiKey,
         Self::ApiKey,
         Self::XGoogApiKey,

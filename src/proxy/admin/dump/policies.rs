@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::seconds;
 use crate::{
     layers::{
-        fallback::{Credential, Resume, Target},
+        fallback::{Credential, KeyHeader, OwnKey, Resume, Target},
         limit::tokens::params::{Allowance, By, Limit},
         stream::Clocks,
     },
@@ -46,6 +46,8 @@ pub fn policy(p: &LlmPolicy) -> Value {
             Resume::Prefill => "prefill",
         },
         "limits": p.limits.limits.iter().map(limit).collect::<Vec<_>>(),
+        "credential": p.credential.as_ref().map(own_key),
+        "credentials": {"plaintext": p.plaintext},
         "defaultOutputTokens": p.limits.default_output,
         "usage": {"inject": p.stream.inject_usage},
         "reasoning": if p.stream.reasoning_commits { "commit" } else { "hold" },
@@ -118,17 +120,32 @@ fn target(t: &Target) -> Value {
         ("cluster", Some((*t.cluster).into())),
         ("authority", text(&t.authority)),
         ("model", text(&t.model)),
-        (
-            "credential",
-            t.credential.as_ref().map(|credential| match credential {
-                Credential::Env(name) => json!({"env": name}),
-                Credential::File(path) => json!({"file": path.display().to_string()}),
-            }),
-        ),
+        ("credential", t.credential.as_ref().map(|from| credential(from, t.header))),
         ("account", text(&t.account)),
         ("larger", Some(t.larger.into())),
         ("prefill", Some(t.prefill.into())),
     ])
+}
+
+/// Where a key is read from.
+fn credential(from: &Credential, header: Option<KeyHeader>) -> Value {
+    let (env, file) = match from {
+        Credential::Env(name) => (Some(name.as_str().into()), None),
+        Credential::File(path) => (None, Some(path.display().to_string().into())),
+    };
+    let header = header.map(|header| header.name().as_str().into());
+    given([("env", env), ("file", file), ("header", header)])
+}
+
+fn own_key(own: &OwnKey) -> Value {
+    let mut shown = match &own.credential {
+        Some(from) => credential(from, own.header),
+        None => json!({}),
+    };
+    if let Some(fields) = shown.as_object_mut() {
+        fields.insert("passthrough".to_owned(), own.passthrough.into());
+    }
+    shown
 }
 
 fn limit(l: &Limit) -> Value {
@@ -173,8 +190,15 @@ mod tests {
                 {"cluster": "outbound|8080||backup.ai.svc.cluster.local", "authority": "backup.ai.svc.cluster.local",
                  "model": "gpt-4o-mini", "credential": {"env": "BACKUP_KEY"}, "account": "second", "larger": false, "prefill": false},
                 {"cluster": "outbound|8080|v1|llm.ai.svc.cluster.local", "model": "small",
-                 "credential": {"file": "/var/run/secrets/key"}, "larger": false, "prefill": true},
+                 "credential": {"file": "/var/run/secrets/key", "header": "x-api-key"}, "larger": false, "prefill": true},
             ])
+        );
+        assert_eq!(
+            (&policy["credential"], &policy["credentials"]),
+            (
+                &json!({"env": "OWN_KEY", "header": "api-key", "passthrough": true}),
+                &json!({"plaintext": true})
+            )
         );
         assert_eq!(
             policy["timeouts"],
