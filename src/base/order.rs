@@ -17,6 +17,10 @@ pub(crate) enum Step {
     Inject = 4,
     /// Tells the upstream what is left of the deadline.
     Propagate = 8,
+    /// Counts requests and tokens.
+    Limit = 16,
+    /// Puts a key of this side in the place of the caller's.
+    OwnKey = 32,
 }
 
 /// The steps that a request passed.

@@ -7,6 +7,8 @@ pub mod balance;
 pub mod breaker;
 #[cfg(feature = "llm")]
 pub mod call;
+#[cfg(feature = "llm")]
+pub mod callers;
 pub mod context;
 pub mod deadline;
 #[cfg(feature = "llm")]

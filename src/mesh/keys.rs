@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::{
+    callers::CallersLayer,
     fallback::{Credential, Key, key::KeyError},
     model::{LlmPolicy, Model},
 };
@@ -36,6 +37,16 @@ impl Keys {
     pub(super) fn own(&self, policy: &LlmPolicy) -> Option<&Key> {
         let credential = policy.credential.as_ref()?.credential.as_ref()?;
         self.get(credential)?.as_ref().ok()
+    }
+
+    /// Who may come in by a policy; `None`: everybody.
+    pub(super) fn callers(&self, policy: &LlmPolicy) -> Option<CallersLayer> {
+        if policy.callers.is_empty() {
+            return None;
+        }
+        let stored = |from: &Credential| Some(self.get(from)?.as_ref().ok()?.sha256().into());
+        let layer = CallersLayer::new(policy.callers.iter().cloned(), stored);
+        Some(layer.with_dialect(policy.stream.dialect))
     }
 
     /// Says of each that cannot be read why, once.

@@ -157,10 +157,12 @@ impl Builder<'_> {
         let Some(policy) = policy else {
             return stack::route(forward, &cluster.state, cluster.service(), self.rng);
         };
+        let callers = self.keys.callers(policy);
         let route = LlmRoute {
             forward,
             policy,
             key: self.keys.own(policy),
+            callers: callers.as_ref(),
             rng: self.rng,
         };
         let targets = policy.fallback.targets.iter();

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::layers::{
+    callers::{self, params::CallerKey},
     fallback, limit::tokens::params::Params as TokenLimits, retry::params::Budget, stream,
 };
 
@@ -22,8 +23,10 @@ pub struct LlmPolicy {
     pub fallback: fallback::Params,
     /// Limits on requests and tokens.
     pub limits: TokenLimits,
-    /// The key that the route's own targets are asked with. `None`: the caller's goes on as it came, unless callers'
-    /// keys are asked for.
+    /// Who may come in, each with a key. Empty: everybody may.
+    pub callers: Vec<callers::params::Caller>,
+    /// The key that the route's own targets are asked with. `None`: the caller's goes on as it came, unless keys of
+    /// [callers](Self::callers) are asked for.
     pub credential: Option<fallback::params::OwnKey>,
     /// Whether keys of this side may go over connections to other hosts without TLS.
     pub plaintext: bool,
@@ -51,7 +54,12 @@ impl LlmPolicy {
     pub fn credentials(&self) -> impl Iterator<Item = &fallback::params::Credential> {
         let own = self.credential.iter().filter_map(|own| own.credential.as_ref());
         let targets = self.fallback.targets.iter();
+        let callers = self.callers.iter().flat_map(|caller| &caller.keys);
         own.chain(targets.filter_map(|target| target.credential.as_ref()))
+            .chain(callers.filter_map(|key| match key {
+                CallerKey::Stored(from) => Some(from),
+                CallerKey::Sha256(_) => None,
+            }))
     }
 }
 
@@ -65,6 +73,7 @@ impl Default for LlmPolicy {
             retries: Retries::default(),
             fallback: fallback::Params::default(),
             limits: TokenLimits::default(),
+            callers: Vec::new(),
             credential: None,
             plaintext: false,
             headers: true,

@@ -1,11 +1,13 @@
 //! The stack of a route with an LLM policy.
 //!
 //! ```text
-//! SERVED ▸ DEADLINE ▸ CALL ▸ TOKEN LIMITS ▸ OWN KEY ▸ FALLBACK ─┬─ RETRY ▸ USAGE ▸ LEARN ▸ cluster     the route's own target
-//!                                                               └─ RETRY ▸ USAGE ▸ LEARN ▸ cluster …   those of the chain
+//! SERVED ▸ DEADLINE ▸ CALLERS ▸ CALL ▸ MODELS ▸ TOKEN LIMITS ▸ OWN KEY ▸ FALLBACK
+//!   FALLBACK ─┬─ RETRY ▸ USAGE ▸ LEARN ▸ cluster     the route's own target
+//!             └─ RETRY ▸ USAGE ▸ LEARN ▸ cluster …   those of the chain
 //! ```
 //!
-//! OWN KEY stands below all that look at the caller's key, and above FALLBACK, so that the health of a target is that of
+//! CALLERS, where the policy has any, stands above CALL, so that nothing is read of who is not let in; what a caller may use
+//! (MODELS) is known once the call is read. OWN KEY stands below all that look at the caller's key, and above FALLBACK, so that the health of a target is that of
 //! the key that it is asked with.
 //!
 //! USAGE stands below RETRY: what it adds and takes back again is one attempt at one target, and above the trace of an attempt,
@@ -31,8 +33,9 @@ use crate::{
     },
     body::{Body, replay::Replay},
     call::{self, CallLayer},
+    callers::CallersLayer,
     deadline::{DeadlineLayer, PropagateLayer},
-    fallback::{self, FallbackLayer, Health, Key, OwnKeyed, Reach},
+    fallback::{self, FallbackLayer, Health, Key, OwnKey, OwnKeyed, Reach},
     limit::{
         learned::{self, LearnLayer, Learned, Need, Room},
         tokens::{self, TokenLimitLayer},
@@ -80,6 +83,8 @@ pub struct LlmRoute<'a> {
     pub policy: &'a LlmPolicy,
     /// The key of the policy's own [`credential`](LlmPolicy::credential); `None` if it has none, or it cannot be read.
     pub key: Option<&'a Key>,
+    /// Who may come in; `None`: everybody.
+    pub callers: Option<&'a CallersLayer>,
     /// Every random draw.
     pub rng: &'a SharedRng,
 }
@@ -145,6 +150,7 @@ impl LlmRoute<'_> {
                 }
                 request
             })
+            .option_layer(self.callers.cloned())
             .layer(CallLayer::new(call))
             .layer(limits)
             .map_request(move |request| match &keyed {
@@ -158,7 +164,9 @@ impl LlmRoute<'_> {
 
     /// What becomes of the caller's key on its way to the cluster `name`; `None`: nothing.
     fn own_key(&self, name: &Arc<str>) -> Option<OwnKeyed> {
-        let params = self.policy.credential.clone()?;
+        // The key that a caller comes in with is nobody else's business.
+        let none = || (!self.policy.callers.is_empty()).then(OwnKey::default);
+        let params = self.policy.credential.clone().or_else(none)?;
         let to = self.forward.destinations.iter();
         let at = to.take_while(|to| to.cluster != *name).count();
         let kept = key_headers(self.forward, at).cloned().collect();

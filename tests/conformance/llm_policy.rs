@@ -697,7 +697,7 @@ const BAD: &[(&str, &[&str])] = &[
     (
         "limits: [{key: {}, tokensPerMinute: 1}]",
         &[
-            "5:13: error[empty-key] spec.limits[0].key: the key is empty\n  hint: add `header`, `credential: true` or `model: true`; leave `key` out for one allowance for the whole route",
+            "5:13: error[empty-key] spec.limits[0].key: the key is empty\n  hint: add `header`, `credential: true`, `caller: true` or `model: true`; leave `key` out for one allowance for the whole route",
         ],
     ),
     (

@@ -79,6 +79,7 @@ impl House {
             forward: &forward,
             policy: &self.policy,
             key: None,
+            callers: None,
             rng: &rng,
         };
         let cluster = || {

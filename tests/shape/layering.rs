@@ -47,6 +47,8 @@ fn allowed(from: &str, to: &str, path: &[String]) -> bool {
         ("layers/route", "layers/deadline" | "layers/retry") => params_only(),
         // A target's health is a circuit, and a fallback is paid from the budget of the retries.
         ("layers/fallback", "layers/breaker") => true,
+        // Callers' keys are kept where targets' are.
+        ("layers/callers", "layers/fallback") => params_only(),
         ("layers/fallback", "layers/retry") => {
             path.iter().any(|s| s == "budget" || s == "RetryBudget")
         }

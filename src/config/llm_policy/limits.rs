@@ -23,9 +23,21 @@ const MAX_TEXT: usize = 256;
 
 /// Reads `limits`. Counts are kept under `namespace/policy/name`, so that they are one policy's own.
 pub(super) fn read(spec: &Object<'_>) -> Vec<Limit> {
+    all(spec, "")
+}
+
+/// Reads the `limits` of one caller, whose counts are kept under `namespace/policy/caller/name`.
+pub(super) fn of_caller(object: &Object<'_>, caller: &str) -> Vec<Limit> {
+    let limits = all(object, &format!("{caller}/")).into_iter();
+    limits.map(|limit| limit.with_caller(caller)).collect()
+}
+
+fn all(object: &Object<'_>, under: &str) -> Vec<Limit> {
     let mut limits: Vec<(Limit, Place)> = Vec::new();
-    for field in spec.list("limits") {
-        let Some(limit) = limit(&field) else { continue };
+    for field in object.list("limits") {
+        let Some(limit) = limit(&field, under) else {
+            continue;
+        };
         if let Some((_, first)) = limits.iter().find(|(first, _)| first.name == limit.name) {
             let message = format!(
                 "it would share its counts with the limit in line {}",
@@ -40,7 +52,7 @@ pub(super) fn read(spec: &Object<'_>) -> Vec<Limit> {
     limits.into_iter().map(|(limit, _)| limit).collect()
 }
 
-fn limit(field: &Field<'_>) -> Option<Limit> {
+fn limit(field: &Field<'_>, under: &str) -> Option<Limit> {
     let object = field.object()?;
     let by = match object.get("key") {
         Some(key) => by(&key),
@@ -66,7 +78,7 @@ fn limit(field: &Field<'_>) -> Option<Limit> {
         None => describe(&by),
     };
     let origin = field.origin();
-    let mut limit = Limit::new(format!("{}/{}/{name}", origin.namespace, origin.name), by);
+    let mut limit = Limit::new(format!("{}/{}/{under}{name}", origin.namespace, origin.name), by);
     limit.requests = requests.flatten();
     limit.tokens = tokens.flatten();
     Some(limit)
@@ -81,8 +93,8 @@ fn allowance(object: &Object<'_>, name: &'static str, per: Duration) -> Option<A
 fn by(field: &Field<'_>) -> Option<By> {
     let object = field.object()?;
     let value = object.get("value");
-    let kind = object.one_of(&["header", "credential", "model"]);
-    if let (Some(value), Some("credential" | "model") | None) = (&value, kind) {
+    let kind = object.one_of(&["header", "credential", "model", "caller"]);
+    if let (Some(value), Some("credential" | "model" | "caller") | None) = (&value, kind) {
         let hint = "add `header`, or remove `value`";
         value.error("value-without-header", "it is a header's value", hint);
         return None;
@@ -97,9 +109,10 @@ fn by(field: &Field<'_>) -> Option<By> {
             Some(By::Header { name, value })
         }
         Some("credential") => truth(&object, "credential").map(|()| By::Credential),
+        Some("caller") => truth(&object, "caller").map(|()| By::Caller),
         Some(_) => truth(&object, "model").map(|()| By::Model),
         None => {
-            let hint = "add `header`, `credential: true` or `model: true`; leave `key` out for one allowance for the whole route";
+            let hint = "add `header`, `credential: true`, `caller: true` or `model: true`; leave `key` out for one allowance for the whole route";
             field.error("empty-key", "the key is empty", hint);
             None
         }
@@ -154,6 +167,7 @@ fn describe(by: &By) -> String {
         By::Route => "route".to_owned(),
         By::Credential => "credential".to_owned(),
         By::Model => "model".to_owned(),
+        By::Caller => "caller".to_owned(),
         By::Header { name, value: None } => name.to_string(),
         By::Header {
             name,

@@ -3,6 +3,7 @@
 //! Our own kind, as strict as the others. A key never stands in it: credentials are named by where they are, and no
 //! finding repeats what was written in their place.
 
+mod callers;
 mod clocks;
 mod credential;
 mod fallback;
@@ -38,9 +39,11 @@ pub(super) struct LlmPolicy {
     /// The limits that a route's timeout may make void.
     pub(super) clocks: Vec<(&'static str, Duration, Place)>,
     pub(super) targets: Vec<TargetRef>,
-    /// Where the keys are that it names, and what is not to be had without each.
-    pub(super) keys: Vec<(Credential, Place, &'static str)>,
+    pub(super) keys: Keys,
 }
+
+/// Where the keys are that a policy names, and what is not to be had without each.
+pub(super) type Keys = Vec<(Credential, Place, &'static str)>;
 
 /// Names of dialects.
 const DIALECTS: &[(&str, Setting)] = &[
@@ -86,12 +89,13 @@ pub(super) fn read(spec: &Object<'_>) -> LlmPolicy {
     }
     policy.limits = token_limits(spec);
     policy.headers = spec.bool("headers").unwrap_or(true);
-    let mut keys: Vec<_> = targets.iter().filter_map(key_of_target).collect();
+    let mut keys: Keys = targets.iter().filter_map(key_of_target).collect();
     if let Some((own, place)) = credential::own(spec) {
         let what = "the route answers 503 to who needs it";
         keys.extend(own.credential.clone().map(|from| (from, place, what)));
         policy.credential = Some(own);
     }
+    policy.callers = callers::read(spec, &mut policy.limits.limits, &mut keys);
     if let Some(credentials) = spec.object("credentials") {
         policy.plaintext = credentials.bool("plaintext").unwrap_or_default();
     }

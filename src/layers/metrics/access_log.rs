@@ -2,7 +2,7 @@
 //!
 //! Keys and order are those of Istio's default JSON encoding; numbers stay numbers, what is missing is `null` (text:
 //! `-`). Where the destination's host does not tell its namespace (a ServiceEntry's seldom does), the JSON line goes on with
-//! `destination_service_namespace`; that of a request that was sent more than once, or of an LLM call that cost something, with
+//! `destination_service_namespace`; that of a caller who is known by name with `llm_caller`; that of a request that was sent more than once, or of an LLM call that cost something, with
 //! `attempts` (the sends, over all targets). That of an LLM call that cost something ends with `llm_model` (the last that answered),
 //! `llm_input_tokens` and `llm_output_tokens` (the sums over all attempts) and `llm_estimated` (whether any is estimated). Query strings are part of the path as in Envoy, except the values of parameters that carry credentials.
 
@@ -60,6 +60,10 @@ impl AccessLog {
                 if let Some(namespace) = namespace(summary) {
                     out.push_str(",\"destination_service_namespace\":");
                     quote(&mut out, namespace);
+                }
+                if let Some(caller) = &summary.notes.caller {
+                    out.push_str(",\"llm_caller\":");
+                    quote(&mut out, caller);
                 }
                 usage(&mut out, summary);
             }
@@ -297,6 +301,9 @@ mod tests {
         summary.notes.ledger = Some(ledger.clone());
         let line = |summary: &Summary| AccessLog::new(Encoding::Json, |_| {}).line(summary);
         assert!(!line(&summary).contains("llm_") && !line(&summary).contains("attempts"));
+        summary.notes.caller = Some("web".into());
+        assert!(line(&summary).ends_with(",\"llm_caller\":\"web\"}"));
+        summary.notes.caller = None;
         summary.notes.attempts = 2;
         assert!(line(&summary).ends_with(",\"attempts\":2}"));
         let mut cut = Spent::new(1, Usage::new(10, 3));

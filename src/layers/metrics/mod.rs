@@ -10,6 +10,8 @@
 //! [`respond`](crate::layers::respond) there is none.
 
 pub mod access_log;
+#[cfg(feature = "metrics")]
+mod callers;
 mod layer;
 mod service;
 #[cfg(feature = "metrics")]

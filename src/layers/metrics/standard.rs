@@ -1,5 +1,7 @@
 //! Istio's standard metrics: `istio_requests_total` and `istio_request_duration_milliseconds`; and
-//! `llmesh_llm_tokens_total{direction, model}`, what each attempt of LLM calls cost.
+//! `llmesh_llm_tokens_total{direction, model}`, what each attempt of LLM calls cost. Where callers are known by name, tokens have
+//! the label `caller` too, and `llmesh_caller_requests_total{caller, response_code}` counts requests; of those who were not let
+//! in, the caller is `unknown`.
 //!
 //! One count per request, not per attempt; the code is the one given to the caller. Handles are made once per label set
 //! and kept, so a request costs a map look-up and two atomic adds. Label values come from configuration, statuses and
@@ -13,7 +15,7 @@ use std::{
 
 use metrics::{Counter, Histogram, counter, histogram};
 
-use super::{Report, Summary, tokens::Tokens};
+use super::{Report, Summary, callers::Callers, tokens::Tokens};
 use crate::base::ext::{Flag, Notes};
 
 /// The histogram's bounds in milliseconds: Envoy's defaults, which Istio keeps.
@@ -57,6 +59,7 @@ pub struct Standard {
     source: Source,
     handles: Mutex<HashMap<Key, Arc<Handles>>>,
     tokens: Tokens,
+    callers: Callers,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -84,6 +87,7 @@ impl Standard {
             source,
             handles: Mutex::default(),
             tokens: Tokens::default(),
+            callers: Callers::default(),
         }
     }
 
@@ -153,8 +157,9 @@ impl Report for Standard {
             .duration
             .record(summary.duration.as_secs_f64() * 1000.0);
         for spent in summary.spent() {
-            self.tokens.add(&spent);
+            self.tokens.add(&spent, summary.notes.caller.as_ref());
         }
+        self.callers.add(&summary.notes, summary.status);
     }
 }
 

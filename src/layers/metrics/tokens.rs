@@ -1,11 +1,11 @@
-//! What LLM calls cost: `llmesh_llm_tokens_total`, by direction and model.
+//! What LLM calls cost: `llmesh_llm_tokens_total`, by direction, model and, where callers are known, caller.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{Arc, Mutex, PoisonError},
 };
 
-use metrics::{Counter, counter};
+use metrics::{Counter, Label, counter};
 
 use crate::base::cost::Spent;
 
@@ -19,7 +19,10 @@ const OTHER: &str = "other";
 /// Callers choose the model that they ask for, but only one whose provider counted tokens for it gets a label; so callers
 /// cannot grow the number of series, nor use up the labels.
 #[derive(Default)]
-pub(super) struct Tokens(Mutex<HashMap<Arc<str>, Pair>>);
+pub(super) struct Tokens(Mutex<HashMap<Key, Pair>>);
+
+/// A model, and the caller's name.
+type Key = (Arc<str>, Option<Arc<str>>);
 
 #[derive(Clone)]
 struct Pair {
@@ -30,28 +33,29 @@ struct Pair {
 // === impl Tokens ===
 
 impl Tokens {
-    /// Counts an attempt.
-    pub(super) fn add(&self, spent: &Spent) {
-        let pair = self.pair(spent);
+    /// Counts an attempt of a caller. Names of callers are the operator's.
+    pub(super) fn add(&self, spent: &Spent, caller: Option<&Arc<str>>) {
+        let pair = self.pair(spent, caller);
         pair.input.increment(spent.usage.input);
         pair.output.increment(spent.usage.output);
     }
 
-    fn pair(&self, spent: &Spent) -> Pair {
+    fn pair(&self, spent: &Spent, caller: Option<&Arc<str>>) -> Pair {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let model = spent.model.as_deref().unwrap_or(OTHER);
-        if let Some(pair) = all.get(model) {
+        let other = || Arc::from(OTHER);
+        let model = spent.model.clone().unwrap_or_else(other);
+        let key = (model, caller.cloned());
+        if let Some(pair) = all.get(&key) {
             return pair.clone();
         }
-        let named = all.keys().filter(|name| ***name != *OTHER).count();
+        let (model, caller) = key;
+        let named: BTreeSet<&str> = all.keys().map(|(name, _)| &**name).collect();
+        let known = named.contains(&*model);
+        let room = named.iter().filter(|name| **name != OTHER).count() < MODELS;
         let counted = !spent.estimated && spent.usage.total() > 0;
-        let model = if counted && named < MODELS {
-            model
-        } else {
-            OTHER
-        };
-        all.entry(model.into())
-            .or_insert_with(|| Pair::new(model))
+        let model = if counted && (known || room) { model } else { other() };
+        all.entry((model, caller))
+            .or_insert_with_key(|(model, caller)| Pair::new(model, caller.as_deref()))
             .clone()
     }
 }
@@ -59,14 +63,18 @@ impl Tokens {
 // === impl Pair ===
 
 impl Pair {
-    fn new(model: &str) -> Self {
+    fn new(model: &str, caller: Option<&str>) -> Self {
         let counter = |direction| {
-            let labels = [("direction", direction), ("model", model.to_owned())];
-            counter!("llmesh_llm_tokens_total", &labels)
+            let mut labels = vec![
+                Label::new("direction", direction),
+                Label::new("model", model.to_owned()),
+            ];
+            labels.extend(caller.map(|caller| Label::new("caller", caller.to_owned())));
+            counter!("llmesh_llm_tokens_total", labels)
         };
         Self {
-            input: counter("input".to_owned()),
-            output: counter("output".to_owned()),
+            input: counter("input"),
+            output: counter("output"),
         }
     }
 }
@@ -88,16 +96,22 @@ mod tests {
         let tokens = Tokens::default();
         let names = || -> Vec<String> {
             let all = tokens.0.lock().unwrap();
-            all.keys().map(ToString::to_string).collect()
+            all.keys().map(|(model, _)| model.to_string()).collect()
         };
         for n in 0..100 {
-            tokens.add(&spent(&format!("made up {n}"), true));
+            tokens.add(&spent(&format!("made up {n}"), true), None);
         }
         assert_eq!(names(), [OTHER]);
         for n in 0..100 {
-            tokens.add(&spent(&format!("real {n}"), false));
+            tokens.add(&spent(&format!("real {n}"), false), None);
         }
         assert_eq!(names().len(), MODELS + 1);
         assert!(names().iter().all(|n| n == OTHER || n.starts_with("real")));
+        let web = Arc::from("web");
+        tokens.add(&spent("real 1", false), Some(&web));
+        tokens.add(&spent("real 99", false), Some(&web));
+        let all = tokens.0.lock().unwrap();
+        assert!(all.contains_key(&(Arc::from("real 1"), Some(Arc::clone(&web)))));
+        assert!(all.contains_key(&(Arc::from(OTHER), Some(web))));
     }
 }

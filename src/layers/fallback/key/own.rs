@@ -9,6 +9,7 @@ use crate::{
     base::{
         Error, Kind, Refusal,
         ext::{KEY_HEADERS, OurKey, Record},
+        order::{self, Step},
     },
     layers::fallback::{
         params::{KeyHeader, OwnKey},
@@ -75,6 +76,7 @@ impl OwnKeyed {
     /// The request as it goes on.
     pub fn apply<B>(&self, request: Request<B>) -> Request<B> {
         let (mut head, body) = request.into_parts();
+        order::pass(&mut head.extensions, Step::OwnKey);
         self.change(&mut head);
         Request::from_parts(head, body)
     }

@@ -1,6 +1,6 @@
 //! Whether a request may pass all limits that apply to it: the synchronous core.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use http::{HeaderMap, Request, header::CONTENT_LENGTH};
 
@@ -13,7 +13,7 @@ use crate::{
     base::{
         Error, Kind,
         cost::{Estimate, Prompt},
-        ext::Buffered,
+        ext::{Buffered, Caller},
         quota::{Quota, Refused, Unit},
         time::Instant,
     },
@@ -23,10 +23,15 @@ use crate::{
 
 /// The limits of a route with their counts.
 pub(super) struct Limits {
-    all: Vec<(Limit, Arc<State>)>,
+    /// Those for everybody.
+    all: Vec<Counted>,
+    /// Those of one caller each.
+    of_callers: BTreeMap<Arc<str>, Vec<Counted>>,
     default_output: u64,
     pub(super) estimate: Arc<dyn Estimate>,
 }
+
+type Counted = (Limit, Arc<State>);
 
 /// What a request may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,16 +63,30 @@ pub(super) struct Taken {
 
 impl Limits {
     pub(super) fn new(params: &Params, registry: &Registry, estimate: Arc<dyn Estimate>) -> Self {
-        let state = |limit: &Limit| (limit.clone(), registry.state(&limit.name));
+        let (mut all, mut of_callers) = (Vec::new(), BTreeMap::<_, Vec<_>>::new());
+        for limit in &params.limits {
+            let counted = (limit.clone(), registry.state(&limit.name));
+            match &limit.caller {
+                Some(caller) => of_callers.entry(Arc::clone(caller)).or_default().push(counted),
+                None => all.push(counted),
+            }
+        }
         Self {
-            all: params.limits.iter().map(state).collect(),
+            all,
+            of_callers,
             default_output: params.guessed_output(),
             estimate,
         }
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.all.is_empty()
+        self.all.is_empty() && self.of_callers.is_empty()
+    }
+
+    /// Those that may apply to the requests of a caller.
+    fn of(&self, caller: Option<&Caller>) -> impl Iterator<Item = &Counted> {
+        let own = caller.and_then(|Caller(name)| self.of_callers.get(name));
+        self.all.iter().chain(own.into_iter().flatten())
     }
 
     /// Reserves what the request may cost in every allowance it takes from; in all or in none.
@@ -76,9 +95,10 @@ impl Limits {
     /// The refusal that lasts longest: who waits that long is not sent away by another limit that was full as well.
     pub(super) fn admit<B>(&self, request: &Request<B>, now: Instant) -> Result<Held, Error> {
         let need = self.need(request);
+        let caller = request.extensions().get::<Caller>();
         let mut taken = Vec::new();
         let mut refused: Option<(Refused, &State)> = None;
-        for (limit, state) in &self.all {
+        for (limit, state) in self.of(caller) {
             for key in key::of(&limit.by, request) {
                 for (unit, allowance) in allowances(limit) {
                     let amount = match unit {
@@ -111,7 +131,7 @@ impl Limits {
             }
             return Err(error(refused));
         }
-        for (limit, state) in &self.all {
+        for (limit, state) in self.of(caller) {
             if taken.iter().any(|t| t.limit.name == limit.name) {
                 state.stats.allowed.inc();
             }
@@ -152,7 +172,7 @@ impl Limits {
 impl fmt::Debug for Limits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list()
-            .entries(self.all.iter().map(|(limit, _)| limit))
+            .entries(self.of_callers.values().flatten().chain(&self.all).map(|(limit, _)| limit))
             .finish()
     }
 }

@@ -4,7 +4,10 @@ use http::{HeaderMap, HeaderName, Request};
 
 use super::params::By;
 use crate::{
-    base::{Fingerprint, ext::RouteMeta},
+    base::{
+        Fingerprint,
+        ext::{Caller, RouteMeta},
+    },
     llm::{credential, request::Call},
 };
 
@@ -16,6 +19,12 @@ pub(super) fn of<B>(by: &By, request: &Request<B>) -> Vec<Fingerprint> {
             .into_iter()
             .collect(),
         By::Credential => credentials(request),
+        By::Caller => request
+            .extensions()
+            .get::<Caller>()
+            .map(|Caller(name)| Fingerprint::of(name.as_bytes()))
+            .into_iter()
+            .collect(),
         By::Model => request
             .extensions()
             .get::<Call>()

@@ -30,6 +30,8 @@ pub struct Limit {
     pub requests: Option<Allowance>,
     /// Tokens allowed in a period, input and output.
     pub tokens: Option<Allowance>,
+    /// The only caller that it is for, by name.
+    pub caller: Option<Arc<str>>,
 }
 
 /// So much in so long.
@@ -59,6 +61,8 @@ pub enum By {
     Credential,
     /// Each model asked for.
     Model,
+    /// Each caller who is known by name ([`Caller`](crate::base::ext::Caller)).
+    Caller,
 }
 
 // === impl Limit ===
@@ -72,7 +76,15 @@ impl Limit {
             by,
             requests: None,
             tokens: None,
+            caller: None,
         }
+    }
+
+    /// Sets the only caller that it is for.
+    #[must_use]
+    pub fn with_caller(mut self, name: impl Into<Arc<str>>) -> Self {
+        self.caller = Some(name.into());
+        self
     }
 
     /// Sets how many requests are allowed.

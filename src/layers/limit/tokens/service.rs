@@ -16,7 +16,13 @@ use tower::Service;
 
 use super::{admit::Limits, settle::Settle};
 use crate::{
-    base::{BoxError, Error, cost::Ledger, quota, time::Instant},
+    base::{
+        BoxError, Error,
+        cost::Ledger,
+        order::{self, Step},
+        quota,
+        time::Instant,
+    },
     body::{End, Observe, Observed},
 };
 
@@ -82,6 +88,12 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        order::not_below(
+            request.extensions(),
+            Step::OwnKey,
+            "OwnKeyed stands above TokenLimitLayer, so all callers would count as one; put it below",
+        );
+        order::pass(request.extensions_mut(), Step::Limit);
         let settle = match reserve(&self.limits, &mut request) {
             Ok(settle) => settle,
             Err(error) => {

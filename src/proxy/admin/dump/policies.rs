@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::seconds;
 use crate::{
     layers::{
+        callers::{Caller, CallerKey},
         fallback::{Credential, KeyHeader, OwnKey, Resume, Target},
         limit::tokens::params::{Allowance, By, Limit},
         stream::Clocks,
@@ -46,6 +47,7 @@ pub fn policy(p: &LlmPolicy) -> Value {
             Resume::Prefill => "prefill",
         },
         "limits": p.limits.limits.iter().map(limit).collect::<Vec<_>>(),
+        "callers": p.callers.iter().map(caller).collect::<Vec<_>>(),
         "credential": p.credential.as_ref().map(own_key),
         "credentials": {"plaintext": p.plaintext},
         "defaultOutputTokens": p.limits.default_output,
@@ -137,6 +139,20 @@ fn credential(from: &Credential, header: Option<KeyHeader>) -> Value {
     given([("env", env), ("file", file), ("header", header)])
 }
 
+/// A caller; of a key that is known by its hash not even that.
+fn caller(c: &Caller) -> Value {
+    let key = |key: &CallerKey| match key {
+        CallerKey::Sha256(_) => json!("sha256"),
+        CallerKey::Stored(from) => credential(from, None),
+    };
+    let models = c.models.iter().map(|glob| Value::from(glob.as_str()));
+    given([
+        ("name", Some((*c.name).into())),
+        ("keys", Some(c.keys.iter().map(key).collect())),
+        ("models", (!c.models.is_empty()).then(|| models.collect())),
+    ])
+}
+
 fn own_key(own: &OwnKey) -> Value {
     let mut shown = match &own.credential {
         Some(from) => credential(from, own.header),
@@ -153,6 +169,7 @@ fn limit(l: &Limit) -> Value {
         By::Route => None,
         By::Credential => Some(json!({"credential": true})),
         By::Model => Some(json!({"model": true})),
+        By::Caller => Some(json!({"caller": true})),
         By::Header { name, value: None } => Some(json!({"header": name.as_str()})),
         By::Header {
             name,
@@ -164,6 +181,7 @@ fn limit(l: &Limit) -> Value {
     };
     given([
         ("name", Some((*l.name).into())),
+        ("caller", l.caller.as_deref().map(Into::into)),
         ("key", key),
         ("requests", allowance(l.requests)),
         ("tokens", allowance(l.tokens)),
@@ -192,6 +210,17 @@ mod tests {
                 {"cluster": "outbound|8080|v1|llm.ai.svc.cluster.local", "model": "small",
                  "credential": {"file": "/var/run/secrets/key", "header": "x-api-key"}, "larger": false, "prefill": true},
             ])
+        );
+        assert_eq!(
+            policy["callers"],
+            json!([
+                {"name": "web", "keys": ["sha256", {"env": "WEB_KEY"}], "models": ["gpt-4o*", "small"]},
+                {"name": "batch", "keys": [{"file": "/var/run/secrets/batch"}]},
+            ])
+        );
+        assert_eq!(
+            policy["limits"][5],
+            json!({"name": "ai/chat/web/route", "caller": "web", "requests": {"amount": 60, "per": "60s"}})
         );
         assert_eq!(
             (&policy["credential"], &policy["credentials"]),
