@@ -24,7 +24,9 @@ pub enum Refusal {
     #[error("This API key is not for the model of the request.")]
     Model,
     /// The caller may use some models, and which one this is for cannot be told.
-    #[error("This API key is for certain models only, and the model of the request cannot be read.")]
+    #[error(
+        "This API key is for certain models only, and the model of the request cannot be read."
+    )]
     ModelUnread,
     /// The target is asked with a key of this side, which cannot be read.
     #[error("The API key for this target cannot be read on the side of the mesh.")]

@@ -112,7 +112,12 @@ mod tests {
         ] {
             assert_eq!(is_secret_header(&HeaderName::from_static(name)), secret);
         }
-        for (name, secret) in [("key", true), ("%6Bey", true), ("KEY", true), ("keys", false)] {
+        for (name, secret) in [
+            ("key", true),
+            ("%6Bey", true),
+            ("KEY", true),
+            ("keys", false),
+        ] {
             assert_eq!(is_secret_parameter(name), secret, "{name}");
         }
     }

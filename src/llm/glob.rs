@@ -77,7 +77,11 @@ mod tests {
             ("", "x", false),
             ("org/*", "org/model", true),
         ] {
-            assert_eq!(Glob::new(pattern).matches(name), matches, "{pattern} {name}");
+            assert_eq!(
+                Glob::new(pattern).matches(name),
+                matches,
+                "{pattern} {name}"
+            );
         }
     }
 }

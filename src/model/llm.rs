@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use crate::layers::{
     callers::{self, params::CallerKey},
-    fallback, limit::tokens::params::Params as TokenLimits, retry::params::Budget, stream,
+    fallback,
+    limit::tokens::params::Params as TokenLimits,
+    retry::params::Budget,
+    stream,
 };
 
 /// The LLM policy of some routes. What an `LlmPolicy` resource compiles to.
@@ -52,7 +55,10 @@ pub struct Retries {
 impl LlmPolicy {
     /// Where its keys are read from. The same place may come twice.
     pub fn credentials(&self) -> impl Iterator<Item = &fallback::params::Credential> {
-        let own = self.credential.iter().filter_map(|own| own.credential.as_ref());
+        let own = self
+            .credential
+            .iter()
+            .filter_map(|own| own.credential.as_ref());
         let targets = self.fallback.targets.iter();
         let callers = self.callers.iter().flat_map(|caller| &caller.keys);
         own.chain(targets.filter_map(|target| target.credential.as_ref()))

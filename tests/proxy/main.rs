@@ -17,6 +17,7 @@ mod faults;
 mod framing;
 mod half;
 mod http2;
+mod keys;
 mod kit;
 mod limits;
 mod llm_stream;

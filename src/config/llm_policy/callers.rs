@@ -54,7 +54,8 @@ pub(super) fn read(spec: &Object<'_>, limits: &mut Vec<Limit>, keys: &mut Keys) 
             field.error("duplicate-caller", message, "give each a name of its own");
             continue;
         }
-        let shares = |(other, _): &&(Caller, Place)| other.keys.iter().any(|key| caller.keys.contains(key));
+        let shares =
+            |(other, _): &&(Caller, Place)| other.keys.iter().any(|key| caller.keys.contains(key));
         if let Some((other, first)) = callers.iter().find(shares) {
             let message = format!(
                 "it has a key of {:?} in line {}: one key is one caller's",
@@ -64,7 +65,10 @@ pub(super) fn read(spec: &Object<'_>, limits: &mut Vec<Limit>, keys: &mut Keys) 
             field.error("duplicate-caller-key", message, hint);
             continue;
         }
-        if let Some(same) = own.iter().find(|own| limits.iter().any(|l| l.name == own.name)) {
+        if let Some(same) = own
+            .iter()
+            .find(|own| limits.iter().any(|l| l.name == own.name))
+        {
             let message = format!("a limit is called {:?} already", same.name);
             let hint = "give each of the two a `name` of its own";
             field.error("duplicate-limit", message, hint);
@@ -109,7 +113,11 @@ fn known_by(field: &Field<'_>, object: &Object<'_>, keys: &mut Keys) -> Option<V
     let mut all = Vec::new();
     let mut good = true;
     if let Some(field) = object.get("sha256") {
-        let several = if field.is_list() { field.list() } else { vec![field] };
+        let several = if field.is_list() {
+            field.list()
+        } else {
+            vec![field]
+        };
         for field in several {
             match digest(&field) {
                 Some(key) => all.push(key),
@@ -118,8 +126,12 @@ fn known_by(field: &Field<'_>, object: &Object<'_>, keys: &mut Keys) -> Option<V
         }
     }
     let stored = [
-        object.get("env").map(|field| (variable(&field), field.place())),
-        object.get("file").map(|field| (file(&field), field.place())),
+        object
+            .get("env")
+            .map(|field| (variable(&field), field.place())),
+        object
+            .get("file")
+            .map(|field| (file(&field), field.place())),
     ];
     for (from, place) in stored.into_iter().flatten() {
         let Some(from) = from else {
@@ -137,7 +149,8 @@ fn known_by(field: &Field<'_>, object: &Object<'_>, keys: &mut Keys) -> Option<V
     good.then_some(all)
 }
 
-const HASH: &str = "`printf %s \"$KEY\" | sha256sum` prints the `sha256`; never write the key itself";
+const HASH: &str =
+    "`printf %s \"$KEY\" | sha256sum` prints the `sha256`; never write the key itself";
 
 fn digest(field: &Field<'_>) -> Option<CallerKey> {
     let read = field.str_quietly().map(str::parse);
@@ -165,9 +178,8 @@ fn patterns(field: &Field<'_>) -> Vec<Glob> {
     let mut globs = Vec::new();
     for (text, field) in field.strings() {
         if text.is_empty() || text.len() > MAX_MODEL || text.chars().any(char::is_control) {
-            let message = format!(
-                "a model or pattern has 1 to {MAX_MODEL} characters, all of them visible"
-            );
+            let message =
+                format!("a model or pattern has 1 to {MAX_MODEL} characters, all of them visible");
             field.error("bad-name", message, "such as gpt-4o-mini or gpt-4o*");
         } else {
             globs.push(Glob::new(text));

@@ -33,8 +33,7 @@ pub(super) fn of_target(field: &Field<'_>) -> Option<Read> {
 pub(super) fn own(spec: &Object<'_>) -> Option<(OwnKey, Place)> {
     let field = spec.get("credential")?;
     if !names_one(&field) && field.peek(&["passthrough"]).is_none() {
-        let message =
-            "a credential says where its key is, `env` or `file`, or that keys of callers pass through";
+        let message = "a credential says where its key is, `env` or `file`, or that keys of callers pass through";
         field.error("bad-credential", message, HINT);
         return None;
     }

@@ -78,7 +78,10 @@ fn limit(field: &Field<'_>, under: &str) -> Option<Limit> {
         None => describe(&by),
     };
     let origin = field.origin();
-    let mut limit = Limit::new(format!("{}/{}/{under}{name}", origin.namespace, origin.name), by);
+    let mut limit = Limit::new(
+        format!("{}/{}/{under}{name}", origin.namespace, origin.name),
+        by,
+    );
     limit.requests = requests.flatten();
     limit.tokens = tokens.flatten();
     Some(limit)

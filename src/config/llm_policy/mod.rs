@@ -19,7 +19,9 @@ use super::{
 };
 use crate::{
     layers::{
-        fallback::{Credential, Resume}, limit::tokens::params::Params as TokenLimits, retry::params::Budget,
+        fallback::{Credential, Resume},
+        limit::tokens::params::Params as TokenLimits,
+        retry::params::Budget,
     },
     llm::{Dialect, Setting},
     model,

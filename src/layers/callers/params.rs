@@ -109,7 +109,10 @@ impl FromStr for Digest {
             *byte = u8::from_str_radix(digits, 16).map_err(|_| BadDigest::Malformed)?;
         }
         let digest = Self(bytes);
-        if [&b""[..], b"\n", b"\r\n"].iter().any(|nothing| Self::of(nothing) == digest) {
+        if [&b""[..], b"\n", b"\r\n"]
+            .iter()
+            .any(|nothing| Self::of(nothing) == digest)
+        {
             return Err(BadDigest::OfNothing);
         }
         Ok(digest)
@@ -133,7 +136,14 @@ mod tests {
         for text in [abc, &upper, &format!("sha256:{abc}")] {
             assert_eq!(text.parse(), Ok(Digest::of(b"abc")), "{text}");
         }
-        for text in ["", "abc", &abc[1..], &format!("{abc}0"), &format!(" {abc}"), &"é".repeat(32)] {
+        for text in [
+            "",
+            "abc",
+            &abc[1..],
+            &format!("{abc}0"),
+            &format!(" {abc}"),
+            &"é".repeat(32),
+        ] {
             assert_eq!(text.parse::<Digest>(), Err(BadDigest::Malformed), "{text}");
         }
         for text in [

@@ -159,7 +159,9 @@ impl Shared {
     fn enter<B>(&self, request: &mut Request<B>) -> Result<(), Error> {
         let (name, allowed) = match self.caller(request) {
             Ok(known) => (Arc::clone(&known.name), known.allowed.clone()),
-            Err(refusal) => return Err(refused(Kind::Unauthorized, refusal, self.setting, request)),
+            Err(refusal) => {
+                return Err(refused(Kind::Unauthorized, refusal, self.setting, request));
+            }
         };
         let extensions = request.extensions_mut();
         if let Some(record) = extensions.get::<Record>() {

@@ -23,13 +23,15 @@ impl Callers {
     pub(super) fn add(&self, notes: &Notes, status: u16) {
         let Some(caller) = caller(notes) else { return };
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let counter = all.entry((caller, status)).or_insert_with_key(|(caller, status)| {
-            let labels = [
-                ("caller", caller.to_string()),
-                ("response_code", status.to_string()),
-            ];
-            counter!("llmesh_caller_requests_total", &labels)
-        });
+        let counter = all
+            .entry((caller, status))
+            .or_insert_with_key(|(caller, status)| {
+                let labels = [
+                    ("caller", caller.to_string()),
+                    ("response_code", status.to_string()),
+                ];
+                counter!("llmesh_caller_requests_total", &labels)
+            });
         counter.increment(1);
     }
 }

@@ -53,7 +53,11 @@ impl Tokens {
         let known = named.contains(&*model);
         let room = named.iter().filter(|name| **name != OTHER).count() < MODELS;
         let counted = !spent.estimated && spent.usage.total() > 0;
-        let model = if counted && (known || room) { model } else { other() };
+        let model = if counted && (known || room) {
+            model
+        } else {
+            other()
+        };
         all.entry((model, caller))
             .or_insert_with_key(|(model, caller)| Pair::new(model, caller.as_deref()))
             .clone()

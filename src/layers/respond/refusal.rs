@@ -5,13 +5,13 @@ use http::{HeaderMap, HeaderValue, header::WWW_AUTHENTICATE};
 use http::{StatusCode, header::CONTENT_TYPE};
 
 use super::answer::Answer;
+use crate::base::{Error, Kind, Refusal};
 #[cfg(feature = "llm")]
 use crate::{
     body::Body,
     classify::Outcome,
     llm::{caller::Refused, errors},
 };
-use crate::base::{Error, Kind, Refusal};
 
 /// Puts the words of the refusal, if that is what the error is, in the place of those of its kind.
 pub(super) fn write(error: &Error, answer: &mut Answer, headers: &mut HeaderMap) {

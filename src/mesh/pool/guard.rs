@@ -26,7 +26,10 @@ pub(super) fn check<B>(
     if !carries || encrypted || address.ip().to_canonical().is_loopback() {
         return Ok(());
     }
-    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    let host = request
+        .headers()
+        .get(HOST)
+        .and_then(|host| host.to_str().ok());
     let host = request.uri().host().or(host).unwrap_or("-");
     let detail = format!(
         "{host} ({address}) is spoken to without TLS: declare its port HTTPS, or allow it with `credentials: {{plaintext: true}}` in the LlmPolicy"
@@ -73,7 +76,10 @@ mod tests {
             assert_eq!(checked.is_ok(), goes, "{address}");
             if let Err(error) = checked {
                 let text = error.to_string();
-                assert!(text.contains("llm.example") && text.contains("plaintext: true"), "{text}");
+                assert!(
+                    text.contains("llm.example") && text.contains("plaintext: true"),
+                    "{text}"
+                );
                 assert_eq!(Refusal::of(&error), Some(Refusal::PlainText));
             }
         }

@@ -36,10 +36,7 @@ impl KeyHeader {
         provider: Option<Provider>,
         sent: &HeaderMap,
     ) -> Self {
-        let as_openai = matches!(
-            dialect,
-            Some(Dialect::OpenAi | Dialect::OpenAiResponses)
-        );
+        let as_openai = matches!(dialect, Some(Dialect::OpenAi | Dialect::OpenAiResponses));
         match provider {
             Some(Provider::Azure) => return Self::ApiKey,
             Some(Provider::Anthropic) if !as_openai => return Self::XApiKey,

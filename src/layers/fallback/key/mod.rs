@@ -15,11 +15,11 @@ use http::{HeaderValue, header::AUTHORIZATION, request::Parts};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
-pub use self::{own::OwnKeyed, read::KeyError};
 pub(super) use self::{
     own::NoKey,
     strip::{keys, secrets},
 };
+pub use self::{own::OwnKeyed, read::KeyError};
 use super::params::{Credential, KeyHeader};
 use crate::base::Fingerprint;
 

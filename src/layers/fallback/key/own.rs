@@ -129,7 +129,9 @@ impl OwnKeyed {
         match request.extensions().get::<NoKey>() {
             None => Ok(()),
             Some(NoKey(missing)) => Err(Error::new(Kind::Withheld)
-                .with_detail(format!("{missing} holds no usable key; a reload reads it again"))
+                .with_detail(format!(
+                    "{missing} holds no usable key; a reload reads it again"
+                ))
                 .with_source(Refusal::KeyMissing)),
         }
     }

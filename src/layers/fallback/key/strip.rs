@@ -22,7 +22,11 @@ fn take(head: &mut Parts, is_taken: impl Fn(&HeaderName) -> bool) {
     for name in taken.cloned().collect::<Vec<_>>() {
         head.headers.remove(name);
     }
-    if let Some(path) = head.uri.path_and_query().and_then(|p| without_secrets(p.as_str())) {
+    if let Some(path) = head
+        .uri
+        .path_and_query()
+        .and_then(|p| without_secrets(p.as_str()))
+    {
         let mut parts = head.uri.clone().into_parts();
         // What is left of a valid path and query is one.
         parts.path_and_query = path.parse().ok();

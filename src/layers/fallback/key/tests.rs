@@ -76,7 +76,10 @@ fn what_is_no_key_file_is_told_with_its_path() {
     ] {
         let error = Key::read(&Credential::File(path.clone())).unwrap_err();
         let all = format!("{error} {error:?}");
-        assert!(error.to_string().contains(&*path.to_string_lossy()), "{all}");
+        assert!(
+            error.to_string().contains(&*path.to_string_lossy()),
+            "{all}"
+        );
         assert!(all.contains(why) && !all.contains("secret"), "{all}");
     }
     let whole = write("whole", "\u{feff}sk-1\r\n".as_bytes());
@@ -122,7 +125,10 @@ fn the_callers_key_is_taken_in_every_form() {
             assert_eq!(sent(&head.headers, &head.uri), None);
         }
     }
-    let mut only = head(&[("x-envoy-original-path", "/o?key=k1&c=d")], "/v1/x?key=k1");
+    let mut only = head(
+        &[("x-envoy-original-path", "/o?key=k1&c=d")],
+        "/v1/x?key=k1",
+    );
     keys(&mut only, &[]);
     assert_eq!(only.uri, "/v1/x");
     assert_eq!(only.headers["x-envoy-original-path"], "/o?c=d");
@@ -260,8 +266,7 @@ fn the_own_targets_key_takes_the_callers_place_or_stands_in_for_it() {
             ("", "/v1/x", (false, false)),
         ),
         (
-            OwnKeyed::new(OwnKey::default(), None, outbound)
-                .with_kept(vec![header::AUTHORIZATION]),
+            OwnKeyed::new(OwnKey::default(), None, outbound).with_kept(vec![header::AUTHORIZATION]),
             &[("authorization", "Bearer routes"), ("x-api-key", "theirs")],
             "/v1/x",
             ("authorization: Bearer routes", "/v1/x", (false, false)),

@@ -67,7 +67,10 @@ impl Limits {
         for limit in &params.limits {
             let counted = (limit.clone(), registry.state(&limit.name));
             match &limit.caller {
-                Some(caller) => of_callers.entry(Arc::clone(caller)).or_default().push(counted),
+                Some(caller) => of_callers
+                    .entry(Arc::clone(caller))
+                    .or_default()
+                    .push(counted),
                 None => all.push(counted),
             }
         }
@@ -172,7 +175,13 @@ impl Limits {
 impl fmt::Debug for Limits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list()
-            .entries(self.of_callers.values().flatten().chain(&self.all).map(|(limit, _)| limit))
+            .entries(
+                self.of_callers
+                    .values()
+                    .flatten()
+                    .chain(&self.all)
+                    .map(|(limit, _)| limit),
+            )
             .finish()
     }
 }

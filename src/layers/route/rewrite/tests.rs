@@ -156,7 +156,11 @@ fn a_key_that_a_route_puts_on_is_seen() {
                     true => forward.destinations[0].headers = ops,
                     false => forward.headers = ops,
                 }
-                assert_eq!(key_headers(&forward, 0).next().is_some(), ours, "{name} {value}");
+                assert_eq!(
+                    key_headers(&forward, 0).next().is_some(),
+                    ours,
+                    "{name} {value}"
+                );
             }
         }
     }

@@ -122,7 +122,10 @@ fn target(t: &Target) -> Value {
         ("cluster", Some((*t.cluster).into())),
         ("authority", text(&t.authority)),
         ("model", text(&t.model)),
-        ("credential", t.credential.as_ref().map(|from| credential(from, t.header))),
+        (
+            "credential",
+            t.credential.as_ref().map(|from| credential(from, t.header)),
+        ),
         ("account", text(&t.account)),
         ("larger", Some(t.larger.into())),
         ("prefill", Some(t.prefill.into())),
