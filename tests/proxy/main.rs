@@ -19,6 +19,7 @@ mod half;
 mod http2;
 mod keys;
 mod kit;
+mod leaks;
 mod limits;
 mod llm_stream;
 mod mesh_client;

@@ -14,7 +14,7 @@ use http::{
 
 #[cfg(any(feature = "proxy", test))]
 use super::hop;
-use crate::base::ext::Arrival;
+use crate::base::ext::{Arrival, KEY_HEADERS};
 
 pub(super) use self::canonical::content_length;
 pub use self::canonical::{Refusal, canonical};
@@ -41,11 +41,17 @@ const NOT_FROM_CALLERS: [HeaderName; 15] = [
 ///
 /// An absolute-form target decides over `Host` (RFC 9112 section 3.2.2), so that routing and the upstream see the same
 /// one. User information in it is taken off: nobody behind this needs it, and it is a credential. Cookies that came in
-/// several HTTP/2 fields are one field from here on.
+/// several HTTP/2 fields are one field from here on. Keys are marked, so that no `Debug` prints them and no HTTP/2 table keeps
+/// them.
 pub fn outbound(head: &mut Parts) {
     drop_foreign(&mut head.headers);
     if head.version >= Version::HTTP_2 {
         join_cookies(&mut head.headers);
+    }
+    for (name, value) in &mut head.headers {
+        if KEY_HEADERS.contains(name) || *name == COOKIE {
+            value.set_sensitive(true);
+        }
     }
     if let Some(uri) = without_user_info(&head.uri) {
         head.uri = uri;
@@ -168,6 +174,19 @@ mod tests {
         assert_eq!(names, kept);
         assert_eq!(head.headers[HOST], "llm-service");
         assert_eq!(head.headers["x-forwarded-proto"], "http");
+    }
+
+    #[test]
+    fn keys_are_marked() {
+        let request = Request::get("/chat")
+            .header("host", "a")
+            .header("x-api-key", "secret")
+            .header("authorization", "secret")
+            .header("authorization", "secret")
+            .header("cookie", "secret");
+        let (mut head, ()) = request.body(()).unwrap().into_parts();
+        outbound(&mut head);
+        assert!(!format!("{head:?}").contains("secret"));
     }
 
     #[test]
