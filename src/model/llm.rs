@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use crate::layers::{
-    callers::{self, params::CallerKey},
+    callers::params::{Caller, CallerKey},
     fallback,
     limit::tokens::params::Params as TokenLimits,
     retry::params::Budget,
@@ -27,7 +27,7 @@ pub struct LlmPolicy {
     /// Limits on requests and tokens.
     pub limits: TokenLimits,
     /// Who may come in, each with a key. Empty: everybody may.
-    pub callers: Vec<callers::params::Caller>,
+    pub callers: Vec<Caller>,
     /// The key that the route's own targets are asked with. `None`: the caller's goes on as it came, unless keys of
     /// [callers](Self::callers) are asked for.
     pub credential: Option<fallback::params::OwnKey>,

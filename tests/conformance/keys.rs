@@ -11,10 +11,14 @@ use llmesh::{
 };
 
 const MESH: &str = "
-apiVersion: v1
-kind: Service
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
 metadata: {name: llm, namespace: ai}
-spec: {ports: [{name: http, port: 8080}]}
+spec:
+  hosts: [llm.ai.svc.cluster.local]
+  resolution: STATIC
+  ports: [{name: http, number: 8080, protocol: HTTP}]
+  endpoints: [{address: 127.0.0.1}]
 ---
 apiVersion: llmesh.io/v1alpha1
 kind: LlmPolicy
@@ -140,8 +144,8 @@ fn what_is_wrong_is_said_without_a_key() {
         (format!("callers: [{{name: web, key: {KEY}}}]"), "error[unknown-field] spec.callers[0].key"),
         (format!("callers: [{{name: '{KEY} {KEY}', env: A}}]"), "error[bad-name] spec.callers[0].name: a caller's name has 1 to 64 characters"),
         ("callers: [{name: '', env: A}]".to_owned(), "error[bad-name] spec.callers[0].name"),
-        ("callers: [{name: web, env: A}, {name: web, env: B}]".to_owned(), "error[duplicate-caller] spec.callers[1]: \"web\" is already the name of the caller in line 12"),
-        (format!("callers: [{{name: a, sha256: {ABC}}}, {{name: b, sha256: {}}}]", ABC.to_uppercase()), "error[duplicate-caller-key] spec.callers[1]: it has a key of \"a\" in line 12: one key is one caller's"),
+        ("callers: [{name: web, env: A}, {name: web, env: B}]".to_owned(), "error[duplicate-caller] spec.callers[1]: \"web\" is already the name of the caller in line 16"),
+        (format!("callers: [{{name: a, sha256: {ABC}}}, {{name: b, sha256: {}}}]", ABC.to_uppercase()), "error[duplicate-caller-key] spec.callers[1]: it has a key of \"a\" in line 16: one key is one caller's"),
         ("callers: [{name: a, env: K}, {name: b, env: K}]".to_owned(), "error[duplicate-caller-key] spec.callers[1]"),
         ("callers: [{name: web, env: A, models: []}]".to_owned(), "error[empty-models] spec.callers[0].models: `models` is empty: the caller could use none"),
         ("callers: [{name: web, env: A, models: ['']}]".to_owned(), "error[bad-name] spec.callers[0].models[0]"),
@@ -151,7 +155,7 @@ fn what_is_wrong_is_said_without_a_key() {
     ] {
         let loaded = loaded(&spec);
         let all: Vec<_> = loaded.diagnostics.iter().map(ToString::to_string).collect();
-        let all = all.join("\n");
+        let all = all.join("\n").replace("LlmPolicy ai/p ", "");
         assert!(all.contains(expected), "{spec}\n{all}");
         let shown = format!("{all} {:?} {:?}", loaded.diagnostics, loaded.model);
         for secret in ["PASTED", "12345678", "ba7816", "BA7816", "e3b0c4"] {

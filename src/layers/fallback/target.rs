@@ -168,13 +168,10 @@ impl Target {
         let there = provider(bare(named.unwrap_or_else(|| host(&self.params.cluster))))
             .or_else(|| api.provider.filter(|_| !self.abroad));
         let of_api = KeyHeader::of(dialect, there, &head.headers);
-        if self.abroad {
-            key::secrets(head);
-        } else if self.key.is_some() {
-            key::keys(head, &[]);
-        } else {
+        if !self.abroad && self.key.is_none() {
             return;
         }
+        key::secrets(head);
         head.extensions.remove::<OurKey>();
         head.extensions.remove::<NoKey>();
         if let Some(key) = &self.key {
