@@ -176,6 +176,10 @@ pub struct InputArgs {
     /// mistral, groq, together, openrouter, deepseek, xai, cohere, ollama, vllm. Files go before them.
     #[arg(long = "provider", value_name = "NAME", value_delimiter = ',')]
     pub providers: Vec<Provider>,
+    /// Secrets that `credentialName` of a DestinationRule names, as Kubernetes mounts them: DIR/NAMESPACE/NAME/tls.crt, or
+    /// DIR/NAME/tls.crt. Followed as they change.
+    #[arg(long, value_name = "DIR")]
+    pub secrets: Option<PathBuf>,
     /// Read the sub-folders of folders too.
     #[arg(short = 'R', long)]
     pub recursive: bool,

@@ -22,10 +22,11 @@ pub fn run(args: &CheckArgs) -> ExitCode {
         Ok(sources) => sources,
         Err(error) => return cannot_run(format_args!("llmesh: {error}")),
     };
-    let options = config::Options::default()
+    let mut options = config::Options::default()
         .with_strict(args.strict)
         .with_credentials(config::credential_is_there)
         .with_files(config::file_is_there);
+    options.secrets.clone_from(&args.input.secrets);
     let loaded = config::load(&sources, &options);
     let tally = Tally::of(&loaded.diagnostics, sources.len());
     match args.output {

@@ -112,6 +112,7 @@ fn options(args: RunArgs) -> std::io::Result<Options> {
     input.inline = texts;
     input.recursive = args.input.recursive;
     input.overlays = args.overlay;
+    input.options.secrets = args.input.secrets;
     input.options.strict = args.strict;
     input.options.lenient = args.lenient;
     input.options.workload_labels = args.identity.labels.iter().cloned().collect();
