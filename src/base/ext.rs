@@ -253,6 +253,8 @@ pub struct Notes {
     pub flags: Vec<Flag>,
     /// Envoy's `%RESPONSE_CODE_DETAILS%`.
     pub details: Option<String>,
+    /// Why the connection to the upstream was not made or not of use, in plain words.
+    pub transport_failure: Option<String>,
     /// What the router decided.
     pub route: Option<RouteMeta>,
     /// The namespace of the service that the route leads to, where it is known.

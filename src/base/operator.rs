@@ -89,6 +89,7 @@ pub enum Plain {
     UpstreamHost,
     UpstreamHostWithoutPort,
     UpstreamPort,
+    UpstreamTransportFailureReason,
 }
 
 /// The value of an operator.

@@ -25,6 +25,7 @@ pub mod reload;
 mod reqwest;
 pub mod sanitize;
 pub mod snapshot;
+pub mod tls;
 pub mod watch;
 
 #[cfg(feature = "reqwest")]

@@ -3,31 +3,29 @@
 //! Keyed by cluster name and, within, by address: what a reload leaves unchanged keeps its ejections, counts and
 //! connections. A cluster that no snapshot holds any more dies with its last request.
 
+mod pools;
+
 use std::{
     collections::BTreeMap,
     fmt,
     net::SocketAddr,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::{Context, Poll},
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use arc_swap::ArcSwap;
-use http::{Request, Response};
 use tokio::task::JoinSet;
-use tower::Service;
 
+use self::pools::{Noted, Pools, origins};
 use super::{
     discovery::{self, Resolved},
-    pool::{Limits, Pool},
+    pool::Limits,
     proxied::Network,
+    tls::{self, Store},
 };
 use crate::{
     balance::Endpoint,
-    base::{BoxError, SharedRng, ext::Record, time::Instant},
-    body::Body,
+    base::{SharedRng, time::Instant},
     limit::tokens,
     llm::LlmClassifier,
     model::{self, ClusterName, Discovery, Model},
@@ -41,6 +39,7 @@ pub struct Registry {
     network: Network,
     rng: SharedRng,
     llm: stack::LlmState,
+    tls: Arc<Store>,
 }
 
 /// One cluster: its state, its pools and its stack.
@@ -55,33 +54,6 @@ pub struct Upstream {
     refresher: Mutex<Option<discovery::Refresher>>,
 }
 
-/// The connection pools of a cluster, one an address.
-struct Pools {
-    by_address: ArcSwap<BTreeMap<SocketAddr, Noted>>,
-    /// What the addresses before these were.
-    left: ArcSwap<BTreeMap<SocketAddr, Origin>>,
-    limits: Limits,
-    network: Network,
-    /// Whether TLS is spoken to them.
-    tls: AtomicBool,
-}
-
-/// A pool that notes its workload's version in the request's record.
-#[derive(Clone)]
-struct Noted {
-    pool: Pool,
-    origin: Origin,
-}
-
-/// What is known of a configured endpoint, for all of its addresses.
-#[derive(Clone, Default)]
-struct Origin {
-    /// Its name, if it is no address.
-    host: Option<Arc<str>>,
-    /// Its `version` label.
-    version: Option<Arc<str>>,
-}
-
 // === impl Registry ===
 
 impl Registry {
@@ -93,7 +65,15 @@ impl Registry {
             network,
             rng,
             llm: stack::LlmState::default(),
+            tls: Arc::default(),
         }
+    }
+
+    /// With these in place of the system's authorities and of no certificate of its own.
+    #[must_use]
+    pub fn with_tls(mut self, defaults: tls::Defaults) -> Self {
+        self.tls = Arc::new(Store::new(defaults));
+        self
     }
 
     /// The counts of token limits, for the layers of every configuration.
@@ -111,15 +91,14 @@ impl Registry {
     /// Brings the clusters in line with a model. Unchanged ones are not touched. Waits (bounded) for the first answers of
     /// new names.
     pub(super) async fn apply(&self, model: &Model) -> BTreeMap<Arc<str>, Arc<Upstream>> {
+        self.tls.set_secrets(&model.secrets);
         let mut resolving = JoinSet::new();
         let next = {
             let mut clusters = self.clusters.lock().unwrap_or_else(PoisonError::into_inner);
             let mut next = BTreeMap::new();
-            // TLS is not spoken yet, and plain text never in its place: such a cluster is not there.
-            let plain = model.clusters.iter().filter(|(_, c)| c.tls.is_none());
-            for (name, wanted) in plain {
+            for (name, wanted) in &model.clusters {
                 let (upstream, moved) = match clusters.get(name) {
-                    Some(known) => (Arc::clone(known), known.set(wanted)),
+                    Some(known) => (Arc::clone(known), known.set(wanted, &self.tls)),
                     None => (Upstream::new(wanted, self), true),
                 };
                 if moved {
@@ -132,6 +111,15 @@ impl Registry {
         };
         while resolving.join_next().await.is_some() {}
         next
+    }
+
+    /// Reads the certificates of these clusters again. New connections use what is new and good.
+    pub(super) fn refresh_tls(&self, clusters: &BTreeMap<Arc<str>, Arc<Upstream>>) {
+        for (name, upstream) in clusters {
+            if let Some(client) = upstream.pools.tls() {
+                client.refresh(&self.tls, name);
+            }
+        }
     }
 }
 
@@ -146,13 +134,11 @@ impl fmt::Debug for Registry {
 impl Upstream {
     fn new(wanted: &model::Cluster, registry: &Registry) -> Arc<Self> {
         let state = stack::Cluster::new(wanted);
-        let pools = Arc::new(Pools {
-            by_address: ArcSwap::default(),
-            left: ArcSwap::default(),
-            limits: Limits::new(wanted.pool.clone()),
-            network: registry.network.clone(),
-            tls: AtomicBool::new(wanted.tls.is_some()),
-        });
+        let pools = Arc::new(Pools::new(
+            Limits::new(wanted.pool.clone()),
+            registry.network.clone(),
+            client(wanted, &registry.tls),
+        ));
         let service = state.service(dial(&pools, &state), &registry.rng);
         Arc::new(Self {
             name: wanted.name.clone(),
@@ -165,17 +151,18 @@ impl Upstream {
     }
 
     /// Puts changed parameters in force. Returns whether endpoints are found another way now.
-    fn set(&self, wanted: &model::Cluster) -> bool {
+    fn set(&self, wanted: &model::Cluster, store: &Store) -> bool {
         let before = self.model.load_full();
         if *before == *wanted {
             return false;
         }
         self.model.store(Arc::new(wanted.clone()));
         self.state.set(wanted);
-        self.pools.limits.set(wanted.pool.clone());
-        let tls = wanted.tls.is_some();
-        self.pools.tls.store(tls, Ordering::Relaxed);
-        before.discovery != wanted.discovery || before.tls.is_some() != tls
+        self.pools.limits().set(wanted.pool.clone());
+        if before.tls != wanted.tls {
+            self.pools.renew(client(wanted, store));
+        }
+        before.discovery != wanted.discovery || before.tls.is_some() != wanted.tls.is_some()
     }
 
     /// Makes the endpoints known: at once where they are addresses, after the first answer where they are names.
@@ -200,7 +187,7 @@ impl Upstream {
             rng,
             ..discovery::Params::default()
         };
-        let tls = self.pools.tls.load(Ordering::Relaxed);
+        let tls = self.pools.tls().is_some();
         let resolve = self.pools.network.resolver(tls);
         let (first, refresher) =
             discovery::start(&discovery, resolve, params, update.clone()).await;
@@ -229,10 +216,23 @@ impl Upstream {
         self.service.clone()
     }
 
+    /// The certificates that its TLS is made with.
+    #[must_use]
+    pub fn certificates(&self) -> Vec<tls::InForce> {
+        let client = self.pools.tls();
+        client.map_or_else(Vec::new, |c| c.certificates())
+    }
+
+    /// The files that they are read from.
+    pub(super) fn tls_files(&self) -> Vec<PathBuf> {
+        let client = self.pools.tls();
+        client.map_or_else(Vec::new, |c| c.files())
+    }
+
     /// Its connections.
     #[must_use]
     pub fn limits(&self) -> &Limits {
-        &self.pools.limits
+        self.pools.limits()
     }
 
     /// Addresses of the endpoints that are ejected now.
@@ -255,80 +255,11 @@ impl fmt::Debug for Upstream {
     }
 }
 
-// === impl Pools ===
-
-impl Pools {
-    /// Keeps the pools of these addresses, makes new ones, drops (and so drains) the rest.
-    fn keep(&self, known: &[Resolved], origins: &[Origin]) {
-        let before = self.by_address.load();
-        let noted = |r: &Resolved| {
-            let origin = origins.get(r.origin).cloned().unwrap_or_default();
-            match before.get(&r.address) {
-                Some(Noted { pool, origin: was }) if was.host == origin.host => Noted {
-                    pool: pool.clone(),
-                    origin,
-                },
-                _ => self.noted(r.address, origin),
-            }
-        };
-        let now = known.iter().map(|r| (r.address, noted(r))).collect();
-        let left = before.iter();
-        let left = left.map(|(address, noted)| (*address, noted.origin.clone()));
-        self.left.store(Arc::new(left.collect()));
-        self.by_address.store(Arc::new(now));
-    }
-
-    fn noted(&self, address: SocketAddr, origin: Origin) -> Noted {
-        let tls = self.tls.load(Ordering::Relaxed);
-        let connect = self.network.connector(tls, origin.host.as_ref());
-        Noted {
-            pool: Pool::new(address, self.limits.clone(), connect),
-            origin,
-        }
-    }
-
-    /// The host at an address. One that has just left the set gets a pool of its own for this last request.
-    fn host(&self, address: SocketAddr) -> Noted {
-        let known = self.by_address.load().get(&address).cloned();
-        known.unwrap_or_else(|| {
-            let left = self.left.load().get(&address).cloned();
-            self.noted(address, left.unwrap_or_default())
-        })
-    }
-}
-
-// === impl Noted ===
-
-impl Service<Request<Body>> for Noted {
-    type Response = Response<Body>;
-    type Error = BoxError;
-    type Future = <Pool as Service<Request<Body>>>::Future;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        self.pool.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        if let Some(record) = request.extensions().get::<Record>() {
-            record.note(|n| n.version.clone_from(&self.origin.version));
-        }
-        self.pool.call(request)
-    }
-}
-
-/// What is known of each configured endpoint.
-fn origins(discovery: &Discovery) -> Arc<[Origin]> {
-    let endpoints = match discovery {
-        Discovery::Static(all) | Discovery::Dns(all) | Discovery::DnsFirst(all) => all.as_slice(),
-        Discovery::Original => &[],
-    };
-    let origin = |e: &model::Endpoint| Origin {
-        host: discovery::ip(&e.address)
-            .is_none()
-            .then(|| e.address.as_str().into()),
-        version: e.labels.get("version").map(|v| v.as_str().into()),
-    };
-    endpoints.iter().map(origin).collect()
+/// The TLS of a cluster, if it has any.
+fn client(wanted: &model::Cluster, store: &Store) -> Option<Arc<tls::Client>> {
+    let tls = wanted.tls.clone()?;
+    let client = tls::Client::new(tls, store, &wanted.name.to_string());
+    Some(Arc::new(client))
 }
 
 /// From a picked endpoint to the service that reaches it.

@@ -218,7 +218,10 @@ impl Reloader {
     pub async fn follow(self: Arc<Self>, mut watch: Watch) {
         loop {
             let current = self.snapshot();
-            let new = watch.also(current.keys.files()).await;
+            let new = watch.also(current.files()).await;
+            if new {
+                self.registry.refresh_tls(&current.clusters);
+            }
             // One may have changed since it was read and before it was watched.
             if !new || !current.keys.are_stale() {
                 watch.changed().await;
@@ -248,6 +251,8 @@ impl Reloader {
             settled(|| input.read()).await
         };
         let current = self.snapshot();
+        // Good or bad as the rest may be.
+        self.registry.refresh_tls(&current.clusters);
         let stale = current.keys.are_stale();
         let loaded = sources.map_err(LoadError::Read);
         let files = self.notes.load().files.clone();
@@ -287,6 +292,8 @@ impl Reloader {
             );
         }
         let clusters = self.registry.apply(&model).await;
+        // Secrets may have changed under clusters that did not.
+        self.registry.refresh_tls(&clusters);
         let snapshot = Snapshot::build(Arc::new(model), clusters, self.registry.llm(), &self.rng);
         tracing::info!(
             target: "llmesh::config",

@@ -6,6 +6,7 @@
 use std::{
     collections::BTreeMap,
     fmt,
+    path::PathBuf,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -102,6 +103,15 @@ impl Snapshot {
     #[must_use]
     pub fn knows(&self, host: &str) -> bool {
         self.table.knows(host)
+    }
+
+    /// The files, besides those of the configuration, that it was built from: keys, certificates.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        let mut files = self.keys.files();
+        files.extend(self.clusters.values().flat_map(|c| c.tls_files()));
+        files.sort_unstable();
+        files.dedup();
+        files
     }
 
     /// Serves one request.

@@ -38,6 +38,7 @@ mod server;
 mod story;
 mod streams;
 mod support;
+mod tls;
 mod token_limit;
 mod upstream;
 mod verdict;

@@ -139,6 +139,9 @@ impl<'a> Known<'a> {
             Plain::UpstreamHost => endpoint().map(address),
             Plain::UpstreamHostWithoutPort => endpoint().map(ip),
             Plain::UpstreamPort => endpoint().map(port),
+            Plain::UpstreamTransportFailureReason => {
+                self.notes?.transport_failure.clone().map(Value::text)
+            }
         }
     }
 }

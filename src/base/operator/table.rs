@@ -3,7 +3,7 @@
 use super::Plain;
 
 /// Operators without arguments.
-pub(super) const PLAIN: [(&str, Plain); 29] = [
+pub(super) const PLAIN: [(&str, Plain); 30] = [
     ("BYTES_RECEIVED", Plain::BytesReceived),
     ("BYTES_SENT", Plain::BytesSent),
     (
@@ -54,6 +54,10 @@ pub(super) const PLAIN: [(&str, Plain); 29] = [
     ("UPSTREAM_REQUEST_ATTEMPT_COUNT", Plain::UpstreamAttempts),
     ("REQUEST_PROTOCOL", Plain::Protocol),
     ("DOWNSTREAM_DIRECT_LOCAL_PORT", Plain::DownstreamLocalPort),
+    (
+        "UPSTREAM_TRANSPORT_FAILURE_REASON",
+        Plain::UpstreamTransportFailureReason,
+    ),
 ];
 
 /// Operators of Envoy that have no value here, with or without arguments: there is no such thing (TLS, filters'
@@ -83,6 +87,6 @@ pub(super) const ABSENT: &str = "\
     UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT UPSTREAM_LOCAL_CLOSE_REASON UPSTREAM_LOCAL_PORT \
     UPSTREAM_METADATA UPSTREAM_PEER_CERT UPSTREAM_PEER_ISSUER UPSTREAM_PEER_SUBJECT \
     UPSTREAM_PEER_URI_SAN UPSTREAM_PROTOCOL UPSTREAM_TLS_CIPHER UPSTREAM_TLS_SESSION_ID \
-    UPSTREAM_TLS_VERSION UPSTREAM_TRANSPORT_FAILURE_REASON UPSTREAM_WIRE_BYTES_RECEIVED \
+    UPSTREAM_TLS_VERSION UPSTREAM_WIRE_BYTES_RECEIVED \
     UPSTREAM_WIRE_BYTES_SENT VIRTUAL_CLUSTER_NAME \
 ";

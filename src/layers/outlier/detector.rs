@@ -39,6 +39,10 @@ pub struct Host {
     consecutive_local: AtomicU32,
     ejected: AtomicBool,
     ejection: Mutex<Ejection>,
+    /// It has answered since another member was first found [untrusted](Seen::Untrusted).
+    proven: AtomicBool,
+    /// It was found untrusted, and has not answered since.
+    untrusted: AtomicBool,
 }
 
 /// Something that a [`Detector`] can watch.
@@ -160,6 +164,17 @@ impl Host {
         }
     }
 
+    /// It answered.
+    fn proves(&self) {
+        // Most calls change nothing: do not take the cache line for writing.
+        if !self.proven.load(Ordering::Acquire) {
+            self.proven.store(true, Ordering::Release);
+        }
+        if self.untrusted.load(Ordering::Acquire) {
+            self.untrusted.store(false, Ordering::Release);
+        }
+    }
+
     fn clear_counters(&self) {
         clear(&self.consecutive_5xx);
         clear(&self.consecutive_gateway);
@@ -258,6 +273,11 @@ impl Detector {
         seen: Seen,
         now: Instant,
     ) -> Option<Ejected> {
+        match seen {
+            Seen::Untrusted if !stands_out(members, host) => return None,
+            Seen::Status(_) => host.proves(),
+            _ => {}
+        }
         let reason = host.count(params, seen)?;
         let _changing = lock(&self.changing);
         let is_member = members.iter().any(|m| std::ptr::eq(m.host(), host));
@@ -285,6 +305,25 @@ impl Detector {
 #[must_use]
 pub fn active<M: Member>(members: &[M]) -> usize {
     members.iter().filter(|m| m.host().is_ejected()).count()
+}
+
+/// Whether others have answered since this member was first found untrusted. Where none does, the fault is none of its own:
+/// an authority that is not known here, a certificate that all of them share.
+fn stands_out<M: Member>(members: &[M], host: &Host) -> bool {
+    let others = || {
+        members
+            .iter()
+            .map(Member::host)
+            .filter(|other| !std::ptr::eq(*other, host))
+    };
+    host.proven.store(false, Ordering::Release);
+    if host.untrusted.swap(true, Ordering::AcqRel) {
+        return others().any(|other| other.proven.load(Ordering::Acquire));
+    }
+    for other in others() {
+        other.proven.store(false, Ordering::Release);
+    }
+    false
 }
 
 fn reached(counter: &AtomicU32, threshold: u32) -> bool {

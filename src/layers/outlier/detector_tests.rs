@@ -244,3 +244,39 @@ fn a_host_that_comes_back_has_no_row_left_from_before() {
     assert_eq!(set.after(30 * SECOND), [0]);
     assert_eq!(set.fail(0, Seen::Status(500), 9), Some(5));
 }
+
+#[test]
+fn an_untrusted_member_is_ejected_only_where_others_are_trusted() {
+    let all = || Set::new(3, llm_service().with_max_ejection_percent(100));
+    // Everywhere the same: the certificate, or the authority here, is at fault.
+    let set = all();
+    for host in 0..3 {
+        set.see(host, Seen::Status(200));
+    }
+    for _ in 0..20 {
+        for host in 0..3 {
+            assert_eq!(set.see(host, Seen::Untrusted), None);
+        }
+    }
+    assert!(set.ejected().is_empty());
+    // The others answer: it is this one. The first time is not held against it.
+    let set = all();
+    for _ in 0..5 {
+        assert_eq!(set.see(0, Seen::Untrusted), None);
+        set.see(1, Seen::Status(200));
+    }
+    assert!(set.see(0, Seen::Untrusted).is_some());
+    assert_eq!(set.ejected(), [0]);
+    // Two of three.
+    let set = all();
+    for _ in 0..10 {
+        set.see(0, Seen::Untrusted);
+        set.see(1, Seen::Untrusted);
+        set.see(2, Seen::Status(500));
+        set.see(2, Seen::Status(200));
+    }
+    assert_eq!(set.ejected(), [0, 1]);
+    // One alone has no others.
+    let set = Set::new(1, llm_service().with_max_ejection_percent(100));
+    assert_eq!(set.fail(0, Seen::Untrusted, 50), None);
+}

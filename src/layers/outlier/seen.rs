@@ -1,7 +1,10 @@
 //! What one attempt says of its endpoint, in the detector's terms.
 
 use crate::{
-    base::Kind,
+    base::{
+        Kind,
+        error::{ConnectFailure, ResetReason},
+    },
     classify::{Class, Outcome, Signal},
 };
 
@@ -14,6 +17,8 @@ pub enum Seen {
     Timeout,
     /// The connection failed, was reset or broke the protocol.
     Failure,
+    /// No TLS connection could be agreed upon. Says something of this endpoint only where others of its set take them.
+    Untrusted,
 }
 
 // === impl Seen ===
@@ -56,9 +61,10 @@ impl Seen {
             | Kind::StreamStalled => Some(Self::Timeout),
             // A stream that this side reset may have been reset for the caller's sake.
             Kind::Reset {
-                reason: crate::base::error::ResetReason::Local,
+                reason: ResetReason::Local,
                 ..
             } => None,
+            Kind::Connect(ConnectFailure::Tls) => Some(Self::Untrusted),
             Kind::Connect(_)
             | Kind::Reset { .. }
             | Kind::StreamError
@@ -90,7 +96,7 @@ impl Seen {
         match self {
             Self::Status(status) => status,
             Self::Timeout => 504,
-            Self::Failure => 503,
+            Self::Failure | Self::Untrusted => 503,
         }
     }
 
@@ -137,7 +143,6 @@ mod tests {
     use http::StatusCode;
 
     use super::*;
-    use crate::base::error::{ConnectFailure, ResetReason};
 
     fn response(outcome: Outcome, status: StatusCode, grpc_status: Option<u16>) -> Class {
         let signal = Signal::Response {

@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    error::Error as _,
     future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
@@ -264,6 +265,17 @@ where
 
 // === free functions ===
 
+/// Why there was no connection, or none of use, for the log.
+fn transport_failure(error: &Error) -> Option<String> {
+    let told = matches!(error.kind(), Kind::Connect(_) | Kind::UpstreamProtocol);
+    let mut source = error.source().filter(|_| told)?;
+    // What is below says more than what is above.
+    while let Some(below) = source.source() {
+        source = below;
+    }
+    Some(source.to_string())
+}
+
 /// The response to an error; `None` is an error that this crate does not know.
 fn respond(
     raised: Option<&BoxError>,
@@ -286,7 +298,10 @@ fn respond(
         if let Some(flag) = answer.flag {
             record.flag(flag);
         }
-        record.note(|n| n.details = Some(answer.details.clone().into_owned()));
+        record.note(|n| {
+            n.details = Some(answer.details.clone().into_owned());
+            n.transport_failure = error.and_then(transport_failure);
+        });
     }
 
     if answer.overloaded {

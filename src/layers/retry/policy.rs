@@ -11,7 +11,10 @@ use http::StatusCode;
 
 use super::params::{Budget, Params, RetryOn};
 use crate::{
-    base::{Kind, SharedRng, error::ResetReason},
+    base::{
+        Kind, SharedRng,
+        error::{ConnectFailure, ResetReason},
+    },
     classify::{Class, Hint, Outcome, Signal},
 };
 
@@ -142,6 +145,8 @@ fn status_listed(on: &RetryOn, status: StatusCode, class: &Class) -> bool {
 fn error_listed(on: &RetryOn, kind: Kind, class: &Class) -> bool {
     let no_response = on.server_error || on.gateway_error || on.reset;
     match kind {
+        // A certificate that is not good now is not good in a moment.
+        Kind::Connect(ConnectFailure::Tls) => false,
         Kind::Connect(_) => no_response || on.reset_before_request || on.connect_failure,
         Kind::Reset { reason, sent } => {
             no_response

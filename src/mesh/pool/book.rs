@@ -157,6 +157,21 @@ impl<C, O: Clone> Book<C, O> {
         orders
     }
 
+    /// A place under the ceiling for a connection of this lane that is there already, if there is room. It counts as open
+    /// and as being made.
+    pub(super) fn allot(&mut self, lane: u64, max: u64) -> bool {
+        if self.open >= max {
+            return false;
+        }
+        let Some(lane) = self.lanes.get_mut(&lane) else {
+            return false;
+        };
+        lane.open += 1;
+        lane.dialling += 1;
+        self.open += 1;
+        true
+    }
+
     /// The lane that dials next: one without any connection first, else the one whose request waits longest.
     fn most_in_need(&mut self) -> Option<&mut Lane<C, O>> {
         self.lanes

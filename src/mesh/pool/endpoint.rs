@@ -4,23 +4,31 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
+use http::Version;
 use tokio::runtime::Handle;
 
 use super::{Limits, error::DialFailure, http1, http2};
 use crate::{
-    base::{Kind, error::ConnectFailure, time::Instant},
-    mesh::connect::{BoxIo, Connect, Dial},
+    base::{Error, Kind, error::ConnectFailure, time::Instant},
+    mesh::{
+        connect::{BoxIo, Connect, Dial},
+        tls::{Client, Failure, Offer, Refusal, What},
+    },
+    model::Protocol,
 };
 
 pub(super) struct Endpoint {
     address: SocketAddr,
     limits: Limits,
     connect: Arc<dyn Connect>,
+    tls: Option<Arc<Client>>,
+    /// What the last handshake of a negotiated protocol gave.
+    spoken: AtomicU8,
     /// Its lane in the cluster's book of HTTP/1 connections.
     lane: u64,
     http2: Mutex<http2::Lane>,
@@ -30,16 +38,37 @@ pub(super) struct Endpoint {
     runtime: OnceLock<Handle>,
 }
 
+/// What [`Endpoint::spoken`] says.
+const UNKNOWN: u8 = 0;
+const HTTP1: u8 = 1;
+const HTTP2: u8 = 2;
+
+/// A connection that was dialled.
+pub(super) struct Dialled {
+    pub(super) io: BoxIo,
+    /// Whether HTTP/2 is spoken on it.
+    pub(super) http2: bool,
+    /// Why the server of a TLS connection refused it afterwards.
+    pub(super) refused: Option<Refusal>,
+}
+
 // === impl Endpoint ===
 
 impl Endpoint {
-    pub(super) fn new(address: SocketAddr, limits: Limits, connect: Arc<dyn Connect>) -> Arc<Self> {
+    pub(super) fn new(
+        address: SocketAddr,
+        limits: Limits,
+        connect: Arc<dyn Connect>,
+        tls: Option<Arc<Client>>,
+    ) -> Arc<Self> {
         Arc::new_cyclic(|me: &Weak<Self>| {
             let lane = limits.book().add(me.clone());
             Self {
                 address,
                 limits,
                 connect,
+                tls,
+                spoken: AtomicU8::new(UNKNOWN),
                 lane,
                 http2: Mutex::default(),
                 next_id: AtomicU64::new(0),
@@ -110,20 +139,103 @@ impl Endpoint {
         pump(&self.limits);
     }
 
-    /// Makes a connection and counts how it went.
-    pub(super) async fn dial(&self) -> Result<BoxIo, DialFailure> {
+    /// Whether what is sent to it is encrypted.
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.tls.is_some()
+    }
+
+    /// Whether HTTP/2 is spoken for a request that came in this version. Where that is agreed upon in the handshake, it is
+    /// what the last one gave; before the first, one connection is made for all, as for HTTP/2.
+    pub(super) fn speaks_http2(&self, caller: Version) -> bool {
+        match self.limits.look().protocol {
+            Protocol::Http1 => false,
+            Protocol::Http2 => true,
+            Protocol::AsCaller => caller == Version::HTTP_2,
+            Protocol::Negotiated => {
+                self.is_encrypted() && self.spoken.load(Ordering::Relaxed) != HTTP1
+            }
+        }
+    }
+
+    /// Whether a connection may turn out to be of another protocol than it was made for.
+    pub(super) fn negotiates(&self) -> bool {
+        self.is_encrypted() && self.limits.look().protocol == Protocol::Negotiated
+    }
+
+    /// Makes a connection, its TLS included, and counts how it went.
+    pub(super) async fn dial(&self, http2: bool) -> Result<Dialled, DialFailure> {
         let params = self.limits.params();
         let dial = Dial {
             timeout: params.connect_timeout,
             keepalive: params.keepalive,
         };
-        let error = match self.connect.connect(self.address, dial).await {
-            Ok(io) => return Ok(io),
+        let made = match &self.tls {
+            None => {
+                let io = self.connect.connect(self.address, dial).await;
+                io.map(|io| Dialled {
+                    io,
+                    http2,
+                    refused: None,
+                })
+            }
+            Some(tls) => {
+                let secured = Box::pin(self.dial_tls(tls, dial, http2));
+                let late = || {
+                    Error::new(Kind::Connect(ConnectFailure::Timeout))
+                        .with_source("the TLS handshake was not over in time")
+                };
+                let made = tokio::time::timeout(dial.timeout, secured).await;
+                made.unwrap_or_else(|_| Err(late()))
+            }
+        };
+        let error = match made {
+            Ok(dialled) => return Ok(dialled),
             Err(error) => error,
         };
         self.count_failed(error.kind() == Kind::Connect(ConnectFailure::Timeout));
         tracing::debug!(address = %self.address, error = %error, "dial failed");
         Err(DialFailure::new(&error))
+    }
+
+    async fn dial_tls(&self, tls: &Client, dial: Dial, http2: bool) -> Result<Dialled, Error> {
+        let offer = match (self.negotiates(), http2) {
+            (true, _) => Offer::Both,
+            (false, true) => Offer::Http2,
+            (false, false) => Offer::Http1,
+        };
+        tls.check().map_err(|failure| self.count_refused(failure))?;
+        let io = self.connect.connect(self.address, dial).await?;
+        let begun = Instant::now();
+        let secured = tls.handshake(io, self.address, offer).await;
+        let secured = secured.map_err(|failure| self.count_refused(failure))?;
+        let stats = self.limits.stats();
+        stats.ssl_handshake.inc();
+        let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        stats.ssl_handshake_ms.add(took);
+        if secured.resumed {
+            stats.ssl_session_reused.inc();
+        }
+        if offer == Offer::Both {
+            let spoken = if secured.http2 { HTTP2 } else { HTTP1 };
+            self.spoken.store(spoken, Ordering::Relaxed);
+        }
+        Ok(Dialled {
+            io: secured.io,
+            http2: secured.http2,
+            refused: Some(secured.refused),
+        })
+    }
+
+    /// Counts a handshake that failed, and says so.
+    pub(super) fn count_refused(&self, failure: Failure) -> Error {
+        let stats = self.limits.stats();
+        match failure.what {
+            What::Certificate => stats.ssl_fail_verify_error.inc(),
+            What::Names => stats.ssl_fail_verify_san.inc(),
+            What::Protocol | What::Broken | What::Unusable => stats.ssl_connection_error.inc(),
+        }
+        tracing::warn!(address = %self.address, "no TLS connection: {}", failure.reason);
+        failure.into_error()
     }
 
     /// A connection could not be made.

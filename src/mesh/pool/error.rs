@@ -15,6 +15,8 @@ use crate::{
 pub(super) struct DialFailure {
     kind: Kind,
     cause: String,
+    /// None: there is a connection, of the other protocol.
+    other_protocol: bool,
 }
 
 /// Why a request was not answered.
@@ -26,6 +28,16 @@ pub(super) struct Unanswered {
 }
 
 // === impl Unanswered ===
+
+impl Unanswered {
+    /// The server has changed its protocol under a request that was made ready for the other. Nothing of it was sent.
+    pub(super) fn moved() -> Self {
+        Self {
+            error: moved().into(),
+            raced: true,
+        }
+    }
+}
 
 impl From<BoxError> for Unanswered {
     fn from(error: BoxError) -> Self {
@@ -48,18 +60,36 @@ impl DialFailure {
     /// From a connector's error or a handshake's.
     pub(super) fn new(error: &Error) -> Self {
         let cause = error.source().unwrap_or(error).to_string();
+        Self::of(error.kind(), cause)
+    }
+
+    fn of(kind: Kind, cause: impl Into<String>) -> Self {
         Self {
-            kind: error.kind(),
-            cause,
+            kind,
+            cause: cause.into(),
+            other_protocol: false,
         }
+    }
+
+    /// The server chose the other protocol in its handshake: whoever waited for this one asks for that one.
+    pub(super) fn other_protocol() -> Self {
+        Self {
+            other_protocol: true,
+            ..Self::of(
+                Kind::Connect(ConnectFailure::Tls),
+                "the server speaks another protocol with each connection",
+            )
+        }
+    }
+
+    /// Whether it is none, but a connection of the other protocol.
+    pub(super) fn is_other_protocol(&self) -> bool {
+        self.other_protocol
     }
 
     /// The peer took the connection and then broke it off before a request could be sent.
     pub(super) fn handshake(error: &hyper::Error) -> Self {
-        Self {
-            kind: Kind::Connect(ConnectFailure::Refused),
-            cause: error.to_string(),
-        }
+        Self::of(Kind::Connect(ConnectFailure::Refused), error.to_string())
     }
 
     /// The peer took the connection and does not speak HTTP/2.
@@ -72,23 +102,19 @@ impl DialFailure {
             || "closed before its settings came".to_owned(),
             |e| e.to_string(),
         );
-        Self { kind, cause }
+        Self::of(kind, cause)
     }
 
     /// The peer did not say its settings in time.
     pub(super) fn no_settings() -> Self {
-        Self {
-            kind: Kind::Connect(ConnectFailure::Timeout),
-            cause: "no HTTP/2 settings came".to_owned(),
-        }
+        let kind = Kind::Connect(ConnectFailure::Timeout);
+        Self::of(kind, "no HTTP/2 settings came")
     }
 
     /// The runtime is going away and with it the task that dials.
     pub(super) fn abandoned() -> Self {
-        Self {
-            kind: Kind::Connect(ConnectFailure::Local),
-            cause: "the dial was abandoned".to_owned(),
-        }
+        let kind = Kind::Connect(ConnectFailure::Local);
+        Self::of(kind, "the dial was abandoned")
     }
 }
 
@@ -99,6 +125,21 @@ impl From<DialFailure> for Error {
 }
 
 // === free functions ===
+
+/// The server has changed its protocol under a request that was made ready for the other.
+pub(super) fn moved() -> Error {
+    Error::new(Kind::Reset {
+        reason: ResetReason::Terminated,
+        sent: false,
+    })
+    .with_source("the server has changed its protocol")
+}
+
+/// A request in plain text was answered with TLS.
+pub(super) fn speaks_tls() -> Error {
+    Error::new(Kind::UpstreamProtocol)
+        .with_source("the server speaks TLS on this port, and was spoken to in plain text")
+}
 
 /// The connection died and hyper gave the request back: nothing of it was sent.
 pub(super) fn unsent(error: hyper::Error) -> Error {

@@ -3,6 +3,8 @@
 //! A request moves its connection's bytes itself (see [`line`](super::line)), so that no other task has to be woken for
 //! them; the connection's own task does it before and after.
 
+mod dial;
+
 use std::{
     future::poll_fn,
     pin::{Pin, pin},
@@ -18,6 +20,8 @@ use tokio::{
     time::{Sleep, sleep_until},
 };
 
+use self::dial::fail;
+pub(super) use self::dial::{adopt, dial};
 use super::{
     Active, Upload, Uploading,
     book::{Free, Grant, Put, Rest},
@@ -26,9 +30,9 @@ use super::{
     line::{Drive, Line},
     message,
     pending::{Pending, Queue},
-    socket::{Heard, Place, Socket},
+    socket::{Heard, Socket},
 };
-use crate::base::{BoxError, Error, Kind, error::ResetReason, ext::TryClock, time::Instant};
+use crate::base::{Error, Kind, error::ResetReason, ext::TryClock, time::Instant};
 
 /// How many dead connections one request may be handed before it gives up.
 const REPLACEMENTS: usize = 8;
@@ -74,9 +78,16 @@ pub(super) async fn send(
     mut request: Request<Uploading>,
     upload: &Upload,
     clock: Option<&TryClock>,
+    mut first: Option<Conn>,
 ) -> Result<(Response<Incoming>, Active, Option<Drive>), Unanswered> {
     for replaced in 0..REPLACEMENTS {
-        let mut conn = acquire(endpoint, clock).await?;
+        let conn = match first.take() {
+            Some(conn) => Some(conn),
+            None => acquire(endpoint, clock).await?,
+        };
+        let Some(mut conn) = conn else {
+            return Err(Unanswered::moved());
+        };
         let reused = conn.served > 0;
         conn.served = conn.served.saturating_add(1);
         if replaced == 0 {
@@ -106,7 +117,11 @@ pub(super) async fn send(
             Some(request) if reused => request,
             Some(_) => return Err(error::unsent(died.into_error()).into()),
             None => {
-                let error = error::sent(died.into_error(), upload.failure());
+                let error = if heard.is_tls() {
+                    error::speaks_tls()
+                } else {
+                    error::sent(died.into_error(), upload.failure())
+                };
                 let closed = matches!(error.kind(), Kind::Reset { .. });
                 return Err(Unanswered {
                     raced: reused && closed && heard.bytes() == before,
@@ -122,18 +137,24 @@ pub(super) async fn send(
     .into())
 }
 
-/// An idle connection, or the first that comes free or can be made.
-async fn acquire(endpoint: &Arc<Endpoint>, clock: Option<&TryClock>) -> Result<Conn, BoxError> {
+/// An idle connection, or the first that comes free or can be made. `None`: the server speaks HTTP/2 now.
+pub(super) async fn acquire(
+    endpoint: &Arc<Endpoint>,
+    clock: Option<&TryClock>,
+) -> Result<Option<Conn>, Error> {
     while let Some(conn) = take_idle(endpoint) {
         if !conn.sender.is_closed() {
-            return Ok(conn);
+            return Ok(Some(conn));
         }
     }
     let (pending, grant) = enqueue(endpoint)?;
     let held = clock.map(TryClock::hold);
     let grant = pending.wait(grant).await;
     drop(held);
-    Ok(grant?)
+    match grant {
+        Err(failure) if failure.is_other_protocol() => Ok(None),
+        grant => Ok(Some(grant?)),
+    }
 }
 
 fn take_idle(endpoint: &Endpoint) -> Option<Conn> {
@@ -177,50 +198,9 @@ fn go_home(endpoint: &Endpoint, conn: Conn) {
     drop(home.send(conn));
 }
 
-/// Makes a connection and runs it to its end. The place under the ceiling has been allotted.
-pub(super) fn dial(endpoint: &Arc<Endpoint>) -> impl Future<Output = ()> + Send + 'static {
-    let mut dialling = Dialling {
-        endpoint: Arc::clone(endpoint),
-        place: Some(Place::allotted(Arc::clone(endpoint))),
-    };
-    async move {
-        let endpoint = Arc::clone(&dialling.endpoint);
-        let failure = match endpoint.dial().await {
-            Ok(io) => match dialling.place.take() {
-                Some(place) => return run(&endpoint, place.socket(io)).await,
-                None => return,
-            },
-            Err(failure) => failure,
-        };
-        let place = dialling.place.take();
-        fail(&endpoint, &failure);
-        // Only now, so that nobody dials again for the requests that just failed.
-        drop(place);
-    }
-}
-
-/// A dial under way. If the runtime drops it, the requests that wait for it are told.
-struct Dialling {
-    endpoint: Arc<Endpoint>,
-    place: Option<Place>,
-}
-
-impl Drop for Dialling {
-    fn drop(&mut self) {
-        if self.place.is_some() {
-            fail(&self.endpoint, &DialFailure::abandoned());
-        }
-    }
-}
-
-fn fail(endpoint: &Endpoint, failure: &DialFailure) {
-    let limits = endpoint.limits();
-    let failed = limits.book().dial_failed(endpoint.lane(), failure);
-    limits.stats().rq_pending_failure_eject.add(failed);
-}
-
-/// Runs a connection: passes requests' bytes, takes it back when it is free, closes it when its time is over.
-async fn run(endpoint: &Arc<Endpoint>, socket: Socket) {
+/// Runs a connection: passes requests' bytes, takes it back when it is free, closes it when its time is over. `ready` is
+/// called when requests can have it.
+async fn run(endpoint: &Arc<Endpoint>, socket: Socket, ready: impl FnOnce() + Send) {
     let heard = socket.heard();
     let handshake = http1::Builder::new()
         .max_buf_size(READ_AHEAD)
@@ -248,6 +228,7 @@ async fn run(endpoint: &Arc<Endpoint>, socket: Socket) {
             home,
         },
     );
+    ready();
     let mut keeper = Keeper {
         endpoint,
         id,

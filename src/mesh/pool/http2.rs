@@ -1,5 +1,7 @@
 //! HTTP/2 with prior knowledge: many requests on a connection, more connections when streams run out.
 
+mod dial;
+
 use std::{
     collections::VecDeque,
     future::poll_fn,
@@ -11,6 +13,7 @@ use http::{Request, Response};
 use hyper::{body::Incoming, client::conn::http2};
 use tokio::{sync::oneshot, time::sleep_until};
 
+use self::dial::{dial, fail};
 use super::{
     Active, Upload, Uploading,
     endpoint::Endpoint,
@@ -18,9 +21,12 @@ use super::{
     message,
     pending::{Pending, Queue},
     settle::{Connection, handshake},
-    socket::{Place, Socket},
+    socket::Socket,
 };
-use crate::base::{BoxError, Error, Kind, error::ResetReason, ext::TryClock, time::Instant};
+use crate::{
+    base::{BoxError, Error, Kind, error::ResetReason, ext::TryClock, time::Instant},
+    mesh::tls::Refusal,
+};
 
 /// How many dead connections one request may be handed before it gives up.
 const REPLACEMENTS: usize = 8;
@@ -175,9 +181,16 @@ pub(super) async fn send(
     mut request: Request<Uploading>,
     upload: &Upload,
     clock: Option<&TryClock>,
+    mut first: Option<Stream>,
 ) -> Result<(Response<Incoming>, Active), BoxError> {
     for replaced in 0..REPLACEMENTS {
-        let mut stream = acquire(endpoint, clock).await?;
+        let stream = match first.take() {
+            Some(stream) => Some(stream),
+            None => acquire(endpoint, clock).await?,
+        };
+        let Some(mut stream) = stream else {
+            return Err(error::moved().into());
+        };
         if replaced == 0 {
             endpoint.limits().stats().rq_total.inc();
         }
@@ -204,14 +217,18 @@ pub(super) async fn send(
     .into())
 }
 
-async fn acquire(endpoint: &Arc<Endpoint>, clock: Option<&TryClock>) -> Result<Stream, BoxError> {
+/// A stream on a connection that has room, or on the next. `None`: the server speaks HTTP/1 now.
+pub(super) async fn acquire(
+    endpoint: &Arc<Endpoint>,
+    clock: Option<&TryClock>,
+) -> Result<Option<Stream>, Error> {
     let open = {
         let mut lane = endpoint.http2();
         let queued = !lane.waiting.is_empty();
         if queued { None } else { lane.open(endpoint) }
     };
-    if let Some(stream) = open {
-        return Ok(stream);
+    if open.is_some() {
+        return Ok(open);
     }
     let limits = endpoint.limits();
     let permit = Pending::<Ticket>::permit(limits)?;
@@ -232,7 +249,10 @@ async fn acquire(endpoint: &Arc<Endpoint>, clock: Option<&TryClock>) -> Result<S
     let held = clock.map(TryClock::hold);
     let stream = pending.wait(grant).await;
     drop(held);
-    Ok(stream?)
+    match stream {
+        Err(failure) if failure.is_other_protocol() => Ok(None),
+        stream => Ok(Some(stream?)),
+    }
 }
 
 /// Serves who waits, and dials if some still do. One dial at a time: those who come meanwhile share it.
@@ -247,55 +267,21 @@ fn pump(endpoint: &Arc<Endpoint>) {
     endpoint.spawn(dial(endpoint));
 }
 
-fn dial(endpoint: &Arc<Endpoint>) -> impl Future<Output = ()> + Send + 'static {
-    let mut dialling = Dialling {
-        endpoint: Arc::clone(endpoint),
-        place: Some(Place::free(Arc::clone(endpoint))),
-    };
-    async move {
-        let endpoint = Arc::clone(&dialling.endpoint);
-        let dialled = endpoint.dial().await;
-        let place = dialling.place.take();
-        match (dialled, place) {
-            (Ok(io), Some(place)) => run(&endpoint, place.socket(io)).await,
-            (Err(failure), _) => fail(&endpoint, &failure),
-            (Ok(_), None) => {}
-        }
-    }
-}
-
-/// A dial under way. If the runtime drops it, the requests that wait for it are told.
-struct Dialling {
-    endpoint: Arc<Endpoint>,
-    place: Option<Place>,
-}
-
-impl Drop for Dialling {
-    fn drop(&mut self) {
-        if self.place.is_some() {
-            fail(&self.endpoint, &DialFailure::abandoned());
-        }
-    }
-}
-
-fn fail(endpoint: &Endpoint, failure: &DialFailure) {
-    let waiting = {
-        let mut lane = endpoint.http2();
-        lane.dialling = false;
-        std::mem::take(&mut lane.waiting)
-    };
-    let stats = endpoint.limits().stats();
-    for waiting in waiting {
-        if waiting.to.send(Err(failure.clone())).is_ok() {
-            stats.rq_pending_failure_eject.inc();
-        }
-    }
-}
-
-async fn run(endpoint: &Arc<Endpoint>, socket: Socket) {
+/// Runs a connection to its end. `ready` is called when requests can have it, or never will.
+pub(super) async fn run(
+    endpoint: &Arc<Endpoint>,
+    socket: Socket,
+    refused: Option<Refusal>,
+    ready: impl FnOnce() + Send,
+) {
     let (sender, connection) = match handshake(endpoint, socket).await {
         Ok(made) => made,
-        Err(failure) => return fail(endpoint, &failure),
+        Err(failure) => {
+            let refused = refused.as_ref().and_then(Refusal::get).cloned();
+            let refused = refused.map(|why| DialFailure::new(&endpoint.count_refused(why)));
+            fail(endpoint, &refused.unwrap_or(failure));
+            return ready();
+        }
     };
     let stats = endpoint.limits().stats();
     stats.cx_http2_total.inc();
@@ -316,6 +302,7 @@ async fn run(endpoint: &Arc<Endpoint>, socket: Socket) {
         lane.connections.push(entry);
         lane.dialling = false;
     }
+    ready();
     pump(endpoint);
     if endpoint.is_draining() {
         drain(endpoint);

@@ -66,7 +66,7 @@ pub(super) fn for_http1(request: &mut Request<Body>) -> Result<(), Error> {
 ///
 /// # Errors
 /// [`Kind::BadRequest`] for `CONNECT` and for a host that is no authority.
-pub(super) fn for_http2(request: &mut Request<Body>) -> Result<(), Error> {
+pub(super) fn for_http2(request: &mut Request<Body>, encrypted: bool) -> Result<(), Error> {
     refuse_connect(request)?;
     drop_hop_by_hop(request.headers_mut());
     request.headers_mut().remove(EXPECT);
@@ -80,7 +80,11 @@ pub(super) fn for_http2(request: &mut Request<Body>) -> Result<(), Error> {
         }
     };
     let uri = std::mem::take(request.uri_mut());
-    let scheme = uri.scheme().cloned().unwrap_or(Scheme::HTTP);
+    // What the caller's was says nothing of this connection, where it is another one.
+    let scheme = match uri.scheme() {
+        _ if encrypted => Scheme::HTTPS,
+        scheme => scheme.cloned().unwrap_or(Scheme::HTTP),
+    };
     *request.uri_mut() = Uri::builder()
         .scheme(scheme)
         .authority(authority)
@@ -206,15 +210,19 @@ mod tests {
     #[test]
     fn http2_gets_an_authority_and_no_host() {
         let mut r = request("/x?y", &[("host", "a.b:81")]);
-        for_http2(&mut r).unwrap();
+        for_http2(&mut r, false).unwrap();
         assert_eq!(r.uri(), "http://a.b:81/x?y");
+        for_http2(&mut r, true).unwrap();
+        assert_eq!(r.uri(), "https://a.b:81/x?y");
         assert!(!r.headers().contains_key(HOST));
         assert_eq!(
-            for_http2(&mut request("/x", &[])).unwrap_err().kind(),
+            for_http2(&mut request("/x", &[]), false)
+                .unwrap_err()
+                .kind(),
             Kind::BadRequest
         );
         assert_eq!(
-            for_http2(&mut request("/x", &[("host", "a b")]))
+            for_http2(&mut request("/x", &[("host", "a b")]), false)
                 .unwrap_err()
                 .kind(),
             Kind::BadRequest
@@ -226,7 +234,10 @@ mod tests {
         let mut r = request("a.b:443", &[]);
         *r.method_mut() = Method::CONNECT;
         assert_eq!(for_http1(&mut r).unwrap_err().kind(), Kind::BadRequest);
-        assert_eq!(for_http2(&mut r).unwrap_err().kind(), Kind::BadRequest);
+        assert_eq!(
+            for_http2(&mut r, false).unwrap_err().kind(),
+            Kind::BadRequest
+        );
     }
 
     #[test]

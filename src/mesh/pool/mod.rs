@@ -32,6 +32,7 @@ mod message;
 mod pending;
 mod settle;
 mod socket;
+mod spare;
 mod stats;
 
 use std::{
@@ -46,7 +47,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use ::http::{HeaderMap, Method, Request, Response, Uri, Version};
+use ::http::{Request, Response, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use tower::Service;
@@ -54,24 +55,24 @@ use tower::Service;
 use self::{
     answer::Answer,
     endpoint::Endpoint,
-    error::Unanswered,
+    error::{DialFailure, Unanswered},
     expect::{Answered, Gate},
     line::Drive,
+    spare::{Spare, spared},
 };
 pub use self::{limits::Limits, stats::PoolStats};
-use super::{BoxFuture, connect::Connect, hop};
+use super::{BoxFuture, connect::Connect, hop, tls};
 use crate::{
     base::{
         BoxError, Error, Kind,
         error::{Origin, find},
         ext::TryClock,
     },
-    body::{Body, End, Observe, Observed, Peek, peek::Stopped, replay::Replay},
-    model::Protocol,
+    body::{Body, End, Observe, Observed, Peek, peek::Stopped},
 };
 
-/// Bytes of a body that are kept for the case that an idle connection was closed.
-const KEPT: usize = 64 << 10;
+/// How often a request follows a server that changes its protocol from one connection to the next.
+const TURNS: usize = 4;
 
 /// The connections to one endpoint, as a service. Clones share them; the last one dropped drains them.
 ///
@@ -103,12 +104,10 @@ struct Uploaded {
     over: AtomicBool,
 }
 
-/// What is kept of a request that may be sent again.
-struct Spare {
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-    body: Replay<Body>,
+/// The protocol of a request, and its connection where there is one already.
+enum Way {
+    Http1(Option<http1::Conn>),
+    Http2(Option<http2::Stream>),
 }
 
 /// A request on a connection, until its response is over.
@@ -124,7 +123,19 @@ impl Pool {
     /// A pool for one endpoint of the cluster that `limits` belongs to. Nothing is dialled yet.
     #[must_use]
     pub fn new(address: SocketAddr, limits: Limits, connect: Arc<dyn Connect>) -> Self {
-        Self(Arc::new(Handle(Endpoint::new(address, limits, connect))))
+        Self::over(address, limits, connect, None)
+    }
+
+    /// The same over TLS, if any.
+    pub(super) fn over(
+        address: SocketAddr,
+        limits: Limits,
+        connect: Arc<dyn Connect>,
+        tls: Option<Arc<tls::Client>>,
+    ) -> Self {
+        Self(Arc::new(Handle(Endpoint::new(
+            address, limits, connect, tls,
+        ))))
     }
 
     /// Where it connects to.
@@ -206,22 +217,6 @@ impl Observe<BoxError> for Upload {
     }
 }
 
-// === impl Spare ===
-
-impl Spare {
-    /// The request once more; `None` if its body was too long to be kept.
-    fn request(self) -> Option<Request<Body>> {
-        if !self.body.can_replay() {
-            return None;
-        }
-        let mut request = Request::new(Body::new(self.body));
-        *request.method_mut() = self.method;
-        *request.uri_mut() = self.uri;
-        *request.headers_mut() = self.headers;
-        Some(request)
-    }
-}
-
 // === impl Active ===
 
 impl Active {
@@ -253,30 +248,26 @@ async fn send(
     endpoint.enter();
     let clock = request.extensions_mut().remove::<TryClock>();
     let clock = clock.as_ref();
-    let http2 = match endpoint.limits().look().protocol {
-        Protocol::Http1 | Protocol::Negotiated => false,
-        Protocol::Http2 => true,
-        Protocol::AsCaller => request.version() == Version::HTTP_2,
+    let way = way(endpoint, request.version(), clock).await?;
+    let conn = match way {
+        Way::Http1(conn) => conn,
+        Way::Http2(stream) => {
+            message::for_http2(&mut request, endpoint.is_encrypted())?;
+            let (request, upload) = watched(request);
+            let (response, active) = http2::send(endpoint, request, &upload, clock, stream).await?;
+            return received(response, active, None, upload).await;
+        }
     };
-    if http2 {
-        message::for_http2(&mut request)?;
-    } else {
-        message::for_http1(&mut request)?;
-    }
-    if http2 {
-        let (request, upload) = watched(request);
-        let (response, active) = http2::send(endpoint, request, &upload, clock).await?;
-        return received(response, active, None, upload).await;
-    }
+    message::for_http1(&mut request)?;
     let spare;
     (request, spare) = spared(request);
-    match send_http1(endpoint, request, clock).await {
+    match send_http1(endpoint, request, clock, conn).await {
         Ok(response) => Ok(response),
         Err(unanswered) => match spare.filter(|_| unanswered.raced).and_then(Spare::request) {
             // Whatever else is idle may be as dead.
             Some(request) => {
                 endpoint.close_idle();
-                let answered = send_http1(endpoint, request, clock).await;
+                let answered = send_http1(endpoint, request, clock, None).await;
                 answered.map_err(|unanswered| unanswered.error)
             }
             None => Err(unanswered.error),
@@ -284,14 +275,40 @@ async fn send(
     }
 }
 
+/// Which protocol a request is made ready for. Where that is agreed upon in the handshake, only a connection tells.
+async fn way(
+    endpoint: &Arc<Endpoint>,
+    version: Version,
+    clock: Option<&TryClock>,
+) -> Result<Way, Error> {
+    if !endpoint.negotiates() {
+        return Ok(match endpoint.speaks_http2(version) {
+            true => Way::Http2(None),
+            false => Way::Http1(None),
+        });
+    }
+    for _ in 0..TURNS {
+        if endpoint.speaks_http2(version) {
+            if let Some(stream) = http2::acquire(endpoint, clock).await? {
+                return Ok(Way::Http2(Some(stream)));
+            }
+        } else if let Some(conn) = http1::acquire(endpoint, clock).await? {
+            return Ok(Way::Http1(Some(conn)));
+        }
+    }
+    Err(DialFailure::other_protocol().into())
+}
+
 async fn send_http1(
     endpoint: &Arc<Endpoint>,
     mut request: Request<Body>,
     clock: Option<&TryClock>,
+    conn: Option<http1::Conn>,
 ) -> Result<Response<Body>, Unanswered> {
     let gate = Gate::before(&mut request);
     let (request, upload) = watched(request);
-    let (response, mut active, drive) = http1::send(endpoint, request, &upload, clock).await?;
+    let sent = http1::send(endpoint, request, &upload, clock, conn).await;
+    let (response, mut active, drive) = sent?;
     active.answered = gate.map(Gate::answered);
     Ok(received(response, active, drive, upload).await?)
 }
@@ -300,27 +317,6 @@ fn watched(request: Request<Body>) -> (Request<Uploading>, Upload) {
     let upload = Upload(Arc::default());
     let request = request.map(|body| Observed::new(body, upload.clone()));
     (request, upload)
-}
-
-/// A request, and what is needed to send it again if its method allows that.
-fn spared(request: Request<Body>) -> (Request<Body>, Option<Spare>) {
-    if !request.method().is_idempotent() {
-        return (request, None);
-    }
-    let (head, body) = request.into_parts();
-    let body = Replay::new(body, KEPT);
-    let spare = Spare {
-        method: head.method.clone(),
-        uri: head.uri.clone(),
-        headers: head.headers.clone(),
-        body: body.clone(),
-    };
-    let body = if body.is_end_stream() {
-        Body::empty()
-    } else {
-        Body::new(body)
-    };
-    (Request::from_parts(head, body), Some(spare))
 }
 
 async fn received(

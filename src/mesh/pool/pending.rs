@@ -55,12 +55,10 @@ impl<Q: Queue> Pending<Q> {
     pub(super) async fn wait<T>(
         mut self,
         grant: oneshot::Receiver<Result<T, DialFailure>>,
-    ) -> Result<T, Error> {
+    ) -> Result<T, DialFailure> {
         let granted = grant.await;
         self.over = true;
-        granted
-            .unwrap_or_else(|_| Err(DialFailure::abandoned()))
-            .map_err(Error::from)
+        granted.unwrap_or_else(|_| Err(DialFailure::abandoned()))
     }
 }
 

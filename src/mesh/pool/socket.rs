@@ -5,7 +5,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll, ready},
 };
@@ -23,7 +23,13 @@ pub(super) struct Place {
 
 /// Bytes that came on a connection so far. Clones share it.
 #[derive(Clone, Default)]
-pub(super) struct Heard(Arc<AtomicU64>);
+pub(super) struct Heard(Arc<HeardOf>);
+
+#[derive(Default)]
+struct HeardOf {
+    bytes: AtomicU64,
+    tls: AtomicBool,
+}
 
 /// The socket of a connection, with its place.
 ///
@@ -60,6 +66,18 @@ impl Place {
         Self { endpoint, counted }
     }
 
+    /// Under the ceiling from now on, if the book has room for it.
+    pub(super) fn count(&mut self, allotted: bool) {
+        self.counted = allotted;
+    }
+
+    /// Gives the place under the ceiling back, and stays open.
+    pub(super) fn uncount(&mut self) {
+        if std::mem::take(&mut self.counted) {
+            self.endpoint.closed();
+        }
+    }
+
     pub(super) fn socket(self, io: BoxIo) -> Socket {
         Socket {
             io,
@@ -86,7 +104,23 @@ impl Drop for Place {
 
 impl Heard {
     pub(super) fn bytes(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.0.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Whether what came is a record of TLS, on a connection in plain text.
+    pub(super) fn is_tls(&self) -> bool {
+        self.0.tls.load(Ordering::Relaxed)
+    }
+
+    fn more(&self, bytes: &[u8]) {
+        let before = self
+            .0
+            .bytes
+            .fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        // An alert or a handshake message, of any version.
+        if before == 0 && matches!(bytes, [0x15 | 0x16, 3, 0..=4, ..]) {
+            self.0.tls.store(true, Ordering::Relaxed);
+        }
     }
 }
 
@@ -104,7 +138,16 @@ impl Socket {
         cx: &Context<'_>,
         written: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
-        match written {
+        let written = self.kept_back(cx, written);
+        if let Poll::Ready(Ok(n)) = written {
+            let stats = self.place.endpoint.limits().stats();
+            stats.cx_tx_bytes.add(n as u64);
+        }
+        written
+    }
+
+    fn kept_back<T>(&mut self, cx: &Context<'_>, done: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        match done {
             Poll::Ready(Err(error)) if !self.over => {
                 tracing::debug!(%error, "the peer reads no more");
                 self.deaf = true;
@@ -112,12 +155,7 @@ impl Socket {
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
-            Poll::Ready(Ok(n)) => {
-                let stats = self.place.endpoint.limits().stats();
-                stats.cx_tx_bytes.add(n as u64);
-                Poll::Ready(Ok(n))
-            }
-            written => written,
+            done => done,
         }
     }
 
@@ -143,7 +181,7 @@ impl AsyncRead for Socket {
         self.over |= result.is_err() || (read == 0 && buf.remaining() > 0);
         let stats = self.place.endpoint.limits().stats();
         stats.cx_rx_bytes.add(read as u64);
-        self.heard.0.fetch_add(read as u64, Ordering::Relaxed);
+        self.heard.more(&buf.filled()[before..]);
         Poll::Ready(result)
     }
 }
@@ -181,7 +219,9 @@ impl AsyncWrite for Socket {
         if self.deaf {
             return self.refuse();
         }
-        Pin::new(&mut self.io).poll_flush(cx)
+        // What was taken to be written may fail only now.
+        let flushed = Pin::new(&mut self.io).poll_flush(cx);
+        self.kept_back(cx, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -50,6 +50,18 @@ stats! {
     cx_rx_bytes => "upstream_cx_rx_bytes_total",
     /// Bytes sent.
     cx_tx_bytes => "upstream_cx_tx_bytes_total",
+    /// TLS handshakes that succeeded.
+    ssl_handshake => "ssl.handshake",
+    /// Milliseconds that they took, together. Not in Envoy.
+    ssl_handshake_ms => "ssl.handshake_ms",
+    /// Those among them that resumed an earlier session.
+    ssl_session_reused => "ssl.session_reused",
+    /// Handshakes that failed for other reasons than the server's certificate.
+    ssl_connection_error => "ssl.connection_error",
+    /// Handshakes that failed because the server's certificate is not good.
+    ssl_fail_verify_error => "ssl.fail_verify_error",
+    /// Handshakes that failed because it is for other names.
+    ssl_fail_verify_san => "ssl.fail_verify_san",
     /// Requests sent.
     rq_total => "upstream_rq_total",
     /// Gauge: requests on a connection whose response is not over.

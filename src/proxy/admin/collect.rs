@@ -138,7 +138,11 @@ impl Page<'_> {
     }
 
     fn pool(&mut self, cluster: &Upstream) {
+        let tls = cluster.model().tls.is_some();
         for (name, value) in cluster.limits().stats().iter() {
+            if name.starts_with("ssl.") && !tls {
+                continue;
+            }
             if name.ends_with("_active") {
                 self.gauge(name, value)
             } else {

@@ -161,11 +161,18 @@ fn every_connect_failure_is_one() {
         ConnectFailure::Refused,
         ConnectFailure::Timeout,
         ConnectFailure::Dns,
-        ConnectFailure::Tls,
         ConnectFailure::Local,
     ] {
         let class = failure(Kind::Connect(failed), Outcome::Connect);
         assert!(retried(&on("connect-failure"), &class), "{failed:?}");
+    }
+}
+
+#[test]
+fn a_certificate_that_is_not_good_is_not_tried_again() {
+    let class = failure(Kind::Connect(ConnectFailure::Tls), Outcome::Connect);
+    for term in TERMS {
+        assert!(!retried(&on(term), &class), "{term}");
     }
 }
 
