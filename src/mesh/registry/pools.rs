@@ -29,7 +29,7 @@ pub(super) struct Pools {
     /// What the addresses before these were.
     left: ArcSwap<BTreeMap<SocketAddr, Origin>>,
     limits: Limits,
-    network: Network,
+    pub(super) network: Network,
     /// `None` is plain text.
     tls: ArcSwapOption<Client>,
     /// Held while pools are kept or renewed: none may be kept whose TLS is not in force any more.
