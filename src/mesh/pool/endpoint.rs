@@ -87,9 +87,8 @@ impl Endpoint {
     }
 
     /// Whether what is sent there cannot be read on the way.
-    #[expect(clippy::unused_self, reason = "no connection is, as yet")]
     pub(super) fn is_encrypted(&self) -> bool {
-        false
+        self.tls.is_some()
     }
 
     pub(super) fn lane(&self) -> u64 {
@@ -137,11 +136,6 @@ impl Endpoint {
     pub(super) fn closed(&self) {
         self.limits.book().closed(self.lane);
         pump(&self.limits);
-    }
-
-    /// Whether what is sent to it is encrypted.
-    pub(super) fn is_encrypted(&self) -> bool {
-        self.tls.is_some()
     }
 
     /// Whether HTTP/2 is spoken for a request that came in this version. Where that is agreed upon in the handshake, it is

@@ -283,10 +283,7 @@ async fn nginx_changes_its_certificate_and_we_ours_at_300_requests_a_second() {
 async fn openssl_with_and_without_a_protocol_of_its_own() {
     let folder = Folder::new();
     for (more, agreed) in [
-        (
-            &["-www", "-alpn", "http/1.1"][..],
-            ", TLSv1.3, "
-        ),
+        (&["-www", "-alpn", "http/1.1"][..], ", TLSv1.3, "),
         (&["-www"], ", TLSv1.3, "),
         (&["-www", "-tls1_2"], ", TLSv1.2, "),
     ] {
