@@ -277,6 +277,8 @@ pub struct Notes {
     pub verbatim: bool,
     /// The name of the caller whose key the request came with.
     pub caller: Option<Arc<str>>,
+    /// Whether nothing may be said of the key that the request carries: an answer that refuses it may repeat it.
+    pub hides_key: bool,
     /// Whether the route puts a key of this side on: what an upstream says of it is none of the caller's business.
     pub our_key: bool,
     /// The target of a fallback chain that is answering.

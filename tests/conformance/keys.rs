@@ -1,7 +1,7 @@
 //! Keys in `LlmPolicy`: where they are read from, who callers are, and that no finding repeats one.
 
 use llmesh::{
-    config::{Loaded, Options, Source, load},
+    config::{Loaded, Options, Severity, Source, load},
     layers::{
         callers::{Caller, CallerKey, Digest},
         fallback::{Credential, KeyHeader, OwnKey},
@@ -161,5 +161,74 @@ fn what_is_wrong_is_said_without_a_key() {
         for secret in ["PASTED", "12345678", "ba7816", "BA7816", "e3b0c4"] {
             assert!(!shown.contains(secret), "{spec}\n{shown}");
         }
+    }
+}
+
+#[test]
+fn what_becomes_of_keys_on_their_way_is_told() {
+    let far = |spec: &str| {
+        let text = MESH.replace("127.0.0.1", "10.0.0.1");
+        let more = "
+---
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {name: api, namespace: ai}
+spec:
+  hosts: [api.example]
+  resolution: DNS
+  ports: [{name: https, number: 443, protocol: HTTPS}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: llm, namespace: ai}
+spec:
+  hosts: [llm]
+  http:
+  - {name: own, route: [{destination: {host: llm}}], headers: {request: {set: {authorization: Bearer k}}}}
+";
+        let spec: String = spec.lines().map(|line| format!("  {line}\n")).collect();
+        let text = format!("{}{spec}{more}", text.replace("  hosts: [llm]\n", ""));
+        let loaded = load(&[Source::new("m.yaml", text)], &Options::default());
+        let warned = loaded
+            .diagnostics
+            .iter()
+            .filter(|d| d.severity == Severity::Warning);
+        warned
+            .map(|d| (d.rule, d.message.clone()))
+            .collect::<Vec<_>>()
+    };
+    let without_tls = "its keys are not sent to llm.ai.svc.cluster.local, which is spoken to without TLS: such requests are answered 503";
+    let overwritten = "route \"own\" of llm.ai.svc.cluster.local:8080 puts a key in `authorization` before the policy looks at the callers': one that comes there is lost";
+    let astray = "its key goes to all hosts of the policy: api.example, llm.ai.svc.cluster.local";
+    for (spec, expected) in [
+        (
+            "hosts: [llm]\ncredential: {env: K}",
+            vec![("key-without-tls", without_tls)],
+        ),
+        (
+            "hosts: [llm]\ncredential: {env: K}\ncredentials: {plaintext: true}",
+            vec![],
+        ),
+        ("hosts: [llm]\ncredential: {passthrough: true}", vec![]),
+        ("hosts: [api.example]\ncredential: {env: K}", vec![]),
+        (
+            "hosts: [api.example]\nfallback: [{host: llm, credential: {env: K}}]",
+            vec![("key-without-tls", without_tls)],
+        ),
+        ("hosts: [api.example]\nfallback: [{host: llm}]", vec![]),
+        (
+            "hosts: [llm]\ncallers: [{name: a, env: A}]",
+            vec![("caller-key-overwritten", overwritten)],
+        ),
+        (
+            "credential: {env: K}\ncredentials: {plaintext: true}",
+            vec![("key-for-all-hosts", astray)],
+        ),
+    ] {
+        let expected: Vec<_> = expected
+            .into_iter()
+            .map(|(r, m)| (r, m.to_owned()))
+            .collect();
+        assert_eq!(far(spec), expected, "{spec}");
     }
 }

@@ -549,3 +549,32 @@ async fn callers_follow_their_key_files() {
     assert_eq!(ask("new-key").await, 429);
     assert!(gate.line().await.contains("\"llm_caller\":\"batch\""));
 }
+
+#[tokio::test]
+async fn what_an_upstream_says_of_a_key_of_ours_is_not_told() {
+    for (dialect, path, body) in [
+        ("auto", CHAT, PROMPT),
+        ("auto", "/v1/files", PROMPT),
+        ("auto", "/v1/models", ""),
+        ("status-only", CHAT, PROMPT),
+        ("openai", "/v1/models", ""),
+    ] {
+        let spec = format!(
+            "{{hosts: [near.example], dialect: {dialect}, credential: {{file: KEYS/own, passthrough: true}}}}"
+        );
+        let gate = Gate::new(&spec).await;
+        gate.keys.write("own", "ours");
+        gate.proxy.reloader().reload().await;
+        let refuses = Answer::json("{\"error\": \"no such key: ours\"}");
+        gate.near
+            .set_script(refuses.with_status(StatusCode::UNAUTHORIZED));
+        let reply = gate.send("near.example", path, &[], body).await;
+        assert_eq!(reply.status, 502, "{dialect} {path}");
+        assert!(!reply.body.contains("ours"), "{}", reply.body);
+        // What is said of the caller's own key is for the caller.
+        let theirs = [("x-api-key", "theirs")];
+        let reply = gate.send("near.example", path, &theirs, body).await;
+        assert_eq!(reply.status, 401, "{dialect} {path}");
+        assert!(reply.body.contains("no such key"), "{}", reply.body);
+    }
+}

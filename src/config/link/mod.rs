@@ -13,6 +13,7 @@ mod routes;
 mod rules;
 mod secrets;
 mod tls;
+mod withheld;
 
 use std::{
     cell::RefCell,
@@ -91,6 +92,7 @@ pub(super) fn link(
     linker.policies(&resources.llm_policies, &mut virtual_hosts);
     linker.check_endpoints(&clusters, &virtual_hosts);
     linker.check_exposed(&clusters, &virtual_hosts);
+    linker.check_keys(&resources.llm_policies, &clusters, &virtual_hosts);
     let used = linker.used_secrets.take().into_iter();
     let secrets = used.filter_map(|name| {
         let secret = resources.secrets.get(&name)?;

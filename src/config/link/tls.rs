@@ -189,6 +189,9 @@ impl Linker<'_> {
                 let (Action::Forward(forward), Some(policy)) = (&route.action, policy) else {
                     continue;
                 };
+                if policy.plaintext {
+                    continue;
+                }
                 let own = forward.destinations.iter().map(|to| &to.cluster);
                 let targets = policy.fallback.targets.iter().map(|to| &to.cluster);
                 for name in own.chain(targets) {
@@ -215,7 +218,7 @@ impl Linker<'_> {
 }
 
 /// Whether all addresses are of this machine.
-fn stays_here(discovery: &Discovery) -> bool {
+pub(super) fn stays_here(discovery: &Discovery) -> bool {
     let is_local = |endpoint: &Endpoint| {
         let ip = endpoint.address.parse::<IpAddr>();
         ip.map_or(endpoint.address == "localhost", |ip| ip.is_loopback())

@@ -138,6 +138,11 @@ impl Sender {
 // === impl Caller ===
 
 impl Caller {
+    /// Whose words the caller knows.
+    pub(super) const fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
     /// The body and headers of an answer to an error; the status may be changed.
     pub(super) fn error(
         &self,

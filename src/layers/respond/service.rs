@@ -238,10 +238,12 @@ where
                     let response = response.map(Body::new);
                     let caller = this.sender.as_ref().and_then(Sender::caller);
                     let failed = *this.hop && !class_of_response(&response).is_success();
-                    let mut response = match caller {
+                    let mut response = match &caller {
                         Some(caller) => caller.response(response),
                         None => response,
                     };
+                    #[cfg(feature = "llm")]
+                    refusal::hide(&mut response, this.record.as_ref(), caller.as_ref());
                     if failed {
                         say_final(&mut response, this.record.as_ref());
                     }

@@ -114,7 +114,7 @@ impl OwnKeyed {
             key.put(head, header);
             head.extensions.insert(OurKey);
             if let Some(record) = head.extensions.get::<Record>() {
-                record.note(|n| n.our_key = true);
+                record.note(|n| (n.our_key, n.hides_key) = (true, true));
             }
         } else if let Some(missing) = &self.missing {
             head.extensions.insert(NoKey(Arc::clone(missing)));
