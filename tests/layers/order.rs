@@ -7,8 +7,11 @@ use llmesh::{
     base::BoxError,
     body::{Body, Replay},
     breaker::{self, BreakerLayer},
+    callers::CallersLayer,
     classify::ClassifyLayer,
     deadline::{self, DeadlineLayer, PropagateLayer},
+    fallback::{OwnKey, OwnKeyed},
+    limit::tokens::{self, TokenLimitLayer},
     llm::LlmClassifier,
     retry::{self, RetryLayer},
     stream::StreamLayer,
@@ -92,6 +95,44 @@ async fn who_depends_on_a_class_is_refused_below_who_makes_it() {
         .layer(classified());
     let why = said(stack.service(inner())).await.unwrap();
     assert!(why.contains("put StreamLayer below"), "{why}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn callers_are_known_before_they_are_counted_and_their_keys_are_gone() {
+    let inner = || service_fn(answer::<Body>);
+    let callers = || CallersLayer::new([], |_| None);
+    let limit = || TokenLimitLayer::new(tokens::Params::default());
+    let keyed = OwnKeyed::new(OwnKey::default(), None, "outbound|443||llm");
+    let own = move |request: Request<Body>| keyed.apply(request);
+    let stack = ServiceBuilder::new()
+        .map_response(|r: Response<_>| r.map(Body::new))
+        .layer(limit())
+        .layer(callers());
+    let why = said(stack.service(inner())).await.unwrap();
+    assert!(
+        why.contains("TokenLimitLayer stands above CallersLayer"),
+        "{why}"
+    );
+    let stack = ServiceBuilder::new()
+        .map_request(own.clone())
+        .layer(callers());
+    let why = said(stack.service(inner())).await.unwrap();
+    assert!(why.contains("OwnKeyed stands above CallersLayer"), "{why}");
+    let stack = ServiceBuilder::new()
+        .map_response(|r: Response<_>| r.map(Body::new))
+        .map_request(own.clone())
+        .layer(limit());
+    let why = said(stack.service(inner())).await.unwrap();
+    assert!(
+        why.contains("OwnKeyed stands above TokenLimitLayer"),
+        "{why}"
+    );
+    let right = ServiceBuilder::new()
+        .map_response(|r: Response<_>| r.map(Body::new))
+        .layer(callers())
+        .layer(limit())
+        .map_request(own);
+    assert_eq!(said(right.service(inner())).await, None);
 }
 
 #[tokio::test(start_paused = true)]

@@ -304,6 +304,19 @@ async fn what_is_written_holds_no_key() {
             );
         }
     }
+    let (files, admin) = (files.0.to_str().unwrap(), admin.to_string());
+    for args in [
+        &["check", "-f", files][..],
+        &["check", "-o", "json", "-f", files],
+        &["proxy-config", "all", "--admin", &admin],
+        &["proxy-config", "all", "-o", "json", "--admin", &admin],
+    ] {
+        let done = llmesh().args(args).output().unwrap();
+        let said = [done.stdout, done.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        assert!(said.len() > 200, "{args:?} {said}");
+        clean(&format!("{args:?}"), &said);
+    }
     let said = running.said();
     assert!(
         said.contains("\"llm_caller\":\"web\"") && said.contains("TRACE"),
