@@ -1,5 +1,6 @@
 //! TLS to upstreams over real sockets: what callers see, what the log says, what is counted.
 
+mod guarded;
 mod makes;
 mod protocols;
 mod rotation;
