@@ -9,6 +9,7 @@ mod account;
 mod admin;
 mod answers;
 mod attack;
+mod binary;
 mod chain;
 mod clients;
 mod discovery;
