@@ -155,7 +155,7 @@ pub struct RunArgs {
 pub struct OwnArgs {
     /// The host that requests for the proxy's own address (localhost, or the address it listens on) go to [default: the one
     /// provider's]. Other hosts are served by their names as ever, and unknown ones not at all.
-    #[arg(long, value_name = "HOST", value_parser = parse_host)]
+    #[arg(long, value_name = "HOST[:PORT]", value_parser = parse_target)]
     pub default_host: Option<String>,
     /// A name by which callers reach the proxy beside localhost, such as its container's; may be given several times.
     #[arg(long = "own-name", value_name = "NAME", value_parser = parse_host)]
@@ -334,12 +334,22 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
     seconds.ok_or_else(|| "expected seconds, such as 5 or 0.5".to_owned())
 }
 
+/// A host name with or without a port, in lower case.
+fn parse_target(text: &str) -> Result<String, String> {
+    let (host, port) = text.split_once(':').unwrap_or((text, "80"));
+    parse_host(host)?;
+    if port.parse::<u16>().is_err() {
+        return Err(format!("{port:?} is no port"));
+    }
+    Ok(text.to_ascii_lowercase())
+}
+
 /// A host name, in lower case.
 fn parse_host(text: &str) -> Result<String, String> {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
     if text.is_empty() || !text.bytes().all(plain) {
         return Err(
-            "expected a host name without port, scheme or path, such as api.openai.com".to_owned(),
+            "expected a host name without scheme or path, such as api.openai.com".to_owned(),
         );
     }
     Ok(text.to_ascii_lowercase())

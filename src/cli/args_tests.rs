@@ -96,7 +96,7 @@ fn providers_need_no_files_and_say_where_the_own_address_goes() {
         "-f",
         "a",
         "--default-host",
-        "Api.Example.com",
+        "Api.Example.com:8080",
         "--own-name",
         "llmesh",
         "--resolve",
@@ -105,7 +105,10 @@ fn providers_need_no_files_and_say_where_the_own_address_goes() {
     .unwrap();
     assert_eq!(args.outbound, SocketAddr::from(([127, 0, 0, 1], 15009)));
     assert_eq!(args.admin, SocketAddr::from(([127, 0, 0, 1], 15008)));
-    assert_eq!(args.own.default_host.as_deref(), Some("api.example.com"));
+    assert_eq!(
+        args.own.default_host.as_deref(),
+        Some("api.example.com:8080")
+    );
     assert_eq!(
         (args.own.own_names, args.resolve.len()),
         (vec!["llmesh".to_owned()], 1)
@@ -114,7 +117,7 @@ fn providers_need_no_files_and_say_where_the_own_address_goes() {
     assert_eq!(args.input.providers.len(), 1);
     for bad in [
         &["-f", "a", "--default-host", "http://x"][..],
-        &["-f", "a", "--default-host", "x:80"],
+        &["-f", "a", "--default-host", "x:http"],
         &["-f", "a", "--outbound", "http://x"],
         &["-f", "a", "--resolve", "x"],
         &["--provider", "opnai"],

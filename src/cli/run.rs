@@ -66,12 +66,8 @@ fn announce(proxy: &Proxy, providers: &[Provider]) {
     for base_url in providers::base_urls(providers, proxy.outbound()) {
         tracing::info!(target: "llmesh", "for clients, {base_url}");
     }
-    if let Some(host) = proxy
-        .own()
-        .host
-        .as_deref()
-        .filter(|host| !snapshot.knows(host))
-    {
+    let known = |host: &&str| snapshot.knows(host.split(':').next().unwrap_or_default());
+    if let Some(host) = proxy.own().host.as_deref().filter(|host| !known(host)) {
         tracing::warn!(
             target: "llmesh",
             "--default-host {host} is not known: no VirtualService, ServiceEntry or Service has it, so requests for the proxy's own address are answered 502"

@@ -3,7 +3,7 @@
 //! Such files are told by their text, so that one that cannot be read stops nothing, and one that is ours and broken is
 //! still an error.
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use super::{
     Source,
@@ -41,6 +41,37 @@ pub(super) fn values<'t>(line: &'t str, key: &'t str) -> impl Iterator<Item = &'
         let end = rest.find(['"', '\'', ' ', '\t', ',', '}', '\r']);
         &rest[..end.unwrap_or(rest.len())]
     })
+}
+
+/// The value that stands after a key in a line, blanks in it included.
+pub(super) fn rest_after<'t>(line: &'t str, key: &'t str) -> impl Iterator<Item = &'t str> {
+    line.match_indices(key).filter_map(move |(at, _)| {
+        let rest = line[at + key.len()..].trim_start_matches(['"', '\'']);
+        let value = rest.strip_prefix(':')?.trim_start();
+        let value = match value.chars().next()? {
+            quote @ ('"' | '\'') => value[1..].split(quote).next()?,
+            _ => value.split([',', '#']).next()?,
+        };
+        Some(
+            value
+                .trim_end_matches(['}', ' ', '\t', '\r'])
+                .trim_end_matches('"'),
+        )
+    })
+}
+
+/// A host whose beginning is still to be filled in, as the wildcard that it will be one of; any other as it is.
+pub(super) fn without_placeholder(host: &str) -> Cow<'_, str> {
+    let ends = ["}}", "%}", "%>", "}", ")"];
+    let end = ends
+        .iter()
+        .filter_map(|end| Some(host.rfind(end)? + end.len()));
+    match end.max().map(|end| &host[end..]) {
+        Some(rest) if rest.starts_with('.') && has_placeholder(host) => {
+            Cow::Owned(format!("*{rest}"))
+        }
+        _ => Cow::Borrowed(host),
+    }
 }
 
 /// Whether a text that is no YAML has the marks of a template: `{{ … }}` (Helm, Go) or `{% … %}` (Jinja).

@@ -107,6 +107,8 @@ impl Reader<'_> {
         let text = source.text.as_str();
         if let Some((certain, message, hint)) = source.unread(document::MAX_BYTES) {
             let ours = certain || foreign::names_mesh(text);
+            out.guards
+                .extend(Guard::of_skipped(text, &place, self.namespace));
             self.unreadable(&place, "file-not-read", (message, hint), ours, out);
             return;
         }
@@ -114,6 +116,15 @@ impl Reader<'_> {
             let message = "a patch of a kustomization, not a resource: it is not read";
             let hint = "load what `kustomize build` gives";
             self.report.note(&place, "kustomize-patch", message, hint);
+            let parsed = document::parse(text);
+            for root in parsed.iter().filter_map(|d| d.root.as_ref()) {
+                let origin = Arc::clone(&place.origin);
+                let cx = Cx {
+                    report: self.report,
+                    origin,
+                };
+                out.guards.extend(Guard::of_patch(&Field::root(cx, root)));
+            }
             return;
         }
         let documents = document::parse(text);
@@ -121,6 +132,8 @@ impl Reader<'_> {
             let message = "a template, not a resource: it is not read";
             let hint = "load what it renders to, as with `helm template`";
             self.report.note(&place, "template", message, hint);
+            out.guards
+                .extend(Guard::of_skipped(text, &place, self.namespace));
             return;
         }
         let file = File::new(&name, text);
@@ -207,6 +220,7 @@ impl Reader<'_> {
             let message = "a patch for kustomize (`$patch`), not a resource: it is not read";
             let hint = "load what `kustomize build` gives";
             field.note("kustomize-patch", message, hint);
+            out.guards.extend(Guard::of_patch(&field));
             return;
         }
         let version = field.peek_str(&["apiVersion"]);
@@ -286,8 +300,14 @@ impl Reader<'_> {
             off_mesh(&field.with_report(&found), &own);
         }
         if !self.is_good(file, field, found, out) {
-            out.guards.extend(Guard::of(field));
+            let guard = Guard::of(field, self.namespace).or_else(|| Guard::of_patch(field));
+            out.guards.extend(guard);
             return;
+        }
+        let first = out.seen.get(&origin.id());
+        if class.is_none() && first.is_some_and(|first| first.origin.layer == origin.layer) {
+            // The second of a name, which would be the last to be applied.
+            out.guards.extend(Guard::of_patch(field));
         }
         if matches!(class, Some(Class::Mesh | Class::Topology)) {
             if !origin.name.is_empty() {
@@ -342,13 +362,16 @@ impl Reader<'_> {
             let hint = "such as apiVersion: networking.istio.io/v1, kind: VirtualService";
             let found = Report::default();
             found.error(&field.place(), "missing-field", message, hint);
-            self.is_good(file, field, found, out);
+            if !self.is_good(file, field, found, out) {
+                out.guards.extend(Guard::of(field, self.namespace));
+            }
             return;
         }
         let headless = [["metadata", "name"].as_slice(), &["spec"]];
         if version.or(kind).is_none() && headless.iter().all(|path| field.peek(path).is_some()) {
             let message = "not a Kubernetes object: it has `metadata` and `spec`, but neither `apiVersion` nor `kind`, and is ignored";
             field.warn("not-kubernetes", message, "add both");
+            out.guards.extend(Guard::of(field, self.namespace));
             return;
         }
         let message = "not a Kubernetes object: it is ignored";

@@ -99,6 +99,9 @@ impl Service<Request<Body>> for Dispatch {
         self.state.downstream.total.inc();
         self.state.active.inc();
         if let Some(refusal) = request.extensions().get::<Refusal>() {
+            if request.method() == Method::CONNECT {
+                self.state.news.tunnel();
+            }
             let response = refused(*refusal, &request);
             return Box::pin(std::future::ready(Ok(response)));
         }
@@ -119,7 +122,7 @@ impl Service<Request<Body>> for Dispatch {
                 Err(error) => Err(error.into()),
             };
             if let Err(error) = &served {
-                state.unknown_hosts.note(error);
+                state.news.unknown_host(error);
             }
             served
         })
@@ -143,7 +146,7 @@ fn refused(refusal: Refusal, request: &Request<Body>) -> Response<Body> {
         record.flag(Flag::DPE);
         record.note(|n| n.details = Some(refusal.why.replace(' ', "_")));
     }
-    let mut response = Response::new(Body::from(refusal.why));
+    let mut response = Response::new(Body::from(refusal.text()));
     *response.status_mut() = refusal.status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));

@@ -11,13 +11,13 @@ mod dispatch;
 pub mod drain;
 pub(crate) mod lines;
 pub mod listener;
+mod news;
 mod options;
 mod own;
 mod running;
 pub mod server;
 mod settings;
 mod state;
-mod unknown;
 
 pub use self::{
     options::Options,

@@ -37,6 +37,7 @@ use self::{
 use super::{
     drain::Watch,
     listener::{Accept, Backoff, Info},
+    news::News,
 };
 use crate::{
     base::{
@@ -130,7 +131,7 @@ where
         + 'static,
     S::Future: Send + 'static,
 {
-    let builder = builder(&params);
+    let (builder, news) = (builder(&params), Arc::new(News::default()));
     let mut connections = JoinSet::new();
     let mut backoff = Backoff::default();
     let start = |connections: &mut JoinSet<()>, io, info| {
@@ -150,7 +151,13 @@ where
             drain: drain.clone(),
             upload: params.upload_idle_timeout,
         };
-        connections.spawn(connection(builder.clone(), io, edge, params, drain.clone()));
+        let served = connection(builder.clone(), io, edge, params, drain.clone());
+        let news = Arc::clone(&news);
+        connections.spawn(async move {
+            if let Err(SpokeTls) = served.await {
+                news.tls(&info);
+            }
+        });
     };
     loop {
         let accepted = tokio::select! {
@@ -193,13 +200,17 @@ async fn rest(backoff: &mut Backoff, error: &io::Error) {
     }
 }
 
+/// The peer spoke TLS, which is not spoken here.
+struct SpokeTls;
+
 async fn connection<I, S>(
     builder: auto::Builder<TokioExecutor>,
     io: I,
     edge: Edge<S>,
     params: Params,
     drain: Watch,
-) where
+) -> Result<(), SpokeTls>
+where
     I: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
         + Clone
@@ -256,15 +267,22 @@ async fn connection<I, S>(
                     pulse.close();
                     connection.as_mut().graceful_shutdown();
                 }
-                Ok(limit) => return tracing::debug!(?peer, ?limit, "connection closed"),
-                Err(Ok(())) => return,
-                Err(Err(error)) => return tracing::debug!(?peer, %error, "connection ended badly"),
+                Ok(limit) => {
+                    tracing::debug!(?peer, ?limit, "connection closed");
+                    return Ok(());
+                }
+                Err(Ok(())) => return Ok(()),
+                Err(Err(_)) if pulse.is_tls() => return Err(SpokeTls),
+                Err(Err(error)) => {
+                    tracing::debug!(?peer, %error, "connection ended badly");
+                    return Ok(());
+                }
             },
             () = begin_drain.as_mut(), if !draining => {
                 draining = true;
                 connection.as_mut().graceful_shutdown();
             }
-            () = stopped.as_mut() => return,
+            () = stopped.as_mut() => return Ok(()),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use metrics_exporter_prometheus::PrometheusHandle;
 
-use super::unknown::UnknownHosts;
+use super::news::News;
 use crate::{
     base::{Counter, time::Instant},
     stack::Counters,
@@ -26,8 +26,8 @@ pub struct ServerState {
     pub active: Counter,
     /// Outbound connections accepted.
     pub connections: Counter,
-    /// Which unknown hosts were named in the log.
-    pub(super) unknown_hosts: UnknownHosts,
+    /// What was told in the log of late.
+    pub(super) news: News,
 }
 
 // === impl ServerState ===
@@ -43,7 +43,7 @@ impl ServerState {
             downstream: Counters::default(),
             active: Counter::default(),
             connections: Counter::default(),
-            unknown_hosts: UnknownHosts::default(),
+            news: News::default(),
         }
     }
 

@@ -8,6 +8,7 @@ mod bad_input;
 mod decisions;
 mod diagnostics;
 mod folders;
+mod guards;
 mod keys;
 mod lenient;
 mod llm_policy;

@@ -224,3 +224,58 @@ fn clusters_know_the_namespace_of_their_service() {
     let reviews = "outbound|9080||reviews.shop.svc.cluster.local";
     assert_eq!(namespace(reviews), "shop");
 }
+
+/// The proxy's own address is what callers name who have it as their base URL: no service, and no missing one.
+#[test]
+fn a_virtual_service_may_be_for_the_proxys_own_address() {
+    let service = |hosts: &str, rule: &str| {
+        format!(
+            "apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: api, namespace: shop}}
+spec:
+  hosts: [api.example.com]
+  location: MESH_EXTERNAL
+  resolution: DNS
+  ports: [{{number: 443, name: https, protocol: HTTPS}}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {{name: local, namespace: shop}}
+spec:
+  hosts: {hosts}
+  http:
+  - {{{rule}route: [{{destination: {{host: api.example.com, port: {{number: 443}}}}}}]}}
+"
+        )
+    };
+    let rewritten = "rewrite: {authority: api.example.com}, ";
+    let hosts = "[localhost, 127.0.0.1, 0.0.0.0, '::1', gateway.localhost]";
+    let loaded = load_text(&service(hosts, rewritten));
+    assert_eq!(summary(&loaded), Vec::<String>::new());
+    let model = loaded.model.unwrap();
+    for name in ["localhost", "127.0.0.1", "[::1]", "gateway.localhost"] {
+        let virtual_host = host(&model, name).unwrap_or_else(|| panic!("{name}"));
+        assert_eq!(
+            leads_to(&virtual_host.routes[0]),
+            "outbound|443||api.example.com"
+        );
+    }
+    // A provider is not asked for as `localhost`.
+    let kept = summary(&load_text(&service("[localhost, 127.0.0.1]", "")));
+    assert_eq!(kept, ["test.yaml:16 warning[own-host-kept]"]);
+    let named = "headers: {request: {set: {Host: api.example.com}}}, ";
+    assert_eq!(summary(&load_text(&service("[localhost]", named))).len(), 0);
+    // Names that only look like it are those of services.
+    let other = summary(&load_text(&service("[localhost.example.com]", rewritten)));
+    assert_eq!(other, ["test.yaml:14 warning[unknown-host]"]);
+    // A host carries no port; it is for all of them.
+    let loaded = load_text(&service("['localhost:15001']", rewritten));
+    assert!(
+        loaded.diagnostics[0]
+            .message
+            .contains("every port that callers name"),
+        "{:?}",
+        loaded.diagnostics
+    );
+}

@@ -15,7 +15,7 @@ use llmesh::{
     proxy::{Input, Options, Proxy},
     testing::upstream::Upstream,
 };
-use tokio::{process::Command, time::timeout};
+use tokio::{process::Command, sync::Mutex, time::timeout};
 
 const PYTHON: [&str; 3] = ["openai==3.54.0", "anthropic==2.12.0", "google-genai==3.6.1"];
 const NODE: &str = "openai@6.49.0";
@@ -58,18 +58,18 @@ async fn proxy() -> (Upstream, Proxy, String) {
     (upstream, proxy, base)
 }
 
-fn folder(name: &str) -> PathBuf {
+pub(crate) fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
 }
 
-fn script(name: &str) -> PathBuf {
+pub(crate) fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/proxy/sdk")
         .join(name)
 }
 
 /// What a program said, or why it failed.
-async fn run(command: &mut Command) -> Result<String, String> {
+pub(crate) async fn run(command: &mut Command) -> Result<String, String> {
     let child = command.stdin(Stdio::null()).kill_on_drop(true).output();
     match timeout(PATIENCE, child).await {
         Err(_) => Err(format!("not done within {PATIENCE:?}")),
@@ -86,7 +86,7 @@ async fn run(command: &mut Command) -> Result<String, String> {
 }
 
 /// Whether to go on without; loud either way.
-fn missing(what: &str, why: &str) {
+pub(crate) fn missing(what: &str, why: &str) {
     let text = format!("NOT RUN: {what} could not be installed: {why}");
     assert!(
         std::env::var("LLMESH_SDKS").as_deref() != Ok("required"),
@@ -95,8 +95,12 @@ fn missing(what: &str, why: &str) {
     eprintln!("{text}");
 }
 
+/// Held while something is installed: several tests need it.
+static ALONE: Mutex<()> = Mutex::const_new(());
+
 /// A Python with the clients, made once; the folder's name has the versions.
-async fn python() -> Option<PathBuf> {
+pub(crate) async fn python() -> Option<PathBuf> {
+    let _alone = ALONE.lock().await;
     let home = folder(&format!("sdk-{}", PYTHON.join("-").replace('=', "")));
     let python = home.join("bin/python");
     if !home.join("done").exists() {
@@ -123,7 +127,7 @@ async fn python() -> Option<PathBuf> {
     Some(python)
 }
 
-fn held(said: &str, what: &[&str]) {
+pub(crate) fn held(said: &str, what: &[&str]) {
     let lines: Vec<&str> = said
         .lines()
         .filter_map(|l| l.strip_prefix("held: "))
@@ -131,9 +135,9 @@ fn held(said: &str, what: &[&str]) {
     assert_eq!(lines, what);
 }
 
-const FINAL: &str = "no retries of its own once the decision is final";
-const WAITED: &str = "a wait is taken for the caller";
-const CUT: &str = "a cut stream is an error";
+pub(crate) const FINAL: &str = "no retries of its own once the decision is final";
+pub(crate) const WAITED: &str = "a wait is taken for the caller";
+pub(crate) const CUT: &str = "a cut stream is an error";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_for_python() {
@@ -168,21 +172,29 @@ async fn every_call_of_a_client_is_the_same_through_the_proxy() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_openai_client_for_node() {
+/// The Node client's script beside its packages, installed once.
+pub(crate) async fn node() -> Option<PathBuf> {
+    let _alone = ALONE.lock().await;
     let home = folder(&format!("sdk-node-{}", NODE.replace('@', "-")));
     if !home.join("done").exists() {
         fs::create_dir_all(&home).unwrap();
         fs::write(home.join("package.json"), "{\"private\": true}").unwrap();
         let npm = ["install", "--silent", "--no-fund", "--no-audit", NODE];
         if let Err(why) = run(Command::new("npm").args(npm).current_dir(&home)).await {
-            return missing("the Node client (node 20, npm, the npm registry)", &why);
+            missing("the Node client (node 20, npm, the npm registry)", &why);
+            return None;
         }
         fs::write(home.join("done"), "").unwrap();
     }
     // A module finds its packages from where it stands.
     let client = home.join("client.mjs");
     fs::copy(script("openai_client.mjs"), &client).unwrap();
+    Some(client)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_openai_client_for_node() {
+    let Some(client) = node().await else { return };
     let (_upstream, _proxy, base) = proxy().await;
     let said = run(Command::new("node").arg(&client).arg(&base))
         .await

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     config::{
-        guard::Guard,
+        guard::{Guard, Whom},
         istio::{
             client_tls::TlsBlock,
             destination_rule::{DestinationRule, Subset},
@@ -43,15 +43,7 @@ impl Linker<'_> {
         let all = self.registry.services.iter();
         for (host, service) in all.filter(|(_, service)| service.alias_of.is_none()) {
             let merged = self.rules.of(host, &service.namespace);
-            if let Some(guard) = self.guard_of(host, service, merged) {
-                let message = format!(
-                    "this DestinationRule asks for TLS and is not read, so requests to {host} are answered 503 (NC) rather than sent in plain text"
-                );
-                let hint = "mend the rule, or use mode DISABLE where plain text is acceptable";
-                self.report
-                    .warn(&guard.place, "tls-not-in-force", message, hint);
-                continue;
-            }
+            let guard = self.guard_of(host, service, merged);
             for (index, port) in service.ports.iter().enumerate() {
                 let subsets = merged
                     .map(|m| m.subsets.values().copied())
@@ -72,6 +64,11 @@ impl Linker<'_> {
                         port,
                     };
                     cluster.tls = self.tls(&to, effective.tls);
+                    // A block that is read, or the port itself, says what is spoken, whatever else is not read.
+                    if let (Some(guard), None, None) = (guard, &cluster.tls, effective.tls) {
+                        self.warn_guarded(guard, host);
+                        continue;
+                    }
                     cluster.pool.protocol = protocol(&to, &cluster, effective.pool);
                     let name: Arc<str> = cluster.name.to_string().into();
                     if let (None, Some(block), true) =
@@ -107,20 +104,49 @@ impl Linker<'_> {
         }
     }
 
-    /// The rule that was left out, asks for TLS and would hold for a host: not one that was read in another
-    /// place, nor a wildcard where a rule in force says more exactly which host it is for.
+    /// The rule that is not read, asks for TLS and would hold for a host: not one that was read in another place, nor one
+    /// that a rule in force goes before.
     fn guard_of(&self, host: &str, service: &Known, merged: Option<&Merged<'_>>) -> Option<&Guard> {
         let spaces = [self.namespace.as_str(), &service.namespace, ROOT_NAMESPACE];
+        let rank = |namespace: &str, of: &str| {
+            let space = spaces.iter().position(|space| *space == namespace)?;
+            let length = if of.starts_with('*') {
+                of.len()
+            } else {
+                usize::MAX
+            };
+            Some((space, usize::MAX - length))
+        };
+        let in_force = merged.and_then(|m| rank(&m.first.origin.namespace, &m.first.host));
         self.guards.iter().find(|guard| {
-            let Guard { host: of, place } = guard;
-            let read = |rule: &DestinationRule| rule.origin.id() == place.origin.id();
-            let closer =
-                |merged: &Merged<'_>| of.starts_with('*') && merged.first.host.len() > of.len();
-            names::covers(of, host)
-                && spaces.contains(&place.origin.namespace.as_str())
-                && !merged.is_some_and(closer)
-                && !self.all_rules.iter().any(read)
+            let origin = &guard.place.origin;
+            match &guard.whom {
+                Whom::Host(of) => {
+                    let read = |rule: &DestinationRule| rule.origin.id() == origin.id();
+                    let own = rank(&origin.namespace, of);
+                    names::covers(of, host)
+                        && own.is_some_and(|own| in_force.is_none_or(|rank| own <= rank))
+                        && !self.all_rules.iter().any(read)
+                }
+                Whom::Patched => merged.is_some_and(|merged| {
+                    self.all_rules.iter().any(|rule| {
+                        let spaces = [rule.origin.namespace.as_str(), ""];
+                        merged.is_of(rule)
+                            && rule.origin.name == origin.name
+                            && spaces.contains(&origin.namespace.as_str())
+                    })
+                }),
+            }
         })
+    }
+
+    fn warn_guarded(&self, guard: &Guard, host: &str) {
+        let message = format!(
+            "this DestinationRule asks for TLS and is not read, so requests to {host} are answered 503 (NC) rather than sent in plain text"
+        );
+        let hint = "mend the rule, or use mode DISABLE where plain text is acceptable";
+        self.report
+            .warn(&guard.place, "tls-not-in-force", message, hint);
     }
 
     /// Says so where too few endpoints are known for any of them to be ejected.

@@ -63,6 +63,7 @@ impl Linker<'_> {
                 if !host.starts_with('*') && !names::is_own(host) && !service.leads_to(host) {
                     self.known_host(host, place);
                 }
+                self.check_own_host(service, host);
                 let domains = names::domains(host, &self.namespace);
                 hosts.push(self.virtual_host(host, domains, vec![80], Some(service), place));
             }

@@ -7,6 +7,7 @@ mod explain;
 mod fallback;
 mod findings;
 mod hosts;
+mod own;
 mod policies;
 mod registry;
 mod routes;

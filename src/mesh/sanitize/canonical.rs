@@ -24,7 +24,12 @@ pub struct Refusal {
     pub status: StatusCode,
     /// Why, in words that hold nothing of the request.
     pub why: &'static str,
+    /// What to do instead, or empty.
+    pub hint: &'static str,
 }
+
+const TUNNEL: &str = "llmesh reads the requests that it forwards, so there are no tunnels through it: let clients speak plain HTTP to it, with http_proxy and http:// in their URLs, or with its address as their base URL";
+const NO_HOST: &str = "name the service as Host, as in curl -H 'Host: llm-service'";
 
 /// Fields that frame, address or route a message. A name that is one of these but for `_` is read as it by some servers.
 const FRAMING: [HeaderName; 8] = [
@@ -42,7 +47,24 @@ const FRAMING: [HeaderName; 8] = [
 
 impl Refusal {
     const fn new(status: StatusCode, why: &'static str) -> Self {
-        Self { status, why }
+        let hint = "";
+        Self { status, why, hint }
+    }
+
+    const fn no_host() -> Self {
+        Self {
+            hint: NO_HOST,
+            ..Self::bad("no host")
+        }
+    }
+
+    /// What the caller is told.
+    #[must_use]
+    pub fn text(&self) -> String {
+        match self.hint {
+            "" => self.why.to_owned(),
+            hint => format!("{}: {hint}", self.why),
+        }
     }
 
     const fn bad(why: &'static str) -> Self {
@@ -77,7 +99,15 @@ fn check(head: &mut Parts, max_fields: usize, form: Normalization) -> Result<(),
     }
     if head.method == Method::CONNECT || head.method == Method::TRACE {
         let status = StatusCode::METHOD_NOT_ALLOWED;
-        return Err(Refusal::new(status, "method not forwarded"));
+        let hint = if head.method == Method::CONNECT {
+            TUNNEL
+        } else {
+            ""
+        };
+        return Err(Refusal {
+            hint,
+            ..Refusal::new(status, "method not forwarded")
+        });
     }
     look_alikes(&head.headers)?;
     transfer_coding(&head.headers)?;
@@ -205,8 +235,8 @@ fn host(head: &mut Parts) -> Result<(), Refusal> {
         None => None,
     };
     let host = match (header, target) {
-        (None, None) => return Err(Refusal::bad("no host")),
-        (None, _) if head.version == Version::HTTP_11 => return Err(Refusal::bad("no host")),
+        (None, None) => return Err(Refusal::no_host()),
+        (None, _) if head.version == Version::HTTP_11 => return Err(Refusal::no_host()),
         (Some(header), Some(target)) if http2 && !header.eq_ignore_ascii_case(target) => {
             return Err(Refusal::bad("host and authority differ"));
         }

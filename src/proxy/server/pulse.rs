@@ -92,6 +92,8 @@ struct State {
     unread: bool,
     /// The first head that frames its body in two ways, counted from 1. There is no other behind it: the connection ends.
     framed_twice: Option<u64>,
+    /// The peer began as TLS does.
+    tls: bool,
 }
 
 // === impl Pulse ===
@@ -110,6 +112,7 @@ impl Pulse {
             heads: 0,
             unread: false,
             framed_twice: None,
+            tls: false,
         });
         Self(Arc::new(Shared {
             state,
@@ -186,6 +189,16 @@ impl Pulse {
     /// This head, counted from 1, frames its body in two ways.
     pub(super) fn note_framed_twice(&self, head: u64) {
         self.state().framed_twice.get_or_insert(head);
+    }
+
+    /// The peer began as TLS does.
+    pub(super) fn note_tls(&self) {
+        self.state().tls = true;
+    }
+
+    /// Whether the peer began as TLS does.
+    pub(super) fn is_tls(&self) -> bool {
+        self.state().tls
     }
 
     /// Bytes came. Whether they are HTTP/2.

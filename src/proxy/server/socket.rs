@@ -15,6 +15,9 @@ use crate::base::time::{Sleep, sleep};
 /// Bytes that an HTTP/2 connection reads in a turn.
 const PORTION: usize = 4096;
 
+/// The first byte of a TLS connection (RFC 8446 section 5.1), with which no request begins.
+const TLS_HANDSHAKE: u8 = 22;
+
 /// How long a connection is still read when all is said to a caller that goes on sending.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -31,6 +34,7 @@ pub(super) struct Socket<I> {
     io: I,
     pulse: Pulse,
     frames: Frames,
+    begun: bool,
     http2: bool,
     /// A portion was read in this turn.
     had: bool,
@@ -50,6 +54,7 @@ impl<I> Socket<I> {
             io,
             pulse,
             frames: Frames::default(),
+            begun: false,
             http2: false,
             had: false,
             broken: false,
@@ -139,6 +144,12 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncRead for Socket<I> {
             ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
         }
         let came = buf.filled().get(before..).unwrap_or_default();
+        if !this.begun && !came.is_empty() {
+            this.begun = true;
+            if came.starts_with(&[TLS_HANDSHAKE]) {
+                this.pulse.note_tls();
+            }
+        }
         this.http2 = this.pulse.read(came);
         if !this.http2 {
             let ended = buf.filled().len() == before && buf.remaining() > 0;

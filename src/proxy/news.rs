@@ -1,4 +1,5 @@
-//! Says in the log which hosts callers ask for in vain: once a minute for each, and for a bounded number of them.
+//! Says in the log what callers ask for in vain and what to do about it: once a minute for each host, and for a bounded number
+//! of them; what concerns no host once a minute.
 
 use std::{
     collections::HashMap,
@@ -6,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use super::listener::Info;
 use crate::base::{BoxError, Kind, error, time::Instant};
 
 /// How long a host is not named again.
@@ -13,21 +15,44 @@ const QUIET: Duration = Duration::from_secs(60);
 /// How many hosts are named within that time: callers choose them.
 const HOSTS: usize = 64;
 
-/// When which host was named last.
+/// When what was told last.
 #[derive(Debug, Default)]
-pub(super) struct UnknownHosts(Mutex<HashMap<Box<str>, Instant>>);
+pub(super) struct News(Mutex<HashMap<Box<str>, Instant>>);
 
-// === impl UnknownHosts ===
+// === impl News ===
 
-impl UnknownHosts {
+impl News {
     /// Logs a request's error if it is about an unknown host that was not named in the last minute.
-    pub(super) fn note(&self, error: &BoxError) {
+    pub(super) fn unknown_host(&self, error: &BoxError) {
         if let Some(known) = error::find(&**error)
             && known.kind() == Kind::UnknownHost
             && let Some(host) = known.detail()
             && self.is_news(host, Instant::now())
         {
             tracing::warn!(target: "llmesh", "{known}");
+        }
+    }
+
+    /// A caller asked for a tunnel.
+    pub(super) fn tunnel(&self) {
+        if self.is_news(" tunnel", Instant::now()) {
+            tracing::warn!(
+                target: "llmesh",
+                "a caller asked for a tunnel (CONNECT), as clients with https_proxy do, and was refused: llmesh reads what it forwards. \
+                 Let it speak plain HTTP to llmesh: http_proxy and http:// in its URLs, or llmesh's address as its base URL"
+            );
+        }
+    }
+
+    /// A caller spoke TLS to a port that takes plain HTTP.
+    pub(super) fn tls(&self, info: &Info) {
+        if self.is_news(" tls", Instant::now()) {
+            tracing::warn!(
+                target: "llmesh",
+                peer = info.peer.map(tracing::field::display),
+                "a caller spoke TLS to a port that takes plain HTTP, and was refused: write http:// and not https:// in its base URL, \
+                 or in the proxy's address"
+            );
         }
     }
 
@@ -54,7 +79,7 @@ mod tests {
 
     #[test]
     fn a_host_is_named_once_a_minute_and_made_up_ones_do_not_flood_the_log() {
-        let (hosts, start) = (UnknownHosts::default(), Instant::now());
+        let (hosts, start) = (News::default(), Instant::now());
         let at = |s| start + Duration::from_secs(s);
         assert!(hosts.is_news("a", at(0)));
         assert!(!hosts.is_news("a", at(59)) && hosts.is_news("a", at(60)));
