@@ -6,6 +6,7 @@
 //! | type | written by | read by | absent means |
 //! |---|---|---|---|
 //! | [`Arrival`] | the listener | access log, consistent hash | unknown peer |
+//! | [`AsksTls`] | the mesh client | the clusters' pools | plain text will do |
 //! | [`Record`] | the outer shell | access log, metrics; annotated by all | nothing is noted |
 //! | [`RouteMeta`] | route | cluster dispatch, logs | label `-` |
 //! | [`RetryHeaders`] | route | retry | the route's retries hold as they are |
@@ -74,6 +75,10 @@ pub struct Arrival {
     /// Whether the connection is TLS.
     pub tls: bool,
 }
+
+/// The program asked for an encrypted connection (`https`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AsksTls;
 
 /// The instant after which nobody waits for the answer any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

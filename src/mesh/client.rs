@@ -19,7 +19,7 @@ use super::{
     snapshot::Snapshot,
 };
 use crate::{
-    base::{BoxError, Error, Kind},
+    base::{BoxError, Error, Kind, ext::AsksTls},
     body::Body,
     context::{self, ClientLayer},
     model::OutboundPolicy,
@@ -30,21 +30,27 @@ use crate::{
 
 /// A client of everything that a [`Mesh`](super::Mesh) knows: routes, retries, deadlines, health, pools.
 ///
-/// URIs are absolute (`http://llm-service/api`) or have a `Host` header. Each request is served by the configuration
-/// that is in force when it is sent. Trace, deadline and baggage of the inbound request that it is sent for go along
-/// (see [`context`](crate::layers::context)). Always ready. Clones share everything.
+/// URIs are absolute (`http://llm-service/api`, `https://api.openai.com/v1`) or have a `Host` header. Each request is served
+/// by the configuration that is in force when it is sent. Trace, deadline and baggage of the inbound request that it is sent
+/// for go along (see [`context`](crate::layers::context)). Always ready. Clones share everything.
+///
+/// The scheme says what the program wants, the files say how the mesh goes on: both schemes reach an upstream that speaks
+/// TLS. Where no port is named, `https` addresses 443 and `http` 80 if the host has them in the files, else what it has.
+/// An `https` request goes on in plain text only within this host, or where the files mean it: where they say
+/// `tls: {mode: DISABLE}`, or declare the port of a service of the mesh (a Service, or a ServiceEntry with
+/// `location: MESH_INTERNAL`) as an HTTP one.
 ///
 /// Hosts that the mesh does not know are reached by the plain way over HTTP, unless
-/// [refused](UnknownHosts::Refuse); with feature `reqwest`, `Mesh::reqwest` takes a client for them that speaks TLS.
+/// [refused](UnknownHosts::Refuse); [`with_passthrough`](Self::with_passthrough) takes a client for them that speaks TLS, as
+/// does `Mesh::reqwest` (feature `reqwest`).
 ///
 /// It serves bodies of any type, so `ServiceExt::ready` cannot infer its request type: use [`send`](Self::send) or
 /// `oneshot`.
 ///
 /// # Errors
-/// An [`Error`] in a [`BoxError`]: what layers and pools raise (see [`Kind`]), [`Kind::BadRequest`] for an `https` URI of a
-/// host of the mesh (its hosts are spoken to in plain HTTP), [`Kind::UnknownHost`] if those are refused. Responses of
-/// upstreams, whatever their status, are responses. For responses instead of errors see
-/// [`responding`](Self::responding).
+/// An [`Error`] in a [`BoxError`]: what layers and pools raise (see [`Kind`]), [`Kind::BadRequest`] for an `https` request
+/// that would go on in plain text and may not, [`Kind::UnknownHost`] if those are refused. Responses of upstreams, whatever
+/// their status, are responses. For responses instead of errors see [`responding`](Self::responding).
 ///
 /// # Cancel safety
 /// Dropping a future, or a response body before its end, resets the stream or closes the connection, and counts against
@@ -121,19 +127,10 @@ impl MeshClient {
         self.clone().oneshot(request).await
     }
 
-    /// Where a request for this URI (and, if that names no host, this `Host`) goes.
-    pub(super) fn way(
-        &self,
-        snapshot: &Snapshot,
-        host: &str,
-        scheme: Option<&Scheme>,
-    ) -> Result<Way, Error> {
+    /// Where a request for this host goes.
+    pub(super) fn way(&self, snapshot: &Snapshot, host: &str) -> Result<Way, Error> {
         // Without a host it is the router's to refuse.
         if host.is_empty() || snapshot.knows(host) {
-            if scheme == Some(&Scheme::HTTPS) {
-                let detail = "hosts of the mesh are spoken to in plain HTTP: use http://";
-                return Err(Error::new(Kind::BadRequest).with_detail(detail));
-            }
             return Ok(Way::Mesh);
         }
         let registry_only = snapshot.model.settings.outbound == Some(OutboundPolicy::RegistryOnly);
@@ -148,8 +145,7 @@ impl MeshClient {
     }
 
     fn way_of(&self, snapshot: &Snapshot, request: &Request<Body>) -> Result<Way, Error> {
-        let view = RequestView::new(request);
-        self.way(snapshot, view.host(), request.uri().scheme())
+        self.way(snapshot, RequestView::new(request).host())
     }
 }
 
@@ -215,7 +211,12 @@ impl fmt::Debug for Responding {
 // === free functions ===
 
 fn with(snapshot: Arc<Snapshot>, mut request: Request<Body>) -> Request<Body> {
-    request.extensions_mut().insert(InForce(snapshot));
+    let https = request.uri().scheme() == Some(&Scheme::HTTPS);
+    let extensions = request.extensions_mut();
+    extensions.insert(InForce(snapshot));
+    if https {
+        extensions.insert(AsksTls);
+    }
     request
 }
 

@@ -8,6 +8,7 @@ use super::{
     client::MeshClient,
     connect::{Connect, Tcp},
     discovery::{Resolve, System},
+    given::{Given, Pem},
     passthrough,
     proxied::{Network, UpstreamProxy},
     registry::Registry,
@@ -24,6 +25,8 @@ use crate::{
 };
 
 /// A mesh at work inside this process: routes, endpoints with their health, pools, files that are watched.
+///
+/// Hosts that speak TLS are reached by `https://` and `http://` URLs alike, without any TLS code in the program.
 ///
 /// Clones are handles of one mesh. When the last one goes, its clients included, so do its tasks and idle connections;
 /// requests in flight end as they would have.
@@ -75,6 +78,7 @@ pub struct Builder {
     connect: Arc<dyn Connect>,
     resolve: Arc<dyn Resolve>,
     upstream_proxy: Option<UpstreamProxy>,
+    tls: Given,
     trace: trace::Params,
     reports: Vec<Arc<dyn Report>>,
     rng: SharedRng,
@@ -102,6 +106,7 @@ impl Mesh {
             connect: Arc::new(Tcp),
             resolve: Arc::new(System),
             upstream_proxy: None,
+            tls: Given::default(),
             trace: trace::Params::default(),
             reports: Vec::new(),
             rng: SharedRng::from_entropy(),
@@ -222,6 +227,20 @@ impl Builder {
         self
     }
 
+    /// Sets the authorities that the certificates of TLS upstreams must lead to, in place of the system's: for tests, and
+    /// for authorities of one's own. Where the files name authorities (`caCertificates`), theirs hold.
+    pub fn tls_roots(mut self, roots: impl Into<Pem>) -> Self {
+        self.tls.roots = Some(roots.into());
+        self
+    }
+
+    /// Sets the certificate chain, the leaf first, and its key that are shown to TLS upstreams which ask for one. Where the
+    /// files name one (`MUTUAL`), theirs is shown.
+    pub fn client_identity(mut self, chain: impl Into<Pem>, key: impl Into<Pem>) -> Self {
+        self.tls.identity = Some((chain.into(), key.into()));
+        self
+    }
+
     /// Sets how new traces begin.
     pub fn trace(mut self, trace: trace::Params) -> Self {
         self.trace = trace;
@@ -243,7 +262,7 @@ impl Builder {
     /// Loads everything and starts, on the current tokio runtime. Waits a while for the first addresses of names.
     ///
     /// # Errors
-    /// If a path cannot be read or a resource has errors.
+    /// If a path cannot be read, a resource has errors, or certificates that were given cannot be used.
     ///
     /// # Cancel safety
     /// Dropping the future leaves nothing behind.
@@ -262,7 +281,7 @@ impl Builder {
             None
         };
         let network = Network::new(self.connect, self.resolve).through(self.upstream_proxy);
-        let registry = Registry::new(network.clone(), self.rng.clone());
+        let registry = Registry::new(network.clone(), self.rng.clone()).with_tls(self.tls.read()?);
         let reloader = Reloader::start(self.input, registry, self.rng.clone()).await?;
         let mut tasks = JoinSet::new();
         if let Some(watch) = watch {

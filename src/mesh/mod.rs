@@ -9,9 +9,11 @@
 
 use std::pin::Pin;
 
+mod asked;
 mod client;
 pub mod connect;
 pub mod discovery;
+mod given;
 mod handle;
 mod hop;
 mod keys;
@@ -34,6 +36,7 @@ pub use self::reqwest::{MeshRequest, MeshReqwest};
 pub(crate) use self::sanitize::request_trailers;
 pub use self::{
     client::{MeshClient, Responding},
+    given::Pem,
     handle::{Builder, Mesh, UnknownHosts},
     proxied::{BadProxy, Network, UpstreamProxy},
     reload::{Input, LoadError, Reloader},

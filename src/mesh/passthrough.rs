@@ -53,7 +53,7 @@ pub(super) fn service(network: Network) -> Boxed {
 impl Dialer {
     async fn dial(self, uri: Uri) -> Result<BoxIo, Error> {
         if uri.scheme() == Some(&Scheme::HTTPS) {
-            let detail = "no TLS here: give the mesh a client that speaks it (`Mesh::reqwest`)";
+            let detail = "the mesh does not know this host, and reaches such by plain HTTP alone: a ServiceEntry makes it known, or give a client that speaks TLS (`Mesh::reqwest`, `MeshClient::with_passthrough`)";
             return Err(Error::new(Kind::Connect(ConnectFailure::Tls)).with_detail(detail));
         }
         let host = uri.host().unwrap_or_default();

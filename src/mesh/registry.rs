@@ -138,6 +138,7 @@ impl Upstream {
             Limits::new(wanted.pool.clone()),
             registry.network.clone(),
             client(wanted, &registry.tls),
+            wanted.plain_text,
         ));
         let service = state.service(dial(&pools, &state), &registry.rng);
         Arc::new(Self {
@@ -159,6 +160,7 @@ impl Upstream {
         self.model.store(Arc::new(wanted.clone()));
         self.state.set(wanted);
         self.pools.limits().set(wanted.pool.clone());
+        self.pools.mean_plain_text(wanted.plain_text);
         if before.tls != wanted.tls {
             self.pools.renew(client(wanted, store));
         }

@@ -42,6 +42,8 @@ pub enum LoadError {
     Read(config::ReadError),
     /// The resources have errors.
     Invalid(Vec<Diagnostic>),
+    /// Certificates or a key that the program gave cannot be used. Says why, never what a key is.
+    Certificates(String),
 }
 
 /// A configuration that can be put in force.
@@ -363,6 +365,7 @@ impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Read(error) => error.fmt(f),
+            Self::Certificates(why) => f.write_str(why),
             Self::Invalid(diagnostics) => {
                 let errors = diagnostics.iter().filter(|d| d.severity == Severity::Error);
                 for (i, d) in errors.enumerate() {

@@ -1,7 +1,5 @@
 //! The mesh behind reqwest's own types, so that code which builds requests with reqwest stays.
 
-use http::uri::Scheme;
-
 use std::{fmt::Display, time::Duration};
 
 use reqwest::{
@@ -20,10 +18,13 @@ use crate::{
     client::reqwest::{ReqwestClient, from_reqwest, to_response},
 };
 
-/// A reqwest client and a mesh: requests for hosts of the mesh go through the mesh, others through the client.
+/// A reqwest client and a mesh: requests for hosts of the mesh go through the mesh, others through the client as it is.
+///
+/// URLs stay as they are: `https://` and `http://` both reach a host of the mesh that speaks TLS (see [`MeshClient`]), and
+/// the client's own TLS settings hold for the hosts that the mesh does not know.
 ///
 /// What belongs to the client itself does not come along to hosts of the mesh: its default headers, redirects, cookies,
-/// proxies, timeouts. What the request says does, its own timeout included.
+/// proxies, certificates, timeouts. What the request says does, its own timeout included.
 ///
 /// # Examples
 /// ```no_run
@@ -146,10 +147,8 @@ impl MeshReqwest {
     /// # Cancel safety
     /// As [`MeshClient`]'s.
     pub async fn execute(&self, request: Request) -> Result<Response, BoxError> {
-        let (url, snapshot) = (request.url(), self.mesh.snapshot());
-        let scheme = Scheme::try_from(url.scheme()).ok();
-        let host = url.host_str().unwrap_or_default();
-        match self.mesh.way(&snapshot, host, scheme.as_ref())? {
+        let host = request.url().host_str().unwrap_or_default();
+        match self.mesh.way(&self.mesh.snapshot(), host)? {
             Way::Mesh => self.mesh.execute(request).await,
             // As it is: reqwest knows more of it than the conversion keeps.
             Way::Through => Ok(self.client.execute(request).await?),

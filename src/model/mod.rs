@@ -52,7 +52,7 @@ pub struct VirtualHost {
     pub name: Arc<str>,
     /// Lower-case, without port: exact (`a.b.c`) or with a leading wildcard (`*.b.c`).
     pub domains: Vec<String>,
-    /// The ports of the service behind it; the first is used where the caller addresses none of them (80 if it is one).
+    /// The ports of the service behind it; where the caller addresses none of them 80 is used if it is one, else the first.
     pub ports: Vec<u16>,
     /// First match wins.
     pub routes: Vec<Route>,
@@ -91,6 +91,9 @@ pub struct Cluster {
     /// How TLS is spoken to its endpoints; `None` is plain text.
     #[cfg(feature = "llm")]
     pub tls: Option<tls::Tls>,
+    /// Whether plain text is what the files mean: they say `DISABLE`, or declare the port of a service of the mesh as an
+    /// HTTP one. A program that asks for `https` is served in plain text then.
+    pub plain_text: bool,
     /// What all retries to it share; `None` is no bound. A route's own budget goes before it.
     pub retry_budget: Option<retry::params::Budget>,
     /// The namespace of the Service or ServiceEntry behind it; empty where it is not known.
@@ -237,6 +240,7 @@ impl Cluster {
             pool: Pool::default(),
             #[cfg(feature = "llm")]
             tls: None,
+            plain_text: false,
             retry_budget: Some(retry::params::Budget::standard()),
             namespace: Arc::default(),
             origin: String::new(),

@@ -19,6 +19,7 @@ mod framing;
 mod gateway;
 mod half;
 mod http2;
+mod https;
 mod keys;
 mod kit;
 mod leaks;

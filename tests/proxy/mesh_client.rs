@@ -306,26 +306,6 @@ async fn unknown_hosts_are_reached_untouched_or_refused() {
 }
 
 #[tokio::test]
-async fn https_is_never_sent_in_clear() {
-    let upstream = Upstream::start().await.unwrap();
-    let client = mesh(&resources(&upstream, None, &to("v1", "")))
-        .await
-        .client();
-    for (uri, expected) in [
-        ("https://llm-service/", Kind::BadRequest),
-        (
-            "https://127.0.0.1:1/",
-            Kind::Connect(llmesh::base::error::ConnectFailure::Tls),
-        ),
-    ] {
-        let request = Request::get(uri).body(Body::empty()).unwrap();
-        let error = soon(client.send(request)).await.unwrap_err();
-        assert_eq!(kind(&error), Some(expected), "{uri}: {error:?}");
-    }
-    assert_eq!(upstream.accepted(), 0);
-}
-
-#[tokio::test]
 async fn errors_are_errors_or_responses_as_asked() {
     let upstream = Upstream::start().await.unwrap();
     let routes = "[{match: [{uri: {prefix: /v1}}], route: [{destination: {host: llm-service}}]}]";

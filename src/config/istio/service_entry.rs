@@ -29,6 +29,8 @@ pub(in crate::config) struct ServiceEntry {
     pub(in crate::config) endpoints: Vec<Workload>,
     pub(in crate::config) selector: Option<BTreeMap<String, String>>,
     pub(in crate::config) export_to: Vec<String>,
+    /// Whether it is a part of the mesh (`location: MESH_INTERNAL`).
+    pub(in crate::config) internal: bool,
 }
 
 /// How endpoints are found.
@@ -86,9 +88,9 @@ pub(in crate::config) fn read(spec: &Object<'_>) -> ServiceEntry {
         let effect = "DYNAMIC_DNS gives no endpoints";
         spec.not_in_force("resolution", Severity::Warning, effect);
     }
-    if let Some(location) = spec.get("location") {
-        location.word(&[("MESH_EXTERNAL", ()), ("MESH_INTERNAL", ())]);
-    }
+    let location = spec
+        .get("location")
+        .and_then(|location| location.word(&[("MESH_EXTERNAL", false), ("MESH_INTERNAL", true)]));
     let names = spec.get("subjectAltNames").map(|names| names.strings());
     let names = names.unwrap_or_default().into_iter();
     spec.one_of(&["endpoints", "workloadSelector"]);
@@ -115,6 +117,7 @@ pub(in crate::config) fn read(spec: &Object<'_>) -> ServiceEntry {
                 .collect()
         }),
         export_to: export_to::read(spec, true),
+        internal: location.unwrap_or_default(),
     }
 }
 

@@ -69,6 +69,7 @@ impl Linker<'_> {
                         self.warn_guarded(guard, host);
                         continue;
                     }
+                    cluster.plain_text = to.plain_text(effective.tls);
                     cluster.pool.protocol = protocol(&to, &cluster, effective.pool);
                     let name: Arc<str> = cluster.name.to_string().into();
                     if let (None, Some(block), true) =

@@ -39,6 +39,8 @@ pub(super) struct Known {
     pub(super) server_name: Option<String>,
     /// The names of which a server's certificate must have one, where no DestinationRule lists any.
     pub(super) server_names: Vec<NameMatch>,
+    /// Whether it is a part of the mesh.
+    pub(super) internal: bool,
     resolution: Option<Resolution>,
     pub(super) endpoints: HashMap<u16, Vec<Endpoint>>,
 }
@@ -100,6 +102,7 @@ impl Registry {
             return;
         }
         let mut known = Known::new(namespace, service.place.clone());
+        known.internal = true;
         known.addresses.clone_from(&service.cluster_ips);
         known.ports.clone_from(&service.ports);
         for port in &service.ports {
@@ -123,7 +126,10 @@ impl Registry {
         let known = self
             .services
             .entry(host.to_owned())
-            .or_insert_with(|| Known::new(&entry.origin.namespace, place.clone()));
+            .or_insert_with(|| Known {
+                internal: entry.internal,
+                ..Known::new(&entry.origin.namespace, place.clone())
+            });
         if known.place.origin.layer > entry.origin.layer {
             let message = format!("{host} is taken over by {}", known.place);
             let hint = known.place.origin.layer.hint();
@@ -174,6 +180,7 @@ impl Known {
             alias_of: None,
             server_name: None,
             server_names: Vec::new(),
+            internal: false,
             resolution: None,
             endpoints: HashMap::new(),
         }

@@ -39,6 +39,14 @@ impl Towards<'_> {
         self.port.tls || endpoints.any(|endpoint| endpoint.port == HTTPS)
     }
 
+    /// Whether plain text is meant where it is spoken, also for programs that ask for `https`.
+    pub(super) fn plain_text(&self, block: Option<&TlsBlock>) -> bool {
+        match block {
+            Some(block) => block.mode == Mode::Disable,
+            None => !self.waits_for_tls() && self.service.internal && self.port.says_http,
+        }
+    }
+
     /// TLS as the port itself asks for it.
     fn by_itself(&self) -> Tls {
         let name = self.service.server_name.as_deref().unwrap_or(self.host);

@@ -10,7 +10,7 @@
 //! | `queryParams` | the first value of the parameter, as sent (not percent-decoded) |
 //! | `port` | the port that the caller addressed |
 
-use http::{HeaderMap, HeaderName, Request, Uri, header};
+use http::{HeaderMap, HeaderName, Request, Uri, header, uri::Scheme};
 
 use super::params::{FieldName, Match, StringMatch};
 use crate::base::ext::Arrival;
@@ -30,6 +30,8 @@ pub struct RequestView<'a> {
     pub authority: &'a str,
     /// The scheme that the caller used.
     pub scheme: &'a str,
+    /// Whether the target itself is an `https` one, whatever was forwarded before.
+    pub https: bool,
     /// The headers.
     pub headers: &'a HeaderMap,
 }
@@ -52,6 +54,7 @@ impl<'a> RequestView<'a> {
             method: request.method().as_str(),
             authority: authority(uri, headers),
             scheme: scheme(uri, headers, request.extensions().get()),
+            https: uri.scheme() == Some(&Scheme::HTTPS),
             headers,
         }
     }
@@ -66,6 +69,12 @@ impl<'a> RequestView<'a> {
     #[must_use]
     pub fn port(&self) -> Option<u16> {
         split_port(self.authority).1
+    }
+
+    /// The port that is addressed: the authority's, else the scheme's own.
+    #[must_use]
+    pub fn addressed_port(&self) -> u16 {
+        self.port().unwrap_or(if self.https { 443 } else { 80 })
     }
 }
 

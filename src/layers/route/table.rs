@@ -152,7 +152,8 @@ impl TableBuilder {
     ///
     /// `domains` are host names without port, `*.suffix`, or `*`; one that an earlier virtual host claimed stays with
     /// that one. `ports` are those of the service behind it: a request counts as addressed to the port in its authority
-    /// if that is listed, else to 80 if listed, else to the first; with no list, to the authority's port or 80.
+    /// (443 or 80, by its scheme, if there is none) if that is listed, else to the first listed of 443 (only for `https`)
+    /// and 80, else to the first of the list; with no list, to the port that it addresses.
     pub fn virtual_host<D>(
         mut self,
         name: impl Into<Arc<str>>,
@@ -213,7 +214,7 @@ impl Table {
 
 impl VirtualHost {
     fn find(&self, view: &RequestView<'_>) -> Option<Outcome<'_>> {
-        let port = self.addressed_port(view.port());
+        let port = self.port(view);
         let (position, alternative) = self.index.find(&self.routes, view, port)?;
         let entry = self.routes.get(position)?;
         Some(Outcome::Route(Found {
@@ -225,13 +226,14 @@ impl VirtualHost {
         }))
     }
 
-    fn addressed_port(&self, sent: Option<u16>) -> u16 {
-        match (sent, self.ports.first()) {
-            (Some(port), Some(_)) if self.ports.contains(&port) => port,
-            (_, Some(_)) if self.ports.contains(&80) => 80,
-            (_, Some(first)) => *first,
-            (sent, None) => sent.unwrap_or(80),
-        }
+    fn port(&self, view: &RequestView<'_>) -> u16 {
+        let addressed = view.addressed_port();
+        let Some(first) = self.ports.first() else {
+            return addressed;
+        };
+        let others: &[u16] = if view.https { &[443, 80] } else { &[80] };
+        let mut wanted = std::iter::once(&addressed).chain(others);
+        *wanted.find(|p| self.ports.contains(p)).unwrap_or(first)
     }
 }
 

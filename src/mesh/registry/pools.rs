@@ -3,7 +3,10 @@
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
 };
 
@@ -15,6 +18,7 @@ use crate::{
     base::{BoxError, ext::Record},
     body::Body,
     mesh::{
+        asked,
         discovery::{self, Resolved},
         pool::{Limits, Pool},
         proxied::Network,
@@ -32,6 +36,8 @@ pub(super) struct Pools {
     pub(super) network: Network,
     /// `None` is plain text.
     tls: ArcSwapOption<Client>,
+    /// Whether plain text, where it is spoken, is what the files mean.
+    plain_text: AtomicBool,
     /// Held while pools are kept or renewed: none may be kept whose TLS is not in force any more.
     writing: Mutex<()>,
 }
@@ -41,6 +47,8 @@ pub(super) struct Pools {
 pub(super) struct Noted {
     pool: Pool,
     origin: Origin,
+    /// Whether programs that ask for `https` are to be refused.
+    exposed: bool,
 }
 
 /// What is known of a configured endpoint, for all of its addresses.
@@ -55,13 +63,19 @@ pub(super) struct Origin {
 // === impl Pools ===
 
 impl Pools {
-    pub(super) fn new(limits: Limits, network: Network, tls: Option<Arc<Client>>) -> Self {
+    pub(super) fn new(
+        limits: Limits,
+        network: Network,
+        tls: Option<Arc<Client>>,
+        plain_text: bool,
+    ) -> Self {
         Self {
             by_address: ArcSwap::default(),
             left: ArcSwap::default(),
             limits,
             network,
             tls: ArcSwapOption::new(tls),
+            plain_text: AtomicBool::new(plain_text),
             writing: Mutex::new(()),
         }
     }
@@ -73,9 +87,9 @@ impl Pools {
         let noted = |r: &Resolved| {
             let origin = origins.get(r.origin).cloned().unwrap_or_default();
             match before.get(&r.address) {
-                Some(Noted { pool, origin: was }) if was.host == origin.host => Noted {
-                    pool: pool.clone(),
+                Some(was) if was.origin.host == origin.host => Noted {
                     origin,
+                    ..was.clone()
                 },
                 _ => self.noted(r.address, origin),
             }
@@ -93,6 +107,7 @@ impl Pools {
         Noted {
             pool: Pool::over(address, self.limits.clone(), connect, tls),
             origin,
+            exposed: false,
         }
     }
 
@@ -112,6 +127,11 @@ impl Pools {
         self.tls.load_full()
     }
 
+    /// Sets whether plain text, where it is spoken, is what the files mean.
+    pub(super) fn mean_plain_text(&self, it_is: bool) {
+        self.plain_text.store(it_is, Ordering::Relaxed);
+    }
+
     /// What they share.
     pub(super) fn limits(&self) -> &Limits {
         &self.limits
@@ -124,10 +144,12 @@ impl Pools {
     /// The host at an address. One that has just left the set gets a pool of its own for this last request.
     pub(super) fn host(&self, address: SocketAddr) -> Noted {
         let known = self.by_address.load().get(&address).cloned();
-        known.unwrap_or_else(|| {
+        let mut noted = known.unwrap_or_else(|| {
             let left = self.left.load().get(&address).cloned();
             self.noted(address, left.unwrap_or_default())
-        })
+        });
+        noted.exposed = self.tls.load().is_none() && !self.plain_text.load(Ordering::Relaxed);
+        noted
     }
 }
 
@@ -143,6 +165,11 @@ impl Service<Request<Body>> for Noted {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
+        if self.exposed
+            && let Err(error) = asked::check(&request, self.pool.address())
+        {
+            return Box::pin(std::future::ready(Err(error.into())));
+        }
         if let Some(record) = request.extensions().get::<Record>() {
             record.note(|n| n.version.clone_from(&self.origin.version));
         }

@@ -12,9 +12,11 @@ use rustls::{
         CertificateDer, CertificateRevocationListDer, PrivateKeyDer,
         pem::{self, PemObject},
     },
+    sign::CertifiedKey,
 };
 use zeroize::Zeroizing;
 
+use super::provider::provider;
 use crate::{
     base::fingerprint::Fingerprint,
     model::tls::{Identity, Roots, Secret, Tls, Verify},
@@ -162,6 +164,30 @@ impl Store {
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store").finish_non_exhaustive()
+    }
+}
+
+impl Defaults {
+    /// Whether they can be used, and why not.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let (certificate, key) = self.identity.as_ref().map_or((None, None), |(chain, key)| {
+            (Some(Piece::given(chain)), Some(Piece::given(key)))
+        });
+        let given = Materials {
+            roots: self.roots.as_deref().map(Piece::given),
+            revoked: None,
+            certificate,
+            key,
+        };
+        let checked = given.roots(&Store::default()).and_then(|_| {
+            let Some((chain, key)) = given.identity()? else {
+                return Ok(());
+            };
+            let certified = CertifiedKey::from_der(chain, key, &provider());
+            certified.map_err(|error| given.mismatch(&error))?;
+            Ok(())
+        });
+        checked.map_err(|why| why.0)
     }
 }
 

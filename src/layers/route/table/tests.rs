@@ -89,24 +89,51 @@ fn no_route_names_the_virtual_host() {
 
 #[test]
 fn the_addressed_port() {
-    let ask_ports = |ports: &[u16], host: &str| {
+    let ask_ports = |ports: &[u16], uri: &str| {
         let routes = [80, 443, 8080, 9090].map(|p| on_port(&p.to_string(), p));
         let table = Table::builder()
             .virtual_host("v", ["a"], ports, routes)
             .build();
-        ask(&table, host).to_owned()
+        let request = Request::get(uri).body(()).unwrap();
+        name(table.find(&RequestView::new(&request))).to_owned()
     };
-    for (ports, host, expected) in [
-        (&[8080, 9090][..], "a:9090", "9090"),
-        (&[8080, 9090], "a", "8080"),
-        (&[8080, 80], "a", "80"),
-        (&[8080, 80], "a:443", "80"),
-        (&[8080], "a:443", "8080"),
-        (&[], "a:443", "443"),
-        (&[], "a", "80"),
+    for (ports, uri, expected) in [
+        (&[8080, 9090][..], "http://a:9090/", "9090"),
+        (&[8080, 9090], "http://a/", "8080"),
+        (&[8080, 9090], "https://a/", "8080"),
+        (&[8080, 80], "http://a/", "80"),
+        (&[8080, 80], "http://a:443/", "80"),
+        (&[8080], "http://a:443/", "8080"),
+        (&[443], "http://a/", "443"),
+        (&[80, 443], "http://a/", "80"),
+        (&[80, 443], "https://a/", "443"),
+        (&[80, 443], "https://a:443/", "443"),
+        (&[80, 443], "https://a:80/", "80"),
+        (&[80, 443], "https://a:8443/", "443"),
+        (&[80, 443], "http://a:8443/", "80"),
+        (&[80, 8080], "https://a/", "80"),
+        (&[], "http://a:443/", "443"),
+        (&[], "https://a/", "443"),
+        (&[], "http://a/", "80"),
     ] {
-        assert_eq!(ask_ports(ports, host), expected, "{ports:?} {host}");
+        assert_eq!(ask_ports(ports, uri), expected, "{ports:?} {uri}");
     }
+}
+
+#[test]
+fn a_scheme_that_was_forwarded_addresses_no_port() {
+    let table = Table::builder()
+        .virtual_host(
+            "v",
+            ["a"],
+            [80, 443],
+            [on_port("80", 80), on_port("443", 443)],
+        )
+        .build();
+    let mut request = Request::get("/").header("host", "a");
+    request = request.header("x-forwarded-proto", "https");
+    let request = request.body(()).unwrap();
+    assert_eq!(name(table.find(&RequestView::new(&request))), "80");
 }
 
 #[test]
