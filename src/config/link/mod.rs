@@ -12,6 +12,7 @@ mod registry;
 mod routes;
 mod rules;
 mod secrets;
+mod spoken;
 mod tls;
 
 use std::{
