@@ -32,7 +32,10 @@ impl Allowed {
 
     /// Those that are named in full.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().filter(|glob| glob.is_name()).map(Glob::as_str)
+        self.0
+            .iter()
+            .filter(|glob| glob.is_name())
+            .map(Glob::as_str)
     }
 
     /// Whether this one is among them.

@@ -158,7 +158,7 @@ impl LlmRoute<'_> {
                 request
             })
             .option_layer(self.callers.cloned())
-            .option_layer(self.list())
+            .layer(self.list())
             .layer(CallLayer::new(call))
             .option_layer(alias)
             .layer(limits)
@@ -184,19 +184,22 @@ impl LlmRoute<'_> {
                 .with_dialect(self.policy.stream.dialect)
                 .with_kept(kept),
         )
-    /// What lists of models are answered with: aliases, then what routes name.
-    fn list(&self) -> Option<ListLayer> {
+    }
+
+    /// Lists of models are answered with aliases, then with what routes name; with nothing, where that is not asked for.
+    fn list(&self) -> ListLayer {
         let policy = self.policy;
-        if !policy.list_models {
-            return None;
-        }
         let mut names: Vec<_> = policy.models.names().cloned().collect();
         for name in self.named {
             if !names.contains(name) {
                 names.push(Arc::clone(name));
             }
         }
-        Some(ListLayer::new(names.into(), policy.stream.dialect))
+        if policy.list_models {
+            ListLayer::new(names.into(), policy.stream.dialect)
+        } else {
+            ListLayer::default()
+        }
     }
 
     fn fallback(

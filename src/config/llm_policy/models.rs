@@ -8,9 +8,10 @@ pub(super) fn read(spec: &Object<'_>) -> Aliases {
     let Some(map) = spec.get("models") else {
         return Aliases::default();
     };
+    let entries = map.entries();
     let mut pairs: Vec<(String, String)> = Vec::new();
-    for (key, field) in map.entries() {
-        let Some(model) = name(&field) else {
+    for (key, field) in &entries {
+        let Some(model) = name(field) else {
             continue;
         };
         let visible = !key.is_empty() && key.len() <= super::fallback::MAX_NAME;
@@ -22,12 +23,12 @@ pub(super) fn read(spec: &Object<'_>) -> Aliases {
             let message = format!("{model:?} is no model that can be asked for: it has a `*`");
             field.error("bad-name", message, hint);
         } else {
-            pairs.push((key.to_owned(), model));
+            pairs.push(((*key).to_owned(), model));
         }
     }
     let aliases = Aliases::new(pairs);
-    for (key, field) in map.entries() {
-        let given = aliases.pairs().find(|(name, _)| *name == key);
+    for (key, field) in &entries {
+        let given = aliases.pairs().find(|(name, _)| name == key);
         if let Some((_, model)) = given
             && aliases.names().any(|name| name == model)
             && let Some(next) = aliases.of(model)

@@ -7,25 +7,25 @@ use std::{
     task::{Context, Poll},
 };
 
+use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, header::CONTENT_TYPE};
-use http_body::Body as HttpBody;
+use http_body_util::{Either, Full};
 use pin_project::pin_project;
 use tower::{Layer, Service};
 
 use super::shape::Shape;
 use crate::{
-    base::{
-        BoxError,
-        ext::{AnsweredHere, Record},
-    },
-    body::Body,
+    base::ext::{AnsweredHere, Record},
     llm::{Setting, caller::Allowed},
 };
 
 /// Applies [`List`].
-#[derive(Clone, Debug)]
+///
+/// The default answers nothing.
+#[derive(Clone, Debug, Default)]
 pub struct ListLayer {
-    names: Arc<[Arc<str>]>,
+    /// `None` is nothing at all.
+    names: Option<Arc<[Arc<str>]>>,
     setting: Setting,
 }
 
@@ -43,6 +43,9 @@ pub struct List<S> {
     layer: ListLayer,
 }
 
+/// The inner service's body, or a list.
+pub type ResponseBody<R> = Either<R, Full<Bytes>>;
+
 /// Response future of [`List`].
 #[pin_project]
 #[derive(Debug)]
@@ -53,7 +56,7 @@ pub struct ResponseFuture<F>(#[pin] State<F>);
 #[derive(Debug)]
 enum State<F> {
     Passed(#[pin] F),
-    Answered(Option<Response<Body>>),
+    Answered(Option<Response<Full<Bytes>>>),
 }
 
 // === impl ListLayer ===
@@ -62,12 +65,15 @@ impl ListLayer {
     /// Of these names, in the words of this dialect.
     #[must_use]
     pub const fn new(names: Arc<[Arc<str>]>, setting: Setting) -> Self {
-        Self { names, setting }
+        Self {
+            names: Some(names),
+            setting,
+        }
     }
 
     /// What a caller is shown: no more than it may use, and what it may use by name. `None` if that is nothing.
     fn names_for<'a>(&'a self, allowed: Option<&'a Allowed>) -> Option<Vec<&'a str>> {
-        let mut names: Vec<_> = self.names.iter().map(|name| &**name).collect();
+        let mut names: Vec<_> = self.names.as_ref()?.iter().map(|name| &**name).collect();
         if let Some(allowed) = allowed {
             names.retain(|name| allowed.allows(name));
             for name in allowed.names() {
@@ -79,8 +85,8 @@ impl ListLayer {
         (!names.is_empty()).then_some(names)
     }
 
-    fn answer<B>(&self, request: &Request<B>) -> Option<Response<Body>> {
-        if request.method() != Method::GET {
+    fn answer<B>(&self, request: &Request<B>) -> Option<Response<Full<Bytes>>> {
+        if request.method() != Method::GET || self.names.is_none() {
             return None;
         }
         let asked = Shape::of(self.setting, request.uri().path(), request.headers())?;
@@ -88,7 +94,7 @@ impl ListLayer {
         if let Some(record) = request.extensions().get::<Record>() {
             record.note(|n| n.details = Some("models_listed".to_owned()));
         }
-        let mut response = Response::new(Body::from(body));
+        let mut response = Response::new(Full::from(body));
         response.extensions_mut().insert(AnsweredHere);
         let json = HeaderValue::from_static("application/json");
         response.headers_mut().insert(CONTENT_TYPE, json);
@@ -112,10 +118,8 @@ impl<S> Layer<S> for ListLayer {
 impl<S, B, R> Service<Request<B>> for List<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
-    R: HttpBody<Data = bytes::Bytes> + Send + 'static,
-    R::Error: Into<BoxError>,
 {
-    type Response = Response<Body>;
+    type Response = Response<ResponseBody<R>>;
     type Error = S::Error;
     type Future = ResponseFuture<S::Future>;
 
@@ -136,18 +140,18 @@ where
 impl<F, R, E> Future for ResponseFuture<F>
 where
     F: Future<Output = Result<Response<R>, E>>,
-    R: HttpBody<Data = bytes::Bytes> + Send + 'static,
-    R::Error: Into<BoxError>,
 {
-    type Output = Result<Response<Body>, E>;
+    type Output = Result<Response<ResponseBody<R>>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().0.project() {
-            StateProj::Passed(future) => future.poll(cx).map_ok(|response| response.map(Body::new)),
+            StateProj::Passed(future) => future
+                .poll(cx)
+                .map_ok(|response| response.map(Either::Left)),
             // Polled again after it was ready: never ready again.
-            StateProj::Answered(answer) => answer
-                .take()
-                .map_or(Poll::Pending, |answer| Poll::Ready(Ok(answer))),
+            StateProj::Answered(answer) => answer.take().map_or(Poll::Pending, |answer| {
+                Poll::Ready(Ok(answer.map(Either::Right)))
+            }),
         }
     }
 }

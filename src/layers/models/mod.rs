@@ -12,5 +12,5 @@ mod shape;
 
 pub use self::{
     alias::{Alias, AliasLayer},
-    list::{List, ListLayer},
+    list::{List, ListLayer, ResponseBody},
 };
