@@ -113,4 +113,4 @@ pub use crate::layers::{
     balance, breaker, context, deadline, limit, metrics, outlier, respond, retry, route, trace,
 };
 #[cfg(feature = "llm")]
-pub use crate::layers::{call, callers, fallback, stream, usage};
+pub use crate::layers::{call, callers, fallback, models, stream, usage};

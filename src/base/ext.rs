@@ -21,6 +21,7 @@
 //! | [`OurKey`] | fallback; a route that sets one | fallback, respond, the pool | the key is the caller's |
 //! | [`Guarded`] | the stack of a route with an LLM policy | the pool | a key of this side may go in plain text |
 //! | [`AnsweredBy`] | fallback (response) | respond, logs | the route's own target |
+//! | [`AnsweredHere`] | lists of models (response) | the route stack | it is an upstream's |
 //! | [`RetriesAnswers`] | retry | classify | an answer is never sent again |
 //! | [`Explains`] | respond | classify | the caller gets answers as they come |
 //! | [`Ordinary`] | the stack of a route with an LLM policy | retry, fallback | what the route says of retries holds |
@@ -56,7 +57,9 @@ pub use crate::base::{
 };
 
 pub use self::{
-    chain::{AnsweredBy, Caller, Chain, Guarded, KEY_HEADERS, LastTarget, Model, OurKey},
+    chain::{
+        AnsweredBy, Caller, Chain, Guarded, KEY_HEADERS, LastTarget, MODEL_HEADER, Model, OurKey,
+    },
     flag::Flag,
     retry_headers::RetryHeaders,
 };
@@ -128,6 +131,10 @@ pub struct Explains;
 /// No LLM call, though its route has an LLM policy: it is sent again only as the route's `retryOn` says, and to no other target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ordinary;
+
+/// A response that was made here, for no error: no upstream had a part in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnsweredHere;
 
 /// The endpoints this request was already sent to, in order, over all attempts.
 #[derive(Clone, Debug, Default)]
@@ -286,6 +293,8 @@ pub struct Notes {
     pub hides_key: bool,
     /// Whether the route puts a key of this side on: what an upstream says of it is none of the caller's business.
     pub our_key: bool,
+    /// The model that the caller named, where it is an alias: another one is asked for.
+    pub alias: Option<Arc<str>>,
     /// The target of a fallback chain that is answering.
     pub answered_by: Option<AnsweredBy>,
     /// What the attempts of an LLM call cost.

@@ -23,6 +23,7 @@ pub mod rng;
 pub mod secrets;
 pub(crate) mod sync;
 pub mod time;
+mod told;
 mod until;
 
 pub use self::{
@@ -33,6 +34,7 @@ pub use self::{
     num::Ratio,
     refusal::Refusal,
     rng::SharedRng,
+    told::Told,
 };
 
 #[cfg(feature = "mesh")]

@@ -21,11 +21,15 @@ use crate::base::BoxError;
 
 pub mod guard;
 pub mod observe;
+#[cfg(feature = "llm")]
+mod owed;
 pub mod peek;
 pub mod prefix;
 pub mod replay;
 pub mod timed;
 
+#[cfg(feature = "llm")]
+pub(crate) use self::owed::owed;
 pub use self::{
     guard::Guarded,
     observe::{End, Observe, Observed},

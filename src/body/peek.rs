@@ -218,7 +218,7 @@ impl<B: Body<Data = Bytes>> Peek<B> {
     }
 
     /// Makes one frame of the data held.
-    pub(super) fn join(&mut self) {
+    pub(crate) fn join(&mut self) {
         self.held.join();
     }
 
@@ -258,7 +258,7 @@ impl<B: Body<Data = Bytes>> Held<B> {
     }
 
     /// Makes one piece of the held data frames and shares it. Copies only if there were several.
-    pub(super) fn join(&mut self) -> Bytes {
+    pub(crate) fn join(&mut self) -> Bytes {
         let mut chunks = self.frames.iter().filter_map(Frame::data_ref);
         let whole = match (chunks.next(), chunks.next()) {
             (None, _) => return Bytes::new(),
@@ -276,8 +276,22 @@ impl<B: Body<Data = Bytes>> Held<B> {
         whole
     }
 
+    /// Puts other data in the place of all that is held.
+    #[cfg(feature = "llm")]
+    pub(crate) fn replace(&mut self, data: Bytes) {
+        self.frames.retain(Frame::is_trailers);
+        self.bytes = data.len() as u64;
+        self.frames.push_front(Frame::data(data));
+    }
+
+    /// Data bytes held.
+    #[cfg(feature = "llm")]
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Whether the body ended well within what is held.
-    pub(super) fn ended(&self) -> bool {
+    pub(crate) fn ended(&self) -> bool {
         matches!(self.rest, Rest::Over) && self.error.is_none()
     }
 }

@@ -15,6 +15,8 @@ pub mod deadline;
 pub mod fallback;
 pub mod limit;
 pub mod metrics;
+#[cfg(feature = "llm")]
+pub mod models;
 pub mod outlier;
 pub mod respond;
 pub mod retry;

@@ -30,6 +30,14 @@ impl Allowed {
         Self(models.into())
     }
 
+    /// Those that are named in full.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0
+            .iter()
+            .filter(|glob| glob.is_name())
+            .map(Glob::as_str)
+    }
+
     /// Whether this one is among them.
     #[must_use]
     pub fn allows(&self, model: &str) -> bool {

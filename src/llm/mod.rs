@@ -17,6 +17,7 @@
 
 pub mod account;
 pub mod answer;
+pub(crate) mod base_path;
 pub mod caller;
 pub mod classify;
 pub(crate) mod coding;

@@ -12,7 +12,7 @@ use std::{
 };
 
 use http::{Request, Response};
-use tower::{Service, ServiceExt, util::Oneshot};
+use tower::{Layer, Service, ServiceExt, util::Oneshot};
 
 use super::{keys::Keys, registry::Upstream};
 use crate::{
@@ -39,7 +39,7 @@ pub struct Snapshot {
     /// The keys of its targets and callers.
     pub(super) keys: Keys,
     table: Arc<Table>,
-    router: route::Route<Destinations>,
+    router: route::ReadModel<route::Route<Destinations>>,
 }
 
 /// The stacks of all weighted destinations, by route and position.
@@ -84,12 +84,13 @@ impl Snapshot {
             rng,
         };
         let stacks = table.routes().zip(policies(&model));
-        let stacks = stacks.map(|((_, route), policy)| match &route.action {
-            Action::Forward(forward) => builder.destinations(forward, policy),
+        let stacks = stacks.map(|((_, route), (policy, named))| match &route.action {
+            Action::Forward(forward) => builder.destinations(forward, policy, &named),
             Action::Redirect(_) | Action::Direct { .. } => Vec::new(),
         });
         let destinations = Destinations(stacks.collect());
         let router = route::Route::new(destinations, Arc::clone(&table), rng.clone());
+        let router = route::ModelLayer::new(Arc::clone(&table)).layer(router);
         Self {
             model,
             clusters,
@@ -124,10 +125,19 @@ impl Snapshot {
     }
 }
 
-/// The LLM policy of each route, in the order of the table's routes.
-fn policies(model: &Model) -> impl Iterator<Item = Option<&Arc<LlmPolicy>>> {
-    let hosts = model.virtual_hosts.iter();
-    hosts.flat_map(|host| (0..host.routes.len()).map(|i| host.llm.get(i)?.as_ref()))
+/// The LLM policy of each route, in the order of the table's routes, and the models that its host's routes name.
+fn policies(model: &Model) -> impl Iterator<Item = (Option<&Arc<LlmPolicy>>, Arc<[Arc<str>]>)> {
+    model.virtual_hosts.iter().flat_map(|host| {
+        let lists = host.llm.iter().flatten().any(|policy| policy.list_models);
+        let named = if lists {
+            route::named_models(&host.routes)
+        } else {
+            Vec::new()
+        };
+        let named: Arc<[Arc<str>]> = named.into();
+        let policy = |i: usize| host.llm.get(i)?.as_ref();
+        (0..host.routes.len()).map(move |i| (policy(i), Arc::clone(&named)))
+    })
 }
 
 /// What the stacks of routes are built from.
@@ -141,10 +151,15 @@ struct Builder<'a> {
 // === impl Builder ===
 
 impl Builder<'_> {
-    fn destinations(&self, forward: &Forward, policy: Option<&Arc<LlmPolicy>>) -> Vec<Destination> {
+    fn destinations(
+        &self,
+        forward: &Forward,
+        policy: Option<&Arc<LlmPolicy>>,
+        named: &[Arc<str>],
+    ) -> Vec<Destination> {
         let all = forward.destinations.iter();
         all.map(|to| Destination {
-            stack: self.destination(forward, policy, &to.cluster),
+            stack: self.destination(forward, policy, named, &to.cluster),
             namespace: self.namespace(&to.cluster),
         })
         .collect()
@@ -159,6 +174,7 @@ impl Builder<'_> {
         &self,
         forward: &Forward,
         policy: Option<&Arc<LlmPolicy>>,
+        named: &[Arc<str>],
         name: &Arc<str>,
     ) -> Boxed {
         let Some(cluster) = self.clusters.get(name) else {
@@ -173,6 +189,7 @@ impl Builder<'_> {
             policy,
             key: self.keys.own(policy),
             callers: callers.as_ref(),
+            named,
             rng: self.rng,
         };
         let targets = policy.fallback.targets.iter();
@@ -185,7 +202,7 @@ impl Builder<'_> {
 
     /// A target of a chain; `None` if it is the route's own once more, or its key cannot be read.
     fn link(&self, route: LlmRoute<'_>, own: &Arc<str>, target: &Target) -> Option<LlmTarget> {
-        if target.cluster == *own && target.model.is_none() && target.credential.is_none() {
+        if target.cluster == *own && target.asks_the_same() {
             return None;
         }
         let cluster = self.clusters.get(&target.cluster)?;

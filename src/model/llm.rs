@@ -2,12 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::layers::{
-    callers::params::{Caller, CallerKey},
-    fallback,
-    limit::tokens::params::Params as TokenLimits,
-    retry::params::Budget,
-    stream,
+use crate::{
+    layers::{
+        callers::params::{Caller, CallerKey},
+        fallback,
+        limit::tokens::params::Params as TokenLimits,
+        retry::params::Budget,
+        stream,
+    },
+    llm::request::Aliases,
 };
 
 /// The LLM policy of some routes. What an `LlmPolicy` resource compiles to.
@@ -22,6 +25,10 @@ pub struct LlmPolicy {
     pub stream: stream::Params,
     /// What it changes about retries.
     pub retries: Retries,
+    /// Other names of models.
+    pub models: Arc<Aliases>,
+    /// Whether lists of models are answered here, with the aliases and the models that routes match on by name.
+    pub list_models: bool,
     /// Other targets.
     pub fallback: fallback::Params,
     /// Limits on requests and tokens.
@@ -77,6 +84,8 @@ impl Default for LlmPolicy {
             paths: Vec::new(),
             stream: stream::Params::default(),
             retries: Retries::default(),
+            models: Arc::default(),
+            list_models: false,
             fallback: fallback::Params::default(),
             limits: TokenLimits::default(),
             callers: Vec::new(),

@@ -1,7 +1,7 @@
 //! The stack of a route with an LLM policy.
 //!
 //! ```text
-//! SERVED ▸ DEADLINE ▸ CALLERS ▸ CALL ▸ MODELS ▸ TOKEN LIMITS ▸ OWN KEY ▸ FALLBACK
+//! SERVED ▸ DEADLINE ▸ CALLERS ▸ LIST ▸ CALL ▸ MODELS ▸ ALIAS ▸ TOKEN LIMITS ▸ OWN KEY ▸ FALLBACK
 //!   FALLBACK ─┬─ RETRY ▸ USAGE ▸ LEARN ▸ cluster     the route's own target
 //!             └─ RETRY ▸ USAGE ▸ LEARN ▸ cluster …   those of the chain
 //! ```
@@ -10,6 +10,8 @@
 //! (MODELS) is known once the call is read. OWN KEY stands below all that look at the caller's key, and above FALLBACK, so that the health of a target is that of
 //! the key that it is asked with.
 //!
+//! LIST stands below CALLERS, since lists are for them. ALIAS stands below MODELS, which know what callers say, above TOKEN LIMITS,
+//! so that the names of one model share its allowance, and above FALLBACK, whose targets are asked for the model that is meant.
 //! USAGE stands below RETRY: what it adds and takes back again is one attempt at one target, and above the trace of an attempt,
 //! so that each send has a span of its own.
 //! LEARN reads of each attempt's answer what is left of its target's limits; FALLBACK asks before it chooses. Under
@@ -48,6 +50,7 @@ use crate::{
         request::Call,
     },
     model::LlmPolicy,
+    models::{AliasLayer, ListLayer},
     respond::Speaks,
     retry::RetryBudget,
     route::{params::Forward, rewrite::key_headers},
@@ -85,6 +88,8 @@ pub struct LlmRoute<'a> {
     pub key: Option<&'a Key>,
     /// Who may come in; `None`: everybody.
     pub callers: Option<&'a CallersLayer>,
+    /// The models that the routes of its virtual host match on by name: what is listed beside the policy's aliases.
+    pub named: &'a [Arc<str>],
     /// Every random draw.
     pub rng: &'a SharedRng,
 }
@@ -109,6 +114,8 @@ impl LlmRoute<'_> {
             .with_stats(Arc::clone(&cluster.deadline_stats));
         let call = call::Params::default().with_dialect(dialect);
         let limits = TokenLimitLayer::new(policy.limits.clone()).with_registry(&state.limits);
+        let aliases = (!policy.models.is_empty()).then_some(&policy.models);
+        let alias = aliases.map(|aliases| AliasLayer::new(Arc::clone(aliases)));
         let paths: Arc<[String]> = policy.paths.clone().into();
         let (quiet, verbatim) = (!policy.headers, dialect == Setting::StatusOnly);
         let guarded = !policy.plaintext;
@@ -151,7 +158,9 @@ impl LlmRoute<'_> {
                 request
             })
             .option_layer(self.callers.cloned())
+            .layer(self.list())
             .layer(CallLayer::new(call))
+            .option_layer(alias)
             .layer(limits)
             .map_request(move |request| match &keyed {
                 Some(keyed) => keyed.apply(request),
@@ -175,6 +184,22 @@ impl LlmRoute<'_> {
                 .with_dialect(self.policy.stream.dialect)
                 .with_kept(kept),
         )
+    }
+
+    /// Lists of models are answered with aliases, then with what routes name; with nothing, where that is not asked for.
+    fn list(&self) -> ListLayer {
+        let policy = self.policy;
+        let mut names: Vec<_> = policy.models.names().cloned().collect();
+        for name in self.named {
+            if !names.contains(name) {
+                names.push(Arc::clone(name));
+            }
+        }
+        if policy.list_models {
+            ListLayer::new(names.into(), policy.stream.dialect)
+        } else {
+            ListLayer::default()
+        }
     }
 
     fn fallback(

@@ -13,7 +13,11 @@ use pin_project::pin_project;
 use tower::{Layer, Service};
 
 use crate::{
-    base::{BoxError, ext::Record, time::Instant},
+    base::{
+        BoxError,
+        ext::{AnsweredHere, Record},
+        time::Instant,
+    },
     body::{End, Observe, Observed},
     classify::transport::kind_of,
     respond,
@@ -89,7 +93,9 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let mut outcome = ready!(this.inner.poll(cx));
-        if let Ok(response) = &mut outcome {
+        if let Ok(response) = &mut outcome
+            && response.extensions().get::<AnsweredHere>().is_none()
+        {
             let took = this.begin.elapsed();
             let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
             response

@@ -579,7 +579,7 @@ const BAD: &[(&str, &[&str])] = &[
     (
         "fallback: [{}]",
         &[
-            "5:14: error[empty-target] spec.fallback[0]: the target is empty\n  hint: name a `subset`, a `host`, a `model` or a `credential`",
+            "5:14: error[empty-target] spec.fallback[0]: the target is empty\n  hint: name a `subset`, a `host`, a `path`, a `model` or a `credential`",
         ],
     ),
     (
@@ -742,6 +742,53 @@ const BAD: &[(&str, &[&str])] = &[
         "reasoning: held",
         &[
             "5:14: error[unknown-value] spec.reasoning: \"held\" is not known here\n  hint: did you mean hold?",
+        ],
+    ),
+    (
+        "models: [fast]",
+        &["5:3: error[wrong-type] spec.models: expected a mapping, found a list"],
+    ),
+    (
+        "models: {fast: \"\"}",
+        &[
+            "5:18: error[bad-name] spec.models.fast: a name has 1 to 256 characters, all of them visible",
+        ],
+    ),
+    (
+        "models: {fast: \"gpt-*\"}",
+        &[
+            "5:18: error[bad-name] spec.models.fast: \"gpt-*\" is no model that can be asked for: it has a `*`\n  hint: `*` may stand in the name that callers use, which is before the colon",
+        ],
+    ),
+    (
+        "models: {\"gpt-4*\": gpt-4o, gpt-4o: large, small: gpt-4o}",
+        &[
+            "5:22: warning[alias-of-alias] spec.models.gpt-4*: \"gpt-4*\" stands for \"gpt-4o\", which itself stands for \"large\": \"gpt-4o\" is asked for\n  hint: a name is looked up once; write the model that is meant",
+            "5:53: warning[alias-of-alias] spec.models.small: \"small\" stands for \"gpt-4o\", which itself stands for \"large\": \"gpt-4o\" is asked for\n  hint: a name is looked up once; write the model that is meant",
+        ],
+    ),
+    (
+        "listModels: on",
+        &[
+            "5:15: error[wrong-type] spec.listModels: expected a boolean, found a string\n  hint: write true or false",
+        ],
+    ),
+    (
+        "routes: [chat]\nfallback: [{host: backup, port: 8080, path: openai/v1}]",
+        &[
+            "6:47: error[bad-path] spec.fallback[0].path: expected the path of the target's base URL, such as /openai/v1: it begins with `/`, has no more than 1024 characters and neither `?`, `#`, `*` nor blanks\n  hint: it takes the place of what stands before the API's own part: of /v1 in /v1/chat/completions",
+        ],
+    ),
+    (
+        "routes: [chat]\nfallback: [{host: backup, port: 8080, dialect: auto}]",
+        &[
+            "6:50: error[unknown-value] spec.fallback[0].dialect: \"auto\" is not known here\n  hint: expected one of: openai",
+        ],
+    ),
+    (
+        "dialect: openai\nroutes: [chat]\nfallback: [{host: backup, port: 8080, dialect: anthropic}]",
+        &[
+            "7:14: error[fallback-other-dialect] spec.fallback[0]: the calls of this policy are in the API of openai, and backup.ai.svc.cluster.local speaks that of anthropic: APIs are not translated into each other\n  hint: name a target that speaks openai; where this one does so too, say `dialect` here, and in `path` where it hangs",
         ],
     ),
     (
@@ -908,4 +955,179 @@ fn the_example_is_clean() {
     );
     let other = of_route(&model, "llm-service", "default-route").expect("it has one");
     assert_eq!(other.origin, "LlmPolicy/ai-services/llm-service");
+}
+
+#[test]
+fn a_fallback_to_another_api_is_refused_where_that_is_known() {
+    let entry = |host: &str| {
+        format!(
+            "---\napiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: {host}, namespace: ai}}\nspec: {{hosts: [{host}], resolution: DNS, ports: [{{number: 80, name: http, protocol: HTTP}}]}}\n"
+        )
+    };
+    let hosts = [
+        "api.openai.com",
+        "api.anthropic.com",
+        "generativelanguage.googleapis.com",
+        "api.groq.com",
+        "api.cohere.com",
+        "openrouter.ai",
+        "api.deepseek.com",
+        "my.openai.azure.com",
+        "us-aiplatform.googleapis.com",
+        "bedrock-runtime.us-east-1.amazonaws.com",
+        "llm.internal",
+        "said.internal",
+    ];
+    let hosts: String = hosts.iter().map(|host| entry(host)).collect();
+    let said = policy("said", "hosts: [said.internal]\ndialect: gemini");
+    for (own, dialect, target, refused) in [
+        ("api.openai.com", "auto", "host: api.anthropic.com", true),
+        (
+            "api.openai.com",
+            "auto",
+            "host: generativelanguage.googleapis.com",
+            true,
+        ),
+        (
+            "api.openai.com",
+            "auto",
+            "host: bedrock-runtime.us-east-1.amazonaws.com",
+            true,
+        ),
+        ("api.openai.com", "auto", "host: api.cohere.com", true),
+        ("api.openai.com", "auto", "host: said.internal", true),
+        (
+            "api.anthropic.com",
+            "auto",
+            "host: api.groq.com, path: /openai/v1",
+            true,
+        ),
+        ("llm.internal", "openai", "host: api.anthropic.com", true),
+        (
+            "llm.internal",
+            "openai-responses",
+            "host: api.anthropic.com",
+            true,
+        ),
+        ("llm.internal", "anthropic", "host: api.openai.com", true),
+        ("llm.internal", "gemini", "host: openrouter.ai", true),
+        (
+            "llm.internal",
+            "openai",
+            "host: api.deepseek.com, path: /anthropic",
+            true,
+        ),
+        (
+            "llm.internal",
+            "anthropic",
+            "host: llm.internal, path: /v1/chat/completions",
+            true,
+        ),
+        (
+            "api.openai.com",
+            "anthropic",
+            "host: api.openai.com, model: x",
+            false,
+        ),
+        // The same, or said to be.
+        (
+            "api.openai.com",
+            "auto",
+            "host: api.groq.com, path: /openai/v1",
+            false,
+        ),
+        (
+            "api.openai.com",
+            "auto",
+            "host: openrouter.ai, path: /api/v1",
+            false,
+        ),
+        (
+            "llm.internal",
+            "openai-responses",
+            "host: api.openai.com",
+            false,
+        ),
+        (
+            "llm.internal",
+            "openai",
+            "host: generativelanguage.googleapis.com, path: /v1beta/openai",
+            false,
+        ),
+        (
+            "llm.internal",
+            "openai",
+            "host: api.cohere.com, path: /compatibility/v1",
+            false,
+        ),
+        (
+            "llm.internal",
+            "openai",
+            "host: api.anthropic.com, dialect: openai",
+            false,
+        ),
+        (
+            "llm.internal",
+            "anthropic",
+            "host: api.deepseek.com, path: /anthropic",
+            false,
+        ),
+        ("llm.internal", "gemini", "host: said.internal", false),
+        // Not known.
+        ("llm.internal", "auto", "host: api.anthropic.com", false),
+        (
+            "llm.internal",
+            "status-only",
+            "host: api.anthropic.com",
+            false,
+        ),
+        ("api.openai.com", "auto", "host: llm.internal", false),
+        (
+            "llm.internal",
+            "openai",
+            "host: llm.internal, model: x",
+            false,
+        ),
+        (
+            "llm.internal",
+            "anthropic",
+            "host: us-aiplatform.googleapis.com",
+            false,
+        ),
+        (
+            "llm.internal",
+            "anthropic",
+            "host: my.openai.azure.com",
+            false,
+        ),
+    ] {
+        let spec = format!("hosts: [{own}]\ndialect: {dialect}\nfallback: [{{{target}}}]");
+        let text = hosts.clone() + "---\n" + &policy("p", &spec) + "---\n" + &said;
+        let loaded = load(
+            &[Source::new("p.yaml", text)],
+            &Options::default().with_namespace("ai"),
+        );
+        let found: Vec<_> = loaded
+            .diagnostics
+            .iter()
+            .map(ToString::to_string)
+            .filter(|d| d.contains("fallback-other-dialect"))
+            .collect();
+        assert_eq!(
+            found.len(),
+            usize::from(refused),
+            "{own} {dialect} {target}: {found:?}"
+        );
+        assert_eq!(
+            loaded.model.is_none(),
+            refused,
+            "{own} {dialect} {target}: {:?}",
+            loaded.diagnostics
+        );
+        assert!(
+            found
+                .iter()
+                .all(|d| d.contains("APIs are not translated into each other"))
+        );
+    }
 }

@@ -35,9 +35,11 @@ use llmesh::{
     llm::{LlmClassifier, refused::Refusals},
     metrics::{MetricsLayer, Report, Summary},
     model,
+    models::ListLayer,
     outlier::{self, Group},
     respond::RespondLayer,
     retry::{self, RetryLayer, RetryOn},
+    route::ModelLayer,
     route::{RouteLayer, Table, params},
     stack::{self, Boxed, CountLayer, Counters},
     stream::{self, Clocks, StreamLayer},
@@ -244,6 +246,17 @@ contract!(
 contract!(
     usage_layer_over_what_is_no_call,
     Subject::new(|probe| UsageLayer::new("c", Refusals::default()).layer(probe))
+);
+
+// === models ===
+
+contract!(
+    list_layer,
+    Subject::new(|probe| ListLayer::default().layer(probe))
+);
+contract!(
+    model_layer_over_a_host_that_does_not_ask,
+    Subject::new(|probe| ModelLayer::new(Arc::default()).layer(probe))
 );
 
 // === metrics, count ===

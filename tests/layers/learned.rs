@@ -76,6 +76,7 @@ impl House {
         let forward = Forward::new(Vec::new());
         let rng = SharedRng::seeded(7);
         let route = LlmRoute {
+            named: &[],
             forward: &forward,
             policy: &self.policy,
             key: None,

@@ -11,6 +11,7 @@ mod deadline;
 mod fallback;
 mod learned;
 mod llm_stream;
+mod models;
 #[cfg(debug_assertions)]
 mod order;
 mod outlier;

@@ -29,6 +29,7 @@ mod mesh_client;
 mod mock;
 mod mock_faults;
 mod mock_usage;
+mod models;
 mod outlier;
 mod own;
 mod pool;

@@ -137,7 +137,7 @@ impl Recorder {
         self.answers.lock().unwrap().insert(path.to_owned(), script);
     }
 
-    async fn serve(self, listener: TcpListener) {
+    pub async fn serve(self, listener: TcpListener) {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
             stream.set_nodelay(true).unwrap();

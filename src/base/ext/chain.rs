@@ -43,6 +43,9 @@ pub const KEY_HEADERS: [HeaderName; 4] = [
     HeaderName::from_static("x-goog-api-key"),
 ];
 
+/// Where routes read the model that a request names; the inference extension of Gateway API has the same name for it.
+pub const MODEL_HEADER: HeaderName = HeaderName::from_static("x-gateway-model-name");
+
 /// The request carries a key of this side, not its caller's: what the upstream says of the key is none of the caller's
 /// business.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -40,6 +40,11 @@ impl Own {
         Self { clusters, host }
     }
 
+    /// The host of a target that names none.
+    pub(super) fn host(&self) -> Option<&str> {
+        self.host.as_deref()
+    }
+
     /// The port by which it reaches its host, if it is one.
     fn port(&self) -> Option<u16> {
         let of_host = |cluster: &&ClusterName| Some(&cluster.host) == self.host.as_ref();
@@ -61,9 +66,7 @@ impl Own {
         let [only] = self.clusters.as_slice() else {
             return false;
         };
-        target.model.is_none()
-            && target.credential.is_none()
-            && *target.cluster == *only.to_string()
+        target.asks_the_same() && *target.cluster == *only.to_string()
     }
 }
 
@@ -104,6 +107,7 @@ impl Linker<'_> {
         };
         let mut resolved = Target::new(ClusterName::new(port, subset, host).to_string());
         resolved.authority = (!same_host).then(|| host.into());
+        resolved.path = target.path.as_deref().map(Into::into);
         resolved.model = target.model.as_deref().map(Into::into);
         resolved.credential = target.credential.as_ref().map(|(key, _)| key.clone());
         resolved.header = target.header;

@@ -13,6 +13,7 @@ mod registry;
 mod routes;
 mod rules;
 mod secrets;
+mod spoken;
 mod tls;
 mod withheld;
 

@@ -14,7 +14,7 @@ use crate::{
 
 /// How specific a policy's choice of a route is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Rank {
+pub(super) struct Rank {
     layer: Layer,
     /// Routes of hosts, routes, hosts, neither.
     level: u8,
@@ -162,6 +162,7 @@ impl Linker<'_> {
             let Some(resolved) = self.target(target, own, &at.to_string()) else {
                 continue;
             };
+            self.check_spoken((policy, policies), target, &resolved, own);
             let (back, elsewhere) = tally.targets.entry((index, position)).or_default();
             if own.is_back(&resolved) {
                 back.get_or_insert_with(|| at.to_string());
@@ -183,7 +184,7 @@ impl std::fmt::Display for Place<'_> {
 }
 
 /// How specific a policy is for the routes of a host, those left out of account that it names; `None` if it is not for it.
-fn rank(policy: &LlmPolicy, host: &str, namespace: &str) -> Option<Rank> {
+pub(super) fn rank(policy: &LlmPolicy, host: &str, namespace: &str) -> Option<Rank> {
     let of_namespace = policy.origin.namespace == namespace;
     let pattern_length = |pattern: &str| {
         if pattern.starts_with('*') {

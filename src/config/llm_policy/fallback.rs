@@ -1,6 +1,6 @@
 //! `fallback`: other targets, in names still to be linked.
 
-use super::credential;
+use super::{DIALECTS, MAX_PATH, credential, is_plain_path};
 use crate::{
     config::{
         decode::{Field, Object},
@@ -8,6 +8,7 @@ use crate::{
         names,
     },
     layers::fallback::{Credential, KeyHeader},
+    llm::{Dialect, Setting},
 };
 
 /// A target by name.
@@ -19,6 +20,10 @@ pub(in crate::config) struct TargetRef {
     pub(in crate::config) port: Option<(u16, Place)>,
     pub(in crate::config) subset: Option<(String, Place)>,
     pub(in crate::config) model: Option<String>,
+    /// The path of its base URL.
+    pub(in crate::config) path: Option<String>,
+    /// The API that it is said to speak.
+    pub(in crate::config) dialect: Option<Dialect>,
     pub(in crate::config) credential: Option<(Credential, Place)>,
     /// The header that carries its key.
     pub(in crate::config) header: Option<KeyHeader>,
@@ -28,7 +33,7 @@ pub(in crate::config) struct TargetRef {
 }
 
 /// The longest name of a model or account.
-const MAX_NAME: usize = 256;
+pub(super) const MAX_NAME: usize = 256;
 
 /// Reads `fallback`.
 pub(super) fn read(spec: &Object<'_>) -> Vec<TargetRef> {
@@ -59,10 +64,14 @@ fn target(field: &Field<'_>) -> Option<TargetRef> {
         .map(|field| Some((credential::of_target(&field)?, field.place())));
     let model = object.get("model").map(|model| name(&model));
     let account = object.get("account").map(|account| name(&account));
+    let path = object.get("path").map(|path| base_path(&path));
+    let dialect = object.get("dialect").map(|dialect| spoken(&dialect));
     let target = TargetRef {
         place: field.place(),
         model: maybe(model)?,
         account: maybe(account)?,
+        path: maybe(path)?,
+        dialect: maybe(dialect)?,
         larger: object.bool("larger").unwrap_or_default(),
         prefill: object.bool("prefill").unwrap_or(true),
         host: maybe(host)?,
@@ -72,7 +81,7 @@ fn target(field: &Field<'_>) -> Option<TargetRef> {
         credential: maybe(credential)?.map(|((from, _), place)| (from, place)),
     };
     if object.is_empty() {
-        let hint = "name a `subset`, a `host`, a `model` or a `credential`";
+        let hint = "name a `subset`, a `host`, a `path`, a `model` or a `credential`";
         field.error("empty-target", "the target is empty", hint);
         return None;
     }
@@ -113,8 +122,31 @@ fn subset_name(field: &Field<'_>) -> Option<(String, Place)> {
     Some((text.to_owned(), field.place()))
 }
 
+/// The path of a base URL.
+fn base_path(field: &Field<'_>) -> Option<String> {
+    let text = field.str()?;
+    if !is_plain_path(text) {
+        let message = format!(
+            "expected the path of the target's base URL, such as /openai/v1: it begins with `/`, has no more than {MAX_PATH} characters and neither `?`, `#`, `*` nor blanks"
+        );
+        let hint = "it takes the place of what stands before the API's own part: of /v1 in /v1/chat/completions";
+        field.error("bad-path", message, hint);
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+/// A dialect that a target speaks.
+fn spoken(field: &Field<'_>) -> Option<Dialect> {
+    let fixed = DIALECTS.iter().filter_map(|(name, setting)| match setting {
+        Setting::Fixed(dialect) => Some((*name, *dialect)),
+        Setting::Auto | Setting::StatusOnly => None,
+    });
+    field.word(&fixed.collect::<Vec<_>>())
+}
+
 /// A model or an account: visible text.
-fn name(field: &Field<'_>) -> Option<String> {
+pub(super) fn name(field: &Field<'_>) -> Option<String> {
     let text = field.str()?;
     if text.is_empty() || text.len() > MAX_NAME || text.chars().any(char::is_control) {
         let message = format!("a name has 1 to {MAX_NAME} characters, all of them visible");
@@ -137,5 +169,6 @@ impl TargetRef {
             && value(&self.subset) == value(&other.subset)
             && value(&self.credential) == value(&other.credential)
             && self.model == other.model
+            && self.path == other.path
     }
 }

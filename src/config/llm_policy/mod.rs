@@ -8,6 +8,7 @@ mod clocks;
 mod credential;
 mod fallback;
 mod limits;
+mod models;
 
 use std::{num::NonZeroU64, sync::Arc, time::Duration};
 
@@ -80,6 +81,8 @@ pub(super) fn read(spec: &Object<'_>) -> LlmPolicy {
     let hosts = given(spec, "hosts").map(|()| host_names(spec));
     let routes = given(spec, "routes").map(|()| route_names(spec));
     policy.paths = paths(spec);
+    policy.models = Arc::new(models::read(spec));
+    policy.list_models = spec.bool("listModels").unwrap_or_default();
     let clocks = stream(spec, &mut policy);
     retries(spec, &mut policy.retries);
     let targets = fallback::read(spec);
@@ -144,12 +147,17 @@ fn route_names(spec: &Object<'_>) -> Vec<(String, Place)> {
     routes
 }
 
+/// Whether a text is the beginning of a path.
+fn is_plain_path(path: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_graphic() && !matches!(b, b'?' | b'#' | b'*');
+    path.starts_with('/') && path.len() <= MAX_PATH && path.bytes().all(plain)
+}
+
 /// Prefixes of paths.
 fn paths(spec: &Object<'_>) -> Vec<String> {
     let mut paths: Vec<(String, Place)> = Vec::new();
     for (path, field) in spec.get("paths").map(|p| p.strings()).unwrap_or_default() {
-        let plain = |b: u8| b.is_ascii_graphic() && !matches!(b, b'?' | b'#' | b'*');
-        if !path.starts_with('/') || path.len() > MAX_PATH || !path.bytes().all(plain) {
+        if !is_plain_path(path) {
             let message = format!(
                 "expected the beginning of a path, such as /ask: it begins with `/`, has no more than {MAX_PATH} characters and neither `?`, `#`, `*` nor blanks"
             );

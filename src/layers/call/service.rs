@@ -18,9 +18,9 @@ use super::Params;
 use crate::{
     base::{
         BoxError,
-        ext::{Allowance, Buffered, Model, TryClock},
+        ext::{Buffered, Model},
     },
-    body::{Body, End, Observe, Observed, read_prefix},
+    body::{Body, owed, read_prefix},
     llm::{dialect::Api, request::Call},
 };
 
@@ -103,29 +103,10 @@ where
     }
 }
 
-/// Tells the clocks of an upload of each part that comes: its caller has not stalled.
-struct Parts(Allowance);
-
-impl<E> Observe<E> for Parts {
-    fn data(&mut self, chunk: &Bytes) {
-        if !chunk.is_empty() {
-            self.0.clocks().for_each(TryClock::progress);
-        }
-    }
-
-    fn end(self, _how: End<'_, E>) {}
-}
-
 /// Reads the body, as far as it may, and leaves what it says.
 async fn read(request: Request<Body>, api: Api, params: Params) -> Request<Body> {
     let (mut head, body) = request.into_parts();
-    // The request's time begins when it is complete.
-    let allowance = head.extensions.get::<Allowance>();
-    let held = allowance.map(Allowance::hold);
-    let body = match allowance {
-        Some(allowance) => Body::new(Observed::new(body, Parts(allowance.clone()))),
-        None => body,
-    };
+    let (body, held) = owed(body, &head.extensions);
     let (prefix, body) = read_prefix(body, params.cap).await;
     drop(held);
     if !prefix.whole {

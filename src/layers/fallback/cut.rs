@@ -11,7 +11,6 @@ use tower::Service;
 use super::{
     resume::{GoOn, Going, Splice},
     run::{Run, note, watched},
-    target::set_length,
 };
 use crate::{
     base::{BoxError, time::Instant},
@@ -20,7 +19,7 @@ use crate::{
     llm::{
         Dialect,
         refused::{Addition, unless_refused},
-        request::{can_be_gone_on_with, is_sealed, several, with_prefill},
+        request::{can_be_gone_on_with, is_sealed, set_length, several, with_prefill},
     },
 };
 
@@ -81,7 +80,7 @@ where
         }
         let begun = with_prefill(dialect, &whole, text)?;
         let length = self.head.headers.get(header::CONTENT_LENGTH).cloned();
-        set_length(&mut self.head, begun.len());
+        set_length(&mut self.head.headers, begun.len());
         let body = mem::replace(&mut self.body, Replay::new(Body::from(begun), usize::MAX));
         self.begun = true;
         let found = self.find_next(dialect).await;

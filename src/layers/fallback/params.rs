@@ -22,6 +22,8 @@ pub struct Target {
     pub cluster: Arc<str>,
     /// The authority to send, where it differs from the request's.
     pub authority: Option<Arc<str>>,
+    /// The path of its base URL, which takes the place of what a request's path has before its API's own part.
+    pub path: Option<Arc<str>>,
     /// The model to ask for, in place of the request's.
     pub model: Option<Arc<str>>,
     /// The key to send, in place of the caller's. A target on another host without one gets no key at all: a caller's key
@@ -133,6 +135,7 @@ impl Target {
         Self {
             cluster: cluster.into(),
             authority: None,
+            path: None,
             model: None,
             credential: None,
             header: None,
@@ -140,6 +143,11 @@ impl Target {
             larger: false,
             prefill: true,
         }
+    }
+
+    /// Whether a request is the same there as at another target of its cluster.
+    pub(crate) const fn asks_the_same(&self) -> bool {
+        self.model.is_none() && self.credential.is_none() && self.path.is_none()
     }
 
     /// Sets the model to ask for.
@@ -153,6 +161,13 @@ impl Target {
     #[must_use]
     pub fn with_authority(mut self, authority: impl Into<Arc<str>>) -> Self {
         self.authority = Some(authority.into());
+        self
+    }
+
+    /// Sets the path of its base URL.
+    #[must_use]
+    pub fn with_path(mut self, path: impl Into<Arc<str>>) -> Self {
+        self.path = Some(path.into());
         self
     }
 

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::{HeaderValue, Request, Uri, header, request::Parts};
 use http_body_util::BodyExt;
 
@@ -20,8 +19,9 @@ use crate::{
     layers::retry::RetryBudget,
     llm::{
         Dialect, Setting,
+        base_path::with_base,
         dialect::{Api, provider},
-        request::{Call, with_model, without_sums},
+        request::{Call, rename},
     },
 };
 
@@ -132,19 +132,21 @@ impl Target {
         {
             let body_read = origin.body.clone().with_lag(Lag::of(&head.extensions));
             let whole = body_read.collect().await?.to_bytes();
-            let (uri, bytes) = remodel(dialect, &head.uri, &whole, model)?;
-            head.uri = uri;
-            if bytes != whole {
-                without_sums(&mut head.headers);
-            }
-            set_length(&mut head, bytes.len());
-            body = Some(bytes);
-            if let Some(mut call) = call {
-                call.model = Some(Arc::clone(model));
-                head.extensions.insert(call);
-            }
+            let cannot = || {
+                let detail = "the request cannot be sent with another model";
+                Error::new(Kind::Internal).with_detail(detail)
+            };
+            let dialect = dialect.ok_or_else(cannot)?;
+            let renamed = rename(&mut head, dialect, &whole, model);
+            body = Some(renamed.map_err(|e| cannot().with_source(e))?);
         }
         self.set_key(&mut head, dialect, api);
+        if let Some(path) = &self.params.path {
+            let at = with_base(&head.uri, path).ok_or_else(|| {
+                Error::new(Kind::Internal).with_detail("the target's path makes none")
+            })?;
+            head.uri = at;
+        }
         if let Some(authority) = &self.params.authority {
             set_authority(&mut head, authority)?;
         }
@@ -183,26 +185,6 @@ impl Target {
     /// Whether it is asked with a key of this side, where the route's own target is if `own`.
     pub(super) fn has_our_key(&self, own: bool) -> bool {
         self.key.is_some() || (own && !self.abroad)
-    }
-}
-
-fn remodel(
-    dialect: Option<Dialect>,
-    uri: &Uri,
-    body: &Bytes,
-    model: &str,
-) -> Result<(Uri, Bytes), BoxError> {
-    let cannot =
-        || Error::new(Kind::Internal).with_detail("the request cannot be sent with another model");
-    let dialect = dialect.ok_or_else(cannot)?;
-    with_model(dialect, uri, body, model).map_err(|e| cannot().with_source(e).into())
-}
-
-/// The length of a body that was written anew.
-pub(super) fn set_length(head: &mut Parts, length: usize) {
-    if head.headers.contains_key(header::CONTENT_LENGTH) {
-        head.headers
-            .insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     }
 }
 

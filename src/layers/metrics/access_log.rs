@@ -197,6 +197,10 @@ fn usage(out: &mut String, s: &Summary) {
         let counts = all.iter().map(|spent| of(&spent.usage));
         counts.fold(0, u64::saturating_add)
     };
+    if let Some(alias) = &s.notes.alias {
+        out.push_str(",\"llm_model_asked\":");
+        quote(out, alias);
+    }
     out.push_str(",\"llm_model\":");
     match &last.model {
         Some(model) => quote(out, model),

@@ -38,17 +38,21 @@ mod headers;
 mod index;
 mod layer;
 pub mod matcher;
+#[cfg(feature = "llm")]
+pub mod model;
 pub mod params;
 pub mod rewrite;
 mod service;
 mod table;
 mod weighted;
 
+#[cfg(feature = "llm")]
+pub use self::model::{ModelLayer, ReadModel};
 pub use self::{
     future::{ResponseBody, ResponseFuture},
     layer::RouteLayer,
     matcher::RequestView,
     service::Route,
-    table::{Found, Outcome, Table, TableBuilder},
+    table::{Found, Outcome, Table, TableBuilder, named_models},
     weighted::Weighted,
 };

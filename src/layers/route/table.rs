@@ -5,10 +5,13 @@ use std::{cmp::Reverse, collections::BTreeMap, collections::HashMap, sync::Arc};
 use super::{
     index::Index,
     matcher::RequestView,
-    params::{Action, Destination, Match, Route},
+    params::{Action, Destination, FieldName, Match, Route, StringMatch},
     weighted::Weighted,
 };
-use crate::base::{SharedRng, ext::RouteMeta};
+use crate::base::{
+    SharedRng,
+    ext::{MODEL_HEADER, RouteMeta},
+};
 
 /// Every virtual host and route in force. Immutable: a reload builds another one.
 #[derive(Debug, Default)]
@@ -19,6 +22,8 @@ pub struct Table {
     wildcards: BTreeMap<Reverse<usize>, HashMap<String, usize>>,
     catch_all: Option<usize>,
     routes: usize,
+    /// Whether any host's routes match on the model.
+    reads_model: bool,
 }
 
 /// Collects virtual hosts.
@@ -36,6 +41,8 @@ struct VirtualHost {
     index: Index,
     /// The number of routes in the virtual hosts before this one.
     base: usize,
+    /// Whether a route matches on the model.
+    reads_model: bool,
 }
 
 #[derive(Debug)]
@@ -101,6 +108,17 @@ impl Table {
     #[must_use]
     pub fn knows(&self, host: &str) -> bool {
         self.position(host).is_some()
+    }
+
+    /// Whether the routes of the virtual host that a request is for match on the model that it names
+    /// ([`MODEL_HEADER`](crate::base::ext::MODEL_HEADER)).
+    #[must_use]
+    pub fn reads_model<B>(&self, request: &http::Request<B>) -> bool {
+        self.reads_model && {
+            let position = self.position(RequestView::new(request).host());
+            let host = position.and_then(|i| self.hosts.get(i));
+            host.is_some_and(|host| host.reads_model)
+        }
     }
 
     /// The virtual host for a host name without port: exact, else the longest wildcard, else `*`. Neither case counts nor
@@ -173,7 +191,12 @@ impl TableBuilder {
         let routes: Vec<_> = routes.into_iter().map(Entry::new).collect();
         let base = table.routes;
         table.routes += routes.len();
+        let reads_model = routes
+            .iter()
+            .any(|e| e.route.matches.iter().any(asks_model));
+        table.reads_model |= reads_model;
         table.hosts.push(VirtualHost {
+            reads_model,
             name: name.into(),
             ports: ports.into(),
             index: Index::new(routes.iter().map(|e| &*e.route)),
@@ -208,6 +231,31 @@ impl Table {
             }
         }
     }
+}
+
+/// The models that routes match on by name and send on, in their order.
+#[must_use]
+pub fn named_models(routes: &[Route]) -> Vec<Arc<str>> {
+    let mut names: Vec<Arc<str>> = Vec::new();
+    let forwards = routes
+        .iter()
+        .filter(|r| matches!(r.action, Action::Forward(_)));
+    for (name, condition) in forwards.flat_map(|r| &r.matches).flat_map(|m| &m.headers) {
+        if let (FieldName::Header(name), StringMatch::Exact(model)) = (name, condition)
+            && *name == MODEL_HEADER
+            && !names.iter().any(|known| **known == **model)
+        {
+            names.push(model.as_str().into());
+        }
+    }
+    names
+}
+
+/// Whether a match has a condition on the model that a request names.
+fn asks_model(condition: &Match) -> bool {
+    let all = condition.headers.iter().chain(&condition.without_headers);
+    all.into_iter()
+        .any(|(name, _)| matches!(name, FieldName::Header(name) if *name == MODEL_HEADER))
 }
 
 // === impl VirtualHost ===

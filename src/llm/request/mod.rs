@@ -3,6 +3,10 @@
 //! Nothing of a prompt is kept, and a rewriting changes the bytes it names and no other. A body that is not one JSON
 //! object is none of ours: [`Call::read`] says `None`, and the upstream may say what is wrong with it.
 
+mod alias;
+mod form;
+pub(crate) mod named;
+mod rename;
 mod resume;
 mod rewrite;
 mod scan;
@@ -15,10 +19,13 @@ use bytes::Bytes;
 
 use crate::llm::dialect::{Api, Dialect, Provider};
 
+pub use self::alias::Aliases;
 pub use self::rewrite::{Unwritable, with_model, with_prefill, with_usage};
 pub(crate) use self::{
+    rename::{rename, rename_named, rename_path},
     resume::{can_be_gone_on_with, several},
-    sealed::{is_sealed, without_sums},
+    rewrite::model_in_path,
+    sealed::{is_sealed, set_length},
 };
 
 /// The longest name of a model that is read: names become keys and labels.
@@ -135,9 +142,7 @@ impl Call {
         Some(Self {
             dialect,
             provider: api.provider,
-            model: model
-                .filter(|m| !m.is_empty() && m.len() <= MODEL_CAP && !m.contains(char::is_control))
-                .map(Arc::from),
+            model: model.and_then(as_name),
             stream: api.streaming || streams,
             streams_by_path: api.streaming,
             usage_asked: facts.usage_asked,
@@ -195,6 +200,12 @@ impl Facts {
             self.answers = self.answers.max(number);
         }
     }
+}
+
+/// What can be a model's name: not empty, not too long, and visible.
+fn as_name(text: String) -> Option<Arc<str>> {
+    let fits = !text.is_empty() && text.len() <= MODEL_CAP && !text.contains(char::is_control);
+    fits.then(|| text.into())
 }
 
 /// The members of a value that is an object.

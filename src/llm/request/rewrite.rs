@@ -184,7 +184,7 @@ pub fn with_prefill(dialect: Dialect, body: &Bytes, text: &str) -> Option<Bytes>
 }
 
 /// The model that a path names, decoded.
-pub(super) fn model_in_path(uri: &Uri) -> Option<String> {
+pub(crate) fn model_in_path(uri: &Uri) -> Option<String> {
     let place = place_in_path(uri.path())?;
     let raw = uri.path().get(place)?;
     let mut decoded = Vec::with_capacity(raw.len());
@@ -249,8 +249,13 @@ fn encode(model: &str, into: &mut String) {
     }
 }
 
+/// The path with another model, where it names one.
+pub(super) fn with_model_in_path(uri: &Uri, model: &str) -> Option<Uri> {
+    rewritten(uri, &place_in_path(uri.path())?, model)
+}
+
 /// A string as JSON.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 

@@ -1,6 +1,9 @@
 //! Requests whose headers say what their body is.
 
-use ::http::{HeaderMap, header::AUTHORIZATION};
+use ::http::{
+    HeaderMap, HeaderValue,
+    header::{AUTHORIZATION, CONTENT_LENGTH},
+};
 
 /// Sums of a body.
 const SUMS: &[&str] = &["content-digest", "content-md5", "digest", "repr-digest"];
@@ -21,8 +24,15 @@ pub(crate) fn is_sealed(headers: &HeaderMap) -> bool {
 }
 
 /// Takes off what another body is not.
-pub(crate) fn without_sums(headers: &mut HeaderMap) {
+pub(super) fn without_sums(headers: &mut HeaderMap) {
     for name in SUMS {
         headers.remove(*name);
+    }
+}
+
+/// The length of a body that was written anew.
+pub(crate) fn set_length(headers: &mut HeaderMap, length: usize) {
+    if headers.contains_key(CONTENT_LENGTH) {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
 }

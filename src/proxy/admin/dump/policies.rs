@@ -38,6 +38,8 @@ pub fn policy(p: &LlmPolicy) -> Value {
         "name": p.origin,
         "dialect": dialect(p.stream.dialect),
         "paths": p.paths,
+        "models": p.models.pairs().map(|(name, model)| (name.to_owned(), (**model).into())).collect::<Map<_, _>>(),
+        "listModels": p.list_models,
         "timeouts": clocks(&p.stream.clocks),
         "retries": retries(&p.retries),
         "fallback": p.fallback.targets.iter().map(target).collect::<Vec<_>>(),
@@ -121,6 +123,7 @@ fn target(t: &Target) -> Value {
     given([
         ("cluster", Some((*t.cluster).into())),
         ("authority", text(&t.authority)),
+        ("path", text(&t.path)),
         ("model", text(&t.model)),
         (
             "credential",

@@ -1,0 +1,15 @@
+//! What a caller is told of its mistake, where Envoy would say nothing.
+
+use std::fmt;
+
+/// A sentence for the caller, as the source of an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told(pub &'static str);
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for Told {}

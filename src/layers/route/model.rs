@@ -1,0 +1,186 @@
+//! Routes by the model that a request names.
+//!
+//! A virtual host whose routes match on the header `x-gateway-model-name` gets it from the request itself: the model in the
+//! path (Gemini, Vertex, Bedrock, Azure) or in the body (`model` at the top of JSON, or the field `model` of a form). So
+//! subsets, weights, timeouts and direct responses per model are ordinary routes. It says what the *caller* names: aliases
+//! are another layer's, behind the route.
+//!
+//! - What a caller sends under that name there, or one that some servers take for it, is taken off: it is never trusted. On
+//!   hosts whose routes do not ask, it is a header like any other and passes.
+//! - The header goes on to the upstream, for whoever picks a replica by it; a route's `headers.request.remove` takes it off.
+//! - A body is read until it names its model, and streams on from there, byte for byte. SDKs send `messages` first, so up to
+//!   4 MiB are read. What names none by then, is compressed, or is neither JSON nor a form has no header: it meets the routes
+//!   that ask for none. To restrict models, list those that are allowed and refuse the rest in the last route.
+//! - A body that names two models fails with 400: parsers differ in which of them they take.
+//!
+//! Hosts whose routes do not ask pay one flag; see [`Table::reads_model`].
+
+use std::{
+    fmt,
+    future::Future,
+    mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Request};
+use http_body::Body as _;
+use pin_project::pin_project;
+use tower::{Layer, Service};
+
+use super::Table;
+use crate::{
+    base::{BoxError, Error, ext::MODEL_HEADER},
+    body::Body,
+    llm::request::{
+        model_in_path,
+        named::{self, Naming},
+    },
+};
+
+/// Applies [`ReadModel`].
+#[derive(Clone, Debug)]
+pub struct ModelLayer(Arc<Table>);
+
+/// Writes the model that a request names where its virtual host's routes match on it. See the [module](self).
+///
+/// It stands directly above [`Route`](super::Route), with the same table.
+///
+/// # Errors
+/// [`Kind::BadRequest`](crate::base::Kind::BadRequest) for a body that names two models; else the inner service's.
+///
+/// # Cancel safety
+/// Dropping the future drops the request; nothing was sent.
+#[derive(Clone, Debug)]
+pub struct ReadModel<S> {
+    inner: S,
+    table: Arc<Table>,
+}
+
+/// Response future of [`ReadModel`].
+#[pin_project]
+#[must_use = "futures do nothing unless polled"]
+pub struct ModelFuture<F, T>(#[pin] State<F, T>);
+
+type Reading<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
+
+#[pin_project(project = StateProj)]
+enum State<F, T> {
+    Passed(#[pin] F),
+    Reading(Reading<T>),
+}
+
+// === impl ModelLayer ===
+
+impl ModelLayer {
+    /// For the routes of this table.
+    #[must_use]
+    pub const fn new(table: Arc<Table>) -> Self {
+        Self(table)
+    }
+}
+
+impl<S> Layer<S> for ModelLayer {
+    type Service = ReadModel<S>;
+
+    fn layer(&self, inner: S) -> ReadModel<S> {
+        ReadModel {
+            inner,
+            table: Arc::clone(&self.0),
+        }
+    }
+}
+
+// === impl ReadModel ===
+
+impl<S> Service<Request<Body>> for ReadModel<S>
+where
+    S: Service<Request<Body>> + Clone + Send + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+{
+    type Response = S::Response;
+    type Error = BoxError;
+    type Future = ModelFuture<S::Future, S::Response>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(cx).map_err(Into::into)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        if !self.table.reads_model(&request) {
+            return ModelFuture(State::Passed(self.inner.call(request)));
+        }
+        take_off(request.headers_mut());
+        if let Some(model) = model_in_path(request.uri()) {
+            write(request.headers_mut(), &model);
+            return ModelFuture(State::Passed(self.inner.call(request)));
+        }
+        let (head, body) = request.into_parts();
+        let Some(naming) = Naming::of(&head).filter(|_| !body.is_end_stream()) else {
+            let request = Request::from_parts(head, body);
+            return ModelFuture(State::Passed(self.inner.call(request)));
+        };
+        let clone = self.inner.clone();
+        let mut ready = mem::replace(&mut self.inner, clone);
+        ModelFuture(State::Reading(Box::pin(async move {
+            let request = read(naming, Request::from_parts(head, body)).await?;
+            ready.call(request).await.map_err(Into::into)
+        })))
+    }
+}
+
+/// Reads the body's model.
+async fn read(naming: Naming, request: Request<Body>) -> Result<Request<Body>, Error> {
+    let (mut head, body) = request.into_parts();
+    let (naming, body) = named::find(naming, body).await;
+    if let Some(model) = naming.named().model() {
+        write(&mut head.headers, model);
+    }
+    Ok(Request::from_parts(head, naming.watch(body, true)?))
+}
+
+/// A name with characters that no header may have is not written.
+fn write(headers: &mut HeaderMap, model: &str) {
+    if let Ok(value) = HeaderValue::from_bytes(model.as_bytes())
+        && !value.is_empty()
+    {
+        headers.insert(MODEL_HEADER, value);
+    }
+}
+
+/// Some servers read `_` in a name as `-`.
+fn take_off(headers: &mut HeaderMap) {
+    let alike = |name: &&HeaderName| {
+        let own = MODEL_HEADER;
+        name.as_str().len() == own.as_str().len() && name.as_str().replace('_', "-") == own.as_str()
+    };
+    let names: Vec<HeaderName> = headers.keys().filter(alike).cloned().collect();
+    for name in names {
+        headers.remove(name);
+    }
+}
+
+// === impl ModelFuture ===
+
+impl<F, T, E> Future for ModelFuture<F, T>
+where
+    F: Future<Output = Result<T, E>>,
+    E: Into<BoxError>,
+{
+    type Output = Result<T, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.project().0.project() {
+            StateProj::Passed(future) => future.poll(cx).map_err(Into::into),
+            StateProj::Reading(future) => future.as_mut().poll(cx),
+        }
+    }
+}
+
+impl<F, T> fmt::Debug for ModelFuture<F, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ModelFuture")
+    }
+}
