@@ -9,6 +9,7 @@ use clap::Parser;
 
 mod address;
 pub mod args;
+mod certificates;
 pub mod check;
 pub mod demo;
 pub mod fetch;

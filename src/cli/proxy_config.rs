@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     args::{ConfigPart, Output, ProxyConfigArgs},
-    fetch,
+    certificates, fetch,
     table::Table,
 };
 
@@ -27,14 +27,20 @@ pub async fn run(args: &ProxyConfigArgs) -> ExitCode {
 async fn show(args: &ProxyConfigArgs) -> Result<String, String> {
     let dump = json(args.admin, "/config_dump").await?;
     let clusters = json(args.admin, "/clusters?format=json").await?;
+    let certs = match args.part {
+        ConfigPart::Secret | ConfigPart::All => json(args.admin, "/certs").await?,
+        _ => Value::Null,
+    };
     if args.output == Output::Json {
         let value = match args.part {
-            ConfigPart::All => serde_json::json!({"config_dump": dump, "clusters": clusters}),
+            ConfigPart::All => {
+                serde_json::json!({"config_dump": dump, "clusters": clusters, "certs": certs})
+            }
             ConfigPart::Endpoints => clusters,
             ConfigPart::Routes => part(&dump, "RoutesConfigDump").clone(),
             ConfigPart::Clusters => part(&dump, "ClustersConfigDump").clone(),
             ConfigPart::Listeners => part(&dump, "ListenersConfigDump").clone(),
-            ConfigPart::Secret => Value::Array(Vec::new()),
+            ConfigPart::Secret => certs,
         };
         return Ok(format!("{value:#}\n"));
     }
@@ -43,20 +49,16 @@ async fn show(args: &ProxyConfigArgs) -> Result<String, String> {
         ConfigPart::Clusters => cluster_table(&dump),
         ConfigPart::Endpoints => endpoints(&clusters, &dump),
         ConfigPart::Listeners => listeners(&dump),
-        ConfigPart::Secret => secret(),
+        ConfigPart::Secret => certificates::table(&certs),
         ConfigPart::All => [
             listeners(&dump),
             routes(&dump),
             cluster_table(&dump),
             endpoints(&clusters, &dump),
-            secret(),
+            certificates::table(&certs),
         ]
         .join("\n"),
     })
-}
-
-fn secret() -> String {
-    "No secrets: this proxy terminates and originates no TLS.\n".to_owned()
 }
 
 async fn json(admin: SocketAddr, path: &str) -> Result<Value, String> {
@@ -200,12 +202,15 @@ fn cluster_table(dump: &Value) -> String {
         "DIRECTION",
         "TYPE",
         "LB",
+        "TLS",
+        "SNI",
         "DESTINATION RULE",
     ]);
     for cluster in items(part(dump, "ClustersConfigDump"), "dynamic_active_clusters") {
         let cluster = &cluster["cluster"];
         let [direction, port, subset, host] =
             name_parts(cluster["name"].as_str().unwrap_or_default());
+        let [tls, sni] = certificates::tls_of(cluster);
         table.row([
             host,
             port,
@@ -213,6 +218,8 @@ fn cluster_table(dump: &Value) -> String {
             direction,
             text(&cluster["type"]),
             text(&cluster["lb_policy"]),
+            tls,
+            sni,
             origin(cluster),
         ]);
     }

@@ -4,6 +4,7 @@ use std::{fmt::Write, sync::Arc};
 
 use serde_json::{Value, json};
 
+use super::tls;
 use crate::{
     balance::Endpoint,
     base::time::Instant,
@@ -19,6 +20,9 @@ pub(super) fn text(snapshot: &Snapshot) -> String {
         let pool = model.pool.clone();
         // Writing to a string cannot fail.
         let _ = writeln!(out, "{name}::namespace::{}", model.namespace);
+        for (what, value) in model.tls.iter().flat_map(tls::lines) {
+            let _ = writeln!(out, "{name}::tls::{what}::{value}");
+        }
         let mut line = |what: &str, value: u64| {
             let _ = writeln!(out, "{name}::{what}::{value}");
         };
@@ -55,7 +59,12 @@ pub(super) fn to_json(snapshot: &Snapshot) -> Value {
     let clusters = snapshot.clusters.iter().map(|(name, cluster)| {
         let hosts: Vec<Value> = endpoints(cluster).iter().map(host).collect();
         let model = cluster.model();
-        json!({"name": &**name, "namespace": &*model.namespace, "host_statuses": hosts})
+        let mut status =
+            json!({"name": &**name, "namespace": &*model.namespace, "host_statuses": hosts});
+        if let Some(tls) = &model.tls {
+            status["tls"] = tls::summary(tls);
+        }
+        status
     });
     json!({"cluster_statuses": clusters.collect::<Vec<_>>()})
 }

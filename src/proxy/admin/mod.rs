@@ -12,10 +12,12 @@
 //!
 //! Pages hold names, addresses and numbers; never request headers, bodies or credentials.
 
+mod certs;
 mod clusters;
 mod collect;
 pub mod dump;
 pub mod stats;
+mod tls;
 
 use std::{
     convert::Infallible,
@@ -84,6 +86,7 @@ impl Admin {
                 json(&clusters::to_json(&snapshot))
             }
             "/clusters" => text(StatusCode::OK, clusters::text(&snapshot)),
+            "/certs" => json(&certs::to_json(&snapshot)),
             "/config_dump" => json(&dump::config(&snapshot.model, &self.state.listeners())),
             "/server_info" => json(&serde_json::json!({
                 "version": env!("CARGO_PKG_VERSION"),
@@ -176,6 +179,7 @@ const HELP: &str = "llmesh admin\n\
     /stats              numbers; ?filter=REGEX ?usedonly ?format=json|prometheus\n\
     /stats/prometheus   for Prometheus\n\
     /clusters           clusters and endpoints; ?format=json\n\
+    /certs              certificates in force, never keys\n\
     /config_dump        what is in force\n\
     /server_info        version, state, uptime\n\
     /quitquitquit       POST: stop gracefully\n";

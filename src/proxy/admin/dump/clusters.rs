@@ -7,6 +7,7 @@ use crate::{
     balance::params::{HashKey, HashTable, Policy},
     model::{Cluster, Discovery, Pool, Protocol},
     outlier,
+    proxy::admin::tls,
 };
 
 /// One cluster.
@@ -36,6 +37,10 @@ pub fn cluster(c: &Cluster) -> Value {
             }
             HashTable::Maglev { size } => out["maglev_lb_config"] = json!({"table_size": size}),
         }
+    }
+    if let Some(tls) = &c.tls {
+        out["transport_socket"] = tls::transport_socket(c, tls);
+        out["metadata"]["filter_metadata"]["llmesh"] = json!({"tls": tls::summary(tls)});
     }
     if let Some(o) = &c.outlier {
         out["outlier_detection"] = outlier(o);
