@@ -16,7 +16,7 @@ mod roots;
 mod stream;
 mod verify;
 
-pub use self::roots::{Defaults, InForce};
+pub use self::roots::{Defaults, InForce, Pair};
 pub(crate) use self::{
     client::{Client, Offer},
     failure::{Failure, What},

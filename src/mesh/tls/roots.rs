@@ -37,13 +37,16 @@ pub(crate) struct Store {
     defaults: Defaults,
 }
 
+/// A certificate chain and its key.
+pub type Pair = (Arc<[u8]>, Arc<Zeroizing<Vec<u8>>>);
+
 /// What holds where a cluster names nothing of its own: for private authorities and for tests.
 #[derive(Clone, Default)]
 pub struct Defaults {
     /// Authorities in PEM, in place of the system's.
     pub roots: Option<Arc<[u8]>>,
     /// A certificate chain and its key in PEM, shown to servers that ask for one.
-    pub identity: Option<(Arc<[u8]>, Arc<Zeroizing<Vec<u8>>>)>,
+    pub identity: Option<Pair>,
 }
 
 /// The bytes of everything that a cluster's TLS needs, read at one moment.
