@@ -39,6 +39,7 @@ mod index;
 mod layer;
 pub mod matcher;
 pub mod params;
+mod re2;
 pub mod rewrite;
 mod service;
 mod table;
