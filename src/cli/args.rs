@@ -58,6 +58,8 @@ pub enum Command {
     ProxyConfig(ProxyConfigArgs),
     /// Scripted LLM endpoints, for demos, benches and chaos tests.
     Mock(MockArgs),
+    /// What a shell completes after `llmesh`, to stdout.
+    Completions(CompletionsArgs),
 }
 
 /// Where and how logs are written. They go to stderr.
@@ -286,6 +288,22 @@ pub struct ProxyConfigArgs {
     /// How it is written.
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,
+}
+
+/// `llmesh completions`
+#[derive(Clone, Copy, Debug, Args)]
+#[command(after_help = "\
+Examples:
+  source <(llmesh completions bash)
+      For this shell.
+  llmesh completions bash > ~/.local/share/bash-completion/completions/llmesh
+  llmesh completions zsh > ~/.zfunc/_llmesh                  # with `fpath+=~/.zfunc` before compinit in ~/.zshrc
+  llmesh completions fish > ~/.config/fish/completions/llmesh.fish
+      For all that come.")]
+pub struct CompletionsArgs {
+    /// Whose script.
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
 }
 
 /// A part of the configuration in force, by istioctl's names.

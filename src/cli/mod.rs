@@ -11,6 +11,7 @@ mod address;
 pub mod args;
 mod certificates;
 pub mod check;
+pub mod completions;
 pub mod demo;
 pub mod fetch;
 pub mod logging;
@@ -46,6 +47,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => block_on(None, demo::run(&args)),
         Command::Mock(args) => block_on(args.workers, mock::run(args)),
         Command::ProxyConfig(args) => block_on(None, proxy_config::run(&args)),
+        Command::Completions(args) => completions::run(args),
     }
 }
 

@@ -206,8 +206,13 @@ fn shell(
     }
     reports.extend(options.reports.iter().cloned());
     let log = mesh.access_log.as_ref().filter(|_| options.mesh_access_log);
-    if let Some(log) = log.and_then(settings::access_log) {
-        reports.push(Arc::new(log));
+    match log.map(settings::access_log) {
+        Some(Ok(log)) => reports.push(Arc::new(log)),
+        Some(Err(why)) => {
+            tracing::error!(target: "llmesh", "{why}");
+            state.lacks(why);
+        }
+        None => {}
     }
     let own = options.own.clone();
     let dispatch = Dispatch::new(Arc::clone(reloader), Arc::clone(state), own);

@@ -21,8 +21,11 @@ pub(super) fn tracing(params: &trace::Params, settings: &Settings) -> trace::Par
     params
 }
 
-/// The log that is asked for. A file that cannot be opened is logged, and stops nothing.
-pub(super) fn access_log(log: &model::AccessLog) -> Option<AccessLog> {
+/// The log that is asked for.
+///
+/// # Errors
+/// If its file cannot be opened, in words. That stops nothing.
+pub(super) fn access_log(log: &model::AccessLog) -> Result<AccessLog, String> {
     let lines = match log.file.as_str() {
         "/dev/stdout" => Lines::new(io::stdout()),
         "/dev/stderr" => Lines::new(io::stderr()),
@@ -32,13 +35,14 @@ pub(super) fn access_log(log: &model::AccessLog) -> Option<AccessLog> {
             .open(file)
             .and_then(Lines::new),
     };
-    match lines {
-        Ok(lines) => Some(AccessLog::new(log.format.clone(), move |line| {
-            lines.line(line);
-        })),
-        Err(error) => {
-            tracing::warn!(target: "llmesh", file = log.file, %error, "no access log: its file cannot be opened");
-            None
-        }
-    }
+    let lines = lines.map_err(|error| {
+        format!(
+            "no access log is written: the MeshConfig's accessLogFile {} cannot be opened ({error}); make its folder writable, \
+             set it to /dev/stdout, or run with --access-log",
+            log.file
+        )
+    })?;
+    Ok(AccessLog::new(log.format.clone(), move |line| {
+        lines.line(line);
+    }))
 }

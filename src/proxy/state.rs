@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -28,6 +28,8 @@ pub struct ServerState {
     pub connections: Counter,
     /// What was told in the log of late.
     pub(super) news: News,
+    /// What was asked for and is not there, in words.
+    lacks: Mutex<Vec<String>>,
 }
 
 // === impl ServerState ===
@@ -44,25 +46,31 @@ impl ServerState {
             active: Counter::default(),
             connections: Counter::default(),
             news: News::default(),
+            lacks: Mutex::default(),
         }
+    }
+
+    /// Notes what is lacking, for who asks whether the process is ready.
+    pub fn lacks(&self, what: String) {
+        lock(&self.lacks).push(what);
+    }
+
+    /// What is lacking.
+    #[must_use]
+    pub fn lacking(&self) -> Vec<String> {
+        lock(&self.lacks).clone()
     }
 
     /// Notes a listener's bound address.
     pub fn add_listener(&self, name: &str, address: SocketAddr) {
-        self.listeners
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push((name.to_owned(), address));
+        lock(&self.listeners).push((name.to_owned(), address));
     }
 
     /// Names and addresses of the listeners.
     #[must_use]
     pub fn listeners(&self) -> Vec<(String, String)> {
-        let all = self
-            .listeners
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        all.iter()
+        lock(&self.listeners)
+            .iter()
             .map(|(name, address)| (name.clone(), address.to_string()))
             .collect()
     }
@@ -81,4 +89,9 @@ impl ServerState {
             .map(PrometheusHandle::render)
             .unwrap_or_default()
     }
+}
+
+/// A panic while the lock was held leaves plain data behind, which stays usable.
+fn lock<T>(data: &Mutex<T>) -> MutexGuard<'_, T> {
+    data.lock().unwrap_or_else(PoisonError::into_inner)
 }

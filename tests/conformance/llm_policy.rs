@@ -434,7 +434,7 @@ const BAD: &[(&str, &[&str])] = &[
     (
         "hosts: llm",
         &[
-            "5:10: error[wrong-type] spec.hosts: expected a list, found a string\n  hint: put `- ` before the item",
+            "5:10: error[wrong-type] spec.hosts: expected a list, found a string\n  hint: write `hosts: [llm]`",
         ],
     ),
     (
@@ -573,7 +573,7 @@ const BAD: &[(&str, &[&str])] = &[
     (
         "fallback: {subset: v2}",
         &[
-            "5:3: error[wrong-type] spec.fallback: expected a list, found a mapping\n  hint: put `- ` before the item",
+            "5:3: error[wrong-type] spec.fallback: expected a list, found a mapping\n  hint: write `fallback: [{host: …}]`",
         ],
     ),
     (
@@ -735,7 +735,7 @@ const BAD: &[(&str, &[&str])] = &[
     (
         "usage: {inject: yes}",
         &[
-            "5:19: error[wrong-type] spec.usage.inject: expected a boolean, found a string\n  hint: write true or false",
+            "5:19: error[wrong-type] spec.usage.inject: expected a boolean, found a string\n  hint: write true: a boolean is true or false, without quotes",
         ],
     ),
     (
@@ -805,7 +805,9 @@ const BAD: &[(&str, &[&str])] = &[
     ),
     (
         "holdBytes: 64KiB",
-        &["5:14: error[wrong-type] spec.holdBytes: expected an integer, found a string"],
+        &[
+            "5:14: error[wrong-type] spec.holdBytes: expected an integer, found a string\n  hint: write the number alone: 65536",
+        ],
     ),
     (
         "headers: {x: true}",
@@ -825,7 +827,7 @@ const BAD: &[(&str, &[&str])] = &[
         &[
             "5:12: error[unknown-value] spec.dialect: \"x\" is not known here\n  hint: one of auto, status-only, openai, openai-responses, anthropic, gemini, bedrock, cohere, ollama, tgi",
             "6:11: error[unknown-value] spec.resume: \"maybe\" is not known here\n  hint: one of off, prefill",
-            "7:12: error[wrong-type] spec.headers: expected a boolean, found the integer 1\n  hint: write true or false",
+            "7:12: error[wrong-type] spec.headers: expected a boolean, found the integer 1\n  hint: write true: a boolean is true or false, without quotes",
         ],
     ),
 ];

@@ -9,6 +9,7 @@ mod decisions;
 mod diagnostics;
 mod folders;
 mod guards;
+mod guesses;
 mod keys;
 mod lenient;
 mod llm_policy;

@@ -49,6 +49,36 @@ fn found(loaded: &Loaded) -> Vec<String> {
 }
 
 #[test]
+fn a_field_that_is_none_is_said_to_be_none() {
+    let mesh = "accessLogFle: /dev/stdout\nenable_tracng: true\nnext_years: 1\nrootNamespace: x\n";
+    let loaded = load_text(&format!(
+        "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nmetadata: {{name: i}}\nspec:\n  meshConfig:\n    {}\n{SERVICE}",
+        mesh.trim().replace('\n', "\n    ")
+    ));
+    assert!(loaded.model.is_some(), "it stops nothing");
+    let about: Vec<_> = loaded
+        .diagnostics
+        .iter()
+        .filter(|d| d.rule == "unknown-field")
+        .map(|d| format!("{} {} {}: {}", d.severity, d.line, d.message, d.hint))
+        .collect();
+    let known = "is no field of a MeshConfig that is known here";
+    assert_eq!(
+        about,
+        [
+            format!("warning 6 `accessLogFle` {known}: did you mean `accessLogFile`?"),
+            format!("warning 7 `enableTracng` {known}: did you mean `enableTracing`?"),
+            format!("warning 8 `nextYears` {known}: "),
+        ]
+    );
+    let noted = found(&loaded).join("\n");
+    assert!(
+        noted.contains("not in force in llmesh: rootNamespace"),
+        "{noted}"
+    );
+}
+
+#[test]
 fn all_forms_say_the_same() {
     let mesh = "accessLogFile: /dev/stdout
 accessLogEncoding: JSON
@@ -90,10 +120,16 @@ something_new: {a: 1}
         };
         assert_eq!(forward.retry.retries, 4);
         assert_eq!(forward.retry.retry_on.to_string(), "reset,503");
-        // The rest is noted, and stops nothing.
+        // The rest is told, and stops nothing.
         let found = found(&loaded);
-        let notes = found.iter().all(|f| f.starts_with("note[not-in-force]"));
-        assert!(notes, "{found:?}");
+        for told in &found {
+            let unknown =
+                told.starts_with("warning[unknown-field]") && told.contains("somethingNew");
+            assert!(
+                told.starts_with("note[not-in-force]") || unknown,
+                "{found:?}"
+            );
+        }
         let named = |f: &String| f.contains("enableAutoMtls") || f.contains("somethingNew");
         assert!(found.iter().any(named), "{found:?}");
     }

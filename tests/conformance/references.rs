@@ -265,3 +265,36 @@ fn what_answers_503_to_every_caller_is_a_warning() {
         assert!(loaded.model.is_some());
     }
 }
+
+#[test]
+fn what_has_the_weight_0_gets_no_requests_and_no_warning() {
+    let text = |weight: u32| {
+        format!(
+            "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: a, namespace: n}}\nspec:\n  hosts: [a]\n  http:\n  - route:\n    - {{destination: {{host: a}}, weight: 100}}\n    - {{destination: {{host: a, subset: v2}}, weight: {weight}}}\n    - {{destination: {{host: b}}, weight: {weight}}}\n    - {{destination: {{host: a, port: {{number: 9}}}}, weight: {weight}}}\n---\napiVersion: v1\nkind: Service\nmetadata: {{name: a, namespace: n}}\nspec: {{selector: {{app: a}}, ports: [{{name: http, port: 80}}]}}\n"
+        )
+    };
+    for (weight, severity, says) in [
+        (
+            0,
+            Severity::Note,
+            "its requests would be answered 503 (NC); its weight is 0, so there are none",
+        ),
+        (1, Severity::Warning, "its requests are answered 503 (NC)"),
+    ] {
+        let loaded = load_text(&text(weight));
+        let found: Vec<_> = loaded
+            .diagnostics
+            .iter()
+            .filter(|d| d.path.contains("route["))
+            .collect();
+        let rules: Vec<_> = found.iter().map(|d| d.rule).collect();
+        assert_eq!(
+            rules,
+            ["subset-without-rule", "unknown-host", "unknown-port"]
+        );
+        for d in found {
+            assert_eq!(d.severity, severity, "{d}");
+            assert!(d.message.contains(says), "{d}");
+        }
+    }
+}

@@ -465,6 +465,19 @@ enableTracing: false
     );
 }
 
+#[tokio::test]
+async fn a_log_that_cannot_be_written_is_missed_aloud() {
+    let mesh = Words::start(&format!(
+        "accessLogFile: /no/such/folder/access.log\n---\n{APP}"
+    ))
+    .await;
+    let page = mesh.page("/ready?verbose").await;
+    let begins = "LIVE\nwarning: no access log is written: the MeshConfig's accessLogFile /no/such/folder/access.log cannot be opened (";
+    assert!(page.starts_with(begins), "{page}");
+    // Calls are served all the same.
+    assert_eq!(mesh.get("app.example", "/").await.status, 200);
+}
+
 /// By default neither a 503 nor a connection that ends after the request was sent is repeated; what a route asks for is.
 #[tokio::test]
 async fn a_payment_is_sent_twice_only_if_the_route_asks_for_it() {

@@ -4,6 +4,7 @@
 //! nearest name it was asked for. Null counts as absent. Readers return `None` where the value is absent or wrong; what
 //! was wrong has been reported by then.
 
+mod forms;
 mod nearest;
 mod object;
 mod scalars;
@@ -193,6 +194,10 @@ impl<'a> Field<'a> {
         message: impl Into<String>,
         hint: impl Into<String>,
     ) {
+        let hint = match rule {
+            "bad-host" | "bad-address" => self.right_host().unwrap_or_else(|| hint.into()),
+            _ => hint.into(),
+        };
         self.cx.report.error(&self.place(), rule, message, hint);
     }
 
@@ -216,6 +221,7 @@ impl<'a> Field<'a> {
 
     fn wrong(&self, wanted: &str, hint: impl Into<String>) {
         let found = self.node.value.describe();
+        let hint = self.right_form(wanted).unwrap_or_else(|| hint.into());
         self.error(
             "wrong-type",
             format!("expected {wanted}, found {found}"),

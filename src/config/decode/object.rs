@@ -79,7 +79,8 @@ impl<'a> Object<'a> {
         let field = self.get(name);
         if field.is_none() {
             let message = format!("`{name}` is missing");
-            self.field.error("missing-field", message, "");
+            let hint = self.field.form_of(name).unwrap_or_default();
+            self.field.error("missing-field", message, hint);
         }
         field
     }
@@ -155,8 +156,11 @@ impl Drop for Object<'_> {
             let hint = if name == "<<" {
                 "what is merged must be a mapping, or a list of mappings".to_owned()
             } else {
-                nearest(name, asked.iter().copied())
-                    .map(|near| format!("did you mean `{near}`?"))
+                let near = || nearest(name, asked.iter().copied());
+                field
+                    .known_elsewhere()
+                    .or_else(|| near().map(|near| format!("did you mean `{near}`?")))
+                    .or_else(|| field.under_spec())
                     .unwrap_or_default()
             };
             let message = format!("`{name}` is not a field here");

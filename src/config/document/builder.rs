@@ -219,7 +219,8 @@ impl<'p> Builder<'p> {
             Items::Seq(items) => Value::Seq(items),
             Items::Map(mut entries, _) => {
                 let merged = merge::take(&mut entries);
-                self.drop_duplicates(&mut entries);
+                let whole = self.stack.is_empty();
+                self.drop_duplicates(&mut entries, whole);
                 merge::put(merged, &mut entries);
                 Value::Map(entries)
             }
@@ -299,14 +300,23 @@ impl<'p> Builder<'p> {
         Ok(None)
     }
 
-    fn drop_duplicates(&mut self, entries: &mut Vec<(Key, Node)>) {
+    /// `whole`: they are a document's own. Where a second `apiVersion` or `kind` stands there, a second resource begins.
+    fn drop_duplicates(&mut self, entries: &mut Vec<(Key, Node)>, whole: bool) {
         if entries.len() < 2 {
             return;
         }
         let mut seen: HashMap<&str, u32> = HashMap::with_capacity(entries.len());
-        let mut repeated = Vec::new();
+        let (mut repeated, mut second) = (Vec::new(), None);
         for (at, (key, _)) in entries.iter().enumerate() {
             if let Some(first) = seen.get(key.text.as_str()) {
+                repeated.push(at);
+                if whole && matches!(key.text.as_str(), "apiVersion" | "kind") {
+                    second.get_or_insert((key.line, key.column));
+                    continue;
+                }
+                if second.is_some() {
+                    continue;
+                }
                 self.problems.push(Problem {
                     rule: "duplicate-key",
                     line: key.line,
@@ -314,10 +324,18 @@ impl<'p> Builder<'p> {
                     message: format!("`{}` is already given in line {first}", key.text),
                     hint: "keep one of the two",
                 });
-                repeated.push(at);
             } else {
                 seen.insert(&key.text, key.line);
             }
+        }
+        if let Some((line, column)) = second {
+            self.problems.push(Problem {
+                rule: "duplicate-key",
+                line,
+                column,
+                message: "a second resource begins here, in the middle of the first".to_owned(),
+                hint: "put a line `---` before it",
+            });
         }
         if !repeated.is_empty() {
             let mut at = 0;

@@ -123,6 +123,11 @@ fn header_name(name: &str, field: &Field<'_>) -> Option<FieldName> {
         ":path" => return Some(FieldName::Path),
         ":scheme" => return Some(FieldName::Scheme),
         ":authority" => return Some(FieldName::Authority),
+        ":status" => {
+            let message = "no request has a `:status`: it counts as absent";
+            field.warn("empty-match", message, "match what a request has");
+            return Some(FieldName::Status);
+        }
         _ => {}
     }
     if name.starts_with("@request.auth.claims") {
@@ -140,7 +145,12 @@ fn header_name(name: &str, field: &Field<'_>) -> Option<FieldName> {
     let parsed = HeaderName::from_bytes(name.as_bytes());
     if parsed.is_err() {
         let message = format!("{name:?} is not a header name");
-        field.error("bad-header-name", message, "");
+        let hint = if name.starts_with(':') {
+            "of a request there are :method, :path, :scheme and :authority"
+        } else {
+            ""
+        };
+        field.error("bad-header-name", message, hint);
     }
     parsed.ok().map(FieldName::Header)
 }

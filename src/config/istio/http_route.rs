@@ -141,7 +141,7 @@ fn forward(object: &Object<'_>, default_retry: Default<'_>) -> Option<RuleAction
     let items = list.list();
     let mut destinations: Vec<_> = items.iter().filter_map(destination).collect();
     let complete = !items.is_empty() && destinations.len() == items.len();
-    if items.is_empty() {
+    if list.is_empty_list() {
         list.error("no-destination", "`route` has no destination", "");
     } else if complete && items.len() > 1 && destinations.iter().all(|(d, _)| d.weight == 0) {
         let message = "the weights of all destinations are 0";

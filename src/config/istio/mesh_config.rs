@@ -4,6 +4,8 @@
 //! from a file that is nothing but a MeshConfig. Names may be written as protobuf does (`access_log_file`). The first one
 //! wins, an overlay's before all others. What is not in force is noted, and stops nothing.
 
+mod fields;
+
 use std::sync::Arc;
 
 use super::retries;
@@ -14,7 +16,7 @@ use crate::{
     },
     config::{
         Layer, Source,
-        decode::{Cx, Field},
+        decode::{Cx, Field, nearest},
         diagnostic::{Origin, Report},
         document,
     },
@@ -312,10 +314,21 @@ impl<'a> Fields<'a> {
 
     /// Names those that nobody took.
     fn note(self, of: &Field<'_>) {
-        if self.0.is_empty() {
+        let known = || fields::MESH_CONFIG.iter().copied();
+        let mut names = Vec::new();
+        for (name, field) in &self.0 {
+            if known().any(|known| known == name) {
+                names.push(name.as_str());
+                continue;
+            }
+            // Istio may have it since: it stops nothing.
+            let hint = nearest(name, known()).map(|near| format!("did you mean `{near}`?"));
+            let message = format!("`{name}` is no field of a MeshConfig that is known here");
+            field.warn("unknown-field", message, hint.unwrap_or_default());
+        }
+        if names.is_empty() {
             return;
         }
-        let names: Vec<_> = self.0.iter().map(|(name, _)| name.as_str()).collect();
         let message = format!(
             "of this MeshConfig these are not in force in llmesh: {}",
             names.join(", ")

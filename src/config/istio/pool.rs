@@ -32,7 +32,8 @@ pub(in crate::config) struct PoolBlock {
 /// Reads a `connectionPool`.
 pub(super) fn read(field: &Field<'_>) -> Option<PoolBlock> {
     let object = field.object()?;
-    if field.given("tcp").is_none() && field.given("http").is_none() {
+    let mut names = object.names();
+    if names.all(|name| ["tcp", "http"].contains(&name) && field.given(name).is_none()) {
         field.error("empty-policy", "`connectionPool` is empty", "remove it");
     }
     object.not_in_force(

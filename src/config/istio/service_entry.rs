@@ -262,7 +262,10 @@ pub(in crate::config) fn protocol(name: &str) -> PortProtocol {
 fn endpoints(spec: &Object<'_>, resolution: Resolution, ports: &[ServicePort]) -> Vec<Workload> {
     let items = spec.list("endpoints");
     if let (Some(list), false) = (spec.get("endpoints"), items.is_empty()) {
+        // A word that is not known has been reported.
+        let known = |word| matches!(word, "NONE" | "DYNAMIC_DNS");
         match resolution {
+            Resolution::None if !spec.field().peek_str(&["resolution"]).is_none_or(known) => {}
             Resolution::None | Resolution::DynamicDns => list.error(
                 "endpoints-without-resolution",
                 "with this resolution endpoints are not used",

@@ -129,14 +129,16 @@ impl Linker<'_> {
         false
     }
 
-    /// Says once that requests to a host that is not known go nowhere.
-    fn unreachable_host(&self, host: &str, place: &Place) {
+    /// Says once that requests to a host that is not known go nowhere. `idle`: there are none.
+    fn unreachable_host(&self, host: &str, place: &Place, idle: bool) {
         let (why, hint) = self.instead_of(host);
+        let (severity, unserved) = routes::unserved(idle);
         let message = format!(
-            "{host} is not known, so its requests are answered 503 (NC): no Service or ServiceEntry of that name is loaded{why}"
+            "{host} is not known, so {unserved}: no Service or ServiceEntry of that name is loaded{why}"
         );
-        let rule = (Severity::Warning, "unknown-host");
-        self.missing((host, "requests"), place, rule, message, hint);
+        let told = if idle { "idle" } else { "requests" };
+        let rule = (severity, "unknown-host");
+        self.missing((host, told), place, rule, message, hint);
     }
 
     /// Reports a missing name, once, unless something could not be read: it may be defined there.

@@ -99,8 +99,9 @@ impl Linker<'_> {
     }
 
     fn forward(&self, rule: &ForwardRule, port: u16) -> Forward {
+        let some = rule.destinations.iter().any(|d| d.weight > 0);
         let destinations = rule.destinations.iter().map(|destination| Destination {
-            cluster: self.destination(destination, port),
+            cluster: self.destination(destination, port, some && destination.weight == 0),
             weight: destination.weight,
             headers: destination.headers.clone(),
         });
@@ -117,14 +118,15 @@ impl Linker<'_> {
         }
     }
 
-    /// The cluster of a destination. It may not exist: requests are then answered 503 (NC).
-    fn destination(&self, destination: &DestinationRef, port: u16) -> Arc<str> {
+    /// The cluster of a destination. It may not exist: requests are then answered 503 (NC). `idle`: none are sent there.
+    fn destination(&self, destination: &DestinationRef, port: u16, idle: bool) -> Arc<str> {
+        let (severity, unserved) = unserved(idle);
         let (host, known) = match self.registry.concrete(&destination.host) {
             Some((host, known)) => (host, Some(known)),
             None => (destination.host.as_str(), None),
         };
         if known.is_none() {
-            self.unreachable_host(host, &destination.place);
+            self.unreachable_host(host, &destination.place, idle);
         }
         let only = known.filter(|known| known.ports.len() == 1);
         let number = match (
@@ -139,22 +141,29 @@ impl Linker<'_> {
             && !known.ports.iter().any(|p| p.number == number)
         {
             let all: Vec<_> = known.ports.iter().map(|p| p.number.to_string()).collect();
-            let message =
-                format!("{host} has no port {number}: its requests are answered 503 (NC)");
+            let message = format!("{host} has no port {number}: {unserved}");
             let hint = format!("its ports are: {}", all.join(", "));
             let place = destination.port.as_ref();
             let place = place.map_or(&destination.place, |(_, place)| place);
-            self.report.warn(place, "unknown-port", message, hint);
+            self.report
+                .add(place, severity, "unknown-port", message, hint);
         }
         if let Some((subset, place)) = &destination.subset {
             let namespace = known.map(|known| known.namespace.as_str());
-            self.check_subset(host, namespace, subset, place);
+            self.check_subset((host, namespace), subset, place, idle);
         }
         let subset = destination.subset.as_ref().map_or("", |(name, _)| name);
         ClusterName::new(number, subset, host).to_string().into()
     }
 
-    fn check_subset(&self, host: &str, namespace: Option<&str>, subset: &str, place: &Place) {
+    fn check_subset(
+        &self,
+        (host, namespace): (&str, Option<&str>),
+        subset: &str,
+        place: &Place,
+        idle: bool,
+    ) {
+        let (severity, unserved) = unserved(idle);
         let namespace = namespace
             .or_else(|| names::namespace_of(host))
             .unwrap_or_default();
@@ -165,11 +174,16 @@ impl Linker<'_> {
         let looked_at = self.rules_looked_at(host, namespace, merged);
         let Some(merged) = merged else {
             let message = format!(
-                "no DestinationRule in force for {host} defines the subset `{subset}`, so its requests are answered 503 (NC){looked_at}"
+                "no DestinationRule in force for {host} defines the subset `{subset}`, so {unserved}{looked_at}"
             );
             let hint = "load a DestinationRule for the host that has the subset".to_owned();
-            let rule = (Severity::Warning, "subset-without-rule");
-            self.missing((host, subset), place, rule, message, hint);
+            let rule = (severity, "subset-without-rule");
+            let told = if idle {
+                format!("{subset} idle")
+            } else {
+                subset.to_owned()
+            };
+            self.missing((host, &told), place, rule, message, hint);
             return;
         };
         let all: Vec<_> = merged.subsets.keys().copied().collect();
@@ -179,11 +193,21 @@ impl Linker<'_> {
             None => format!("its subsets are: {}", all.join(", ")),
         };
         let message = format!(
-            "the subset `{subset}` of {host} is not defined by {}, so its requests are answered 503 (NC){looked_at}",
+            "the subset `{subset}` of {host} is not defined by {}, so {unserved}{looked_at}",
             merged.first.place
         );
-        self.report.warn(place, "vs-unknown-subset", message, hint);
+        self.report
+            .add(place, severity, "vs-unknown-subset", message, hint);
     }
+}
+
+/// How much it matters that a destination does not exist, and what comes of it.
+pub(super) fn unserved(idle: bool) -> (Severity, &'static str) {
+    if idle {
+        let none = "its requests would be answered 503 (NC); its weight is 0, so there are none";
+        return (Severity::Note, none);
+    }
+    (Severity::Warning, "its requests are answered 503 (NC)")
 }
 
 /// Adds a rule's routes: one, or one for each alternative where these have names.

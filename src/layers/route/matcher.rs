@@ -169,6 +169,7 @@ fn field<'a>(view: &RequestView<'a>, name: &'a FieldName) -> Field<'a> {
         FieldName::Path => Field::Pseudo(view.path_and_query),
         FieldName::Scheme => Field::Pseudo(view.scheme),
         FieldName::Authority => Field::Pseudo(view.authority),
+        FieldName::Status => Field::Pseudo(""),
     }
 }
 

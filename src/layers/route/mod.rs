@@ -41,6 +41,7 @@ pub mod matcher;
 #[cfg(feature = "llm")]
 pub mod model;
 pub mod params;
+mod re2;
 pub mod rewrite;
 mod service;
 mod table;

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use http::{HeaderName, StatusCode};
 
 pub use super::headers::{HeaderOps, HeaderText};
+use super::re2::translate;
 use crate::layers::{deadline, retry};
 
 /// One alternative of a route's match; all its conditions must hold.
@@ -45,6 +46,8 @@ pub enum FieldName {
     Scheme,
     /// `:authority`.
     Authority,
+    /// `:status`, which no request has.
+    Status,
 }
 
 /// A condition on a string.
@@ -182,10 +185,11 @@ impl Regex {
     /// If it is not a regular expression of RE2's kind (no look-around, no back-references) or too large.
     pub fn new(source: &str) -> Result<Self, regex::Error> {
         // Checked alone first: `a)|(b` must not become valid by the wrapping.
-        regex::RegexBuilder::new(source)
+        let ours = translate(source);
+        regex::RegexBuilder::new(&ours)
             .size_limit(1 << 20)
             .build()?;
-        let compiled = regex::RegexBuilder::new(&format!("^(?:{source})$"))
+        let compiled = regex::RegexBuilder::new(&format!("^(?:{ours})$"))
             .size_limit(1 << 20)
             .build()?;
         Ok(Self {
@@ -206,7 +210,7 @@ impl Regex {
     #[must_use]
     pub fn replace_all(&self, text: &str, template: &str) -> String {
         let search = self.search.get_or_init(|| {
-            regex::RegexBuilder::new(&self.source)
+            regex::RegexBuilder::new(&translate(&self.source))
                 .size_limit(1 << 20)
                 .build()
                 .ok()

@@ -2,7 +2,7 @@
 //!
 //! | page | what |
 //! |---|---|
-//! | `/ready` | 200 `LIVE`, 503 `DRAINING` while draining; `?verbose` names the resources that were left out |
+//! | `/ready` | 200 `LIVE`, 503 `DRAINING` while draining; `?verbose` names the resources that were left out, and what else is lacking |
 //! | `/stats` | every number; `?filter=REGEX`, `?usedonly`, `?format=json`, `?format=prometheus` |
 //! | `/stats/prometheus` | the same for Prometheus, with the standard metrics |
 //! | `/clusters` | clusters and endpoints; `?format=json` |
@@ -110,6 +110,9 @@ impl Admin {
         for resource in &*self.reloader.left_out() {
             page.push_str(&format!("left out: {resource}\n"));
         }
+        for lack in self.state.lacking() {
+            page.push_str(&format!("warning: {lack}\n"));
+        }
         text(status, page)
     }
 
@@ -175,7 +178,7 @@ impl<B> Service<Request<B>> for Admin {
 }
 
 const HELP: &str = "llmesh admin\n\
-    /ready              200 while serving; ?verbose names what was left out\n\
+    /ready              200 while serving; ?verbose names what was left out or is lacking\n\
     /stats              numbers; ?filter=REGEX ?usedonly ?format=json|prometheus\n\
     /stats/prometheus   for Prometheus\n\
     /clusters           clusters and endpoints; ?format=json\n\

@@ -228,6 +228,8 @@ fn pseudo_headers_may_be_named() {
         (FieldName::Method, exact("get"), false),
         (FieldName::Scheme, exact("http"), true),
         (FieldName::Authority, exact("llm"), true),
+        (FieldName::Status, exact(""), false),
+        (FieldName::Status, StringMatch::Present, false),
         (header_name("host"), exact("llm"), true),
     ] {
         assert_eq!(
@@ -241,6 +243,11 @@ fn pseudo_headers_may_be_named() {
         ..Match::default()
     };
     assert!(!check(&not_get, "/", host));
+    let no_status = Match {
+        without_headers: vec![(FieldName::Status, exact("200"))],
+        ..Match::default()
+    };
+    assert!(check(&no_status, "/", host));
 }
 
 #[test]

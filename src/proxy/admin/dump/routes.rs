@@ -108,6 +108,7 @@ fn field(name: &FieldName) -> &str {
         FieldName::Path => ":path",
         FieldName::Scheme => ":scheme",
         FieldName::Authority => ":authority",
+        FieldName::Status => ":status",
     }
 }
 
