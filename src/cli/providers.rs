@@ -134,14 +134,14 @@ impl Provider {
     }
 
     /// What to write in place of the provider's own address, for people.
-    fn base_url(&self, at: SocketAddr, several: bool) -> String {
+    fn base_url(&self, at: SocketAddr, prefixed: bool) -> String {
         let scheme = if self.host().ends_with(".internal") {
             "http"
         } else {
             "https"
         };
         let (name, host) = (self.known.name, self.host());
-        let prefix = if several {
+        let prefix = if prefixed {
             format!("/{name}")
         } else {
             String::new()
@@ -247,9 +247,17 @@ pub fn own(providers: &[Provider], host: Option<String>, names: Vec<String>) -> 
 }
 
 /// What a client's base URL is with these providers, for people.
-pub fn base_urls(providers: &[Provider], at: SocketAddr) -> impl Iterator<Item = String> {
-    let several = providers.len() > 1;
-    providers.iter().map(move |p| p.base_url(at, several))
+#[must_use]
+pub fn base_urls(providers: &[Provider], own: &Own, at: SocketAddr) -> Vec<String> {
+    let root = own.host.as_deref();
+    let is_root = |provider: &Provider| root == Some(provider.host());
+    let mut lines: Vec<_> = providers
+        .iter()
+        .map(|provider| provider.base_url(at, !is_root(provider)))
+        .collect();
+    let other = root.filter(|_| !providers.iter().any(is_root));
+    lines.extend(other.map(|host| format!("{host} is http://{at}")));
+    lines
 }
 
 #[cfg(test)]
@@ -387,11 +395,23 @@ mod tests {
         let told = own(&all()[..3], Some("mine".to_owned()), Vec::new());
         assert_eq!(told.host.as_deref(), Some("mine"));
         let at = "127.0.0.1:15001".parse().unwrap();
-        let urls = |n: usize| base_urls(&all()[..n], at).last().unwrap();
-        assert_eq!(urls(1), "https://api.openai.com is http://127.0.0.1:15001");
+        let urls = |n: usize, host: Option<&str>| {
+            let providers = &all()[..n];
+            let own = own(providers, host.map(str::to_owned), Vec::new());
+            base_urls(providers, &own, at)
+        };
+        let root = "https://api.openai.com is http://127.0.0.1:15001";
+        assert_eq!(urls(1, None), [root]);
+        let anthropic = "https://api.anthropic.com is http://127.0.0.1:15001/anthropic";
+        let several = urls(3, None);
         assert_eq!(
-            urls(3),
-            "https://api.anthropic.com is http://127.0.0.1:15001/anthropic"
+            (&*several[0], &*several[2]),
+            (&*format!("{root}/openai"), anthropic)
         );
+        let with_root = urls(3, Some("api.openai.com"));
+        assert_eq!((&*with_root[0], &*with_root[2]), (root, anthropic));
+        let mine = "mine is http://127.0.0.1:15001";
+        assert_eq!(urls(1, Some("mine")), [&*format!("{root}/openai"), mine]);
+        assert_eq!(urls(0, Some("mine")), [mine]);
     }
 }

@@ -63,7 +63,7 @@ fn announce(proxy: &Proxy, providers: &[Provider]) {
         clusters = snapshot.clusters.len(),
         "serving"
     );
-    for base_url in providers::base_urls(providers, proxy.outbound()) {
+    for base_url in providers::base_urls(providers, proxy.own(), proxy.outbound()) {
         tracing::info!(target: "llmesh", "for clients, {base_url}");
     }
     let known = |host: &&str| snapshot.knows(host.split(':').next().unwrap_or_default());

@@ -59,8 +59,15 @@ pub struct Fault<'a> {
     pub estimated_time: Option<f64>,
 }
 
-/// Where the text for people stands: with all; AWS; Baidu and others.
-const MESSAGES: &[&str] = &["message", "Message", "msg", "error_msg", "error_message"];
+/// Where the text for people stands: with all; AWS; Baidu and others; Vercel's AI SDK.
+const MESSAGES: &[&str] = &[
+    "message",
+    "Message",
+    "msg",
+    "error_msg",
+    "error_message",
+    "errorText",
+];
 
 /// Keys under which an answer stands: beside one, a code and words are no error.
 const ANSWERS: &[&str] = &[
@@ -126,7 +133,8 @@ impl<'a> Fault<'a> {
         });
         let told = coded || MESSAGES.iter().any(|key| word(top, key).is_some());
         let answers = ANSWERS.iter().any(|key| top.contains_key(*key));
-        is_named(top) && told || !answers && word(top, "type").is_none() && is_flat(top)
+        let typed = word(top, "type").is_some_and(|kind| !is_problem(kind));
+        is_named(top) && told || !answers && !typed && is_flat(top)
     }
 
     /// Whether the body says nothing.
@@ -152,7 +160,15 @@ impl<'a> Fault<'a> {
             .find_map(|key| string(error, key))
             .or_else(|| detail(error.get("detail")?))
             .unwrap_or_default();
-        self.read_code(error.get("code"));
+        // LangServe has `status_code`, RFC 9457 a `status` that is a number.
+        let status = error.get("status").filter(|status| status.is_number());
+        let number = error.get("status_code").or(status);
+        self.read_code(error.get("code").or(number));
+        // FastAPI's list of what a request lacks, which is a 422 wherever it stands.
+        let lacks = |list: &Value| list.get(0)?.get("loc").map(drop);
+        if self.number.is_none() && error.get("detail").and_then(lacks).is_some() {
+            self.number = Some(422);
+        }
         self.kind = string(error, "type");
         // z.ai, in its Anthropic dialect.
         self.vendor = self.vendor.or_else(|| self.kind?.parse().ok());
@@ -224,7 +240,9 @@ pub(crate) fn is_named(object: &Map<String, Value>) -> bool {
 
 /// Whether an object of no type is an error: by a status and words, AWS's exception, or a list of errors.
 pub(crate) fn is_flat(object: &Map<String, Value>) -> bool {
-    let message = word(object, "message").is_some();
+    let message = ["message", "detail"]
+        .iter()
+        .any(|key| word(object, key).is_some());
     let aws = word(object, "__type");
     message && (has_status(object) || aws.is_some())
         || aws.is_some_and(names_error)
@@ -247,6 +265,20 @@ pub(crate) fn has_status(object: &Map<String, Value>) -> bool {
         });
         number.and_then(status).is_some()
     })
+}
+
+/// Whether a type is the address of a kind of problem, as RFC 9457 has it, and so none of a stream's events.
+pub(crate) fn is_problem(kind: &str) -> bool {
+    kind.contains(':')
+}
+
+/// Whether it says nothing but FastAPI's `detail`.
+pub(crate) fn is_detail(object: &Map<String, Value>) -> bool {
+    object.len() == 1
+        && object
+            .get("detail")
+            .and_then(detail)
+            .is_some_and(|words| !words.is_empty())
 }
 
 /// Whether a type is that of an error.

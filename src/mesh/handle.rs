@@ -284,6 +284,12 @@ impl Builder {
         let registry = Registry::new(network.clone(), self.rng.clone()).with_tls(self.tls.read()?);
         let reloader = Reloader::start(self.input, registry, self.rng.clone()).await?;
         let mut tasks = JoinSet::new();
+        // Texts may name files.
+        let named = !reloader.snapshot().files().is_empty();
+        let watch = match watch {
+            None if self.watch && named => Some(Watch::new(Vec::new(), params).await),
+            watch => watch,
+        };
         if let Some(watch) = watch {
             tasks.spawn(Arc::clone(&reloader).follow(watch));
         }

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! CALLERS, where the policy has any, stands above CALL, so that nothing is read of who is not let in; what a caller may use
-//! (MODELS) is known once the call is read. OWN KEY stands below all that look at the caller's key, and above FALLBACK, so that the health of a target is that of
-//! the key that it is asked with.
+//! (MODELS) is known once the call is read. OWN KEY stands below all that look at the caller's key, and above FALLBACK, so that
+//! the health of a target is that of the key that it is asked with.
 //!
 //! LIST stands below CALLERS, since lists are for them. ALIAS stands below MODELS, which know what callers say, above TOKEN LIMITS,
 //! so that the names of one model share its allowance, and above FALLBACK, whose targets are asked for the model that is meant.
@@ -35,7 +35,7 @@ use crate::{
     },
     body::{Body, replay::Replay},
     call::{self, CallLayer},
-    callers::CallersLayer,
+    callers::{CallersLayer, ModelsLayer},
     deadline::{DeadlineLayer, PropagateLayer},
     fallback::{self, FallbackLayer, Health, Key, OwnKey, OwnKeyed, Reach},
     limit::{
@@ -119,6 +119,10 @@ impl LlmRoute<'_> {
         let paths: Arc<[String]> = policy.paths.clone().into();
         let (quiet, verbatim) = (!policy.headers, dialect == Setting::StatusOnly);
         let guarded = !policy.plaintext;
+        let restricted = policy
+            .callers
+            .iter()
+            .any(|caller| !caller.models.is_empty());
         let keyed = self.own_key(name);
         let (watched, last) = (
             stream::Policy(Arc::new(policy.stream.clone())),
@@ -160,6 +164,7 @@ impl LlmRoute<'_> {
             .option_layer(self.callers.cloned())
             .layer(self.list())
             .layer(CallLayer::new(call))
+            .option_layer(restricted.then(|| ModelsLayer::new(dialect)))
             .option_layer(alias)
             .layer(limits)
             .map_request(move |request| match &keyed {

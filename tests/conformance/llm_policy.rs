@@ -764,7 +764,7 @@ const BAD: &[(&str, &[&str])] = &[
         "models: {\"gpt-4*\": gpt-4o, gpt-4o: large, small: gpt-4o}",
         &[
             "5:22: warning[alias-of-alias] spec.models.gpt-4*: \"gpt-4*\" stands for \"gpt-4o\", which itself stands for \"large\": \"gpt-4o\" is asked for\n  hint: a name is looked up once; write the model that is meant",
-            "5:53: warning[alias-of-alias] spec.models.small: \"small\" stands for \"gpt-4o\", which itself stands for \"large\": \"gpt-4o\" is asked for\n  hint: a name is looked up once; write the model that is meant",
+            "5:52: warning[alias-of-alias] spec.models.small: \"small\" stands for \"gpt-4o\", which itself stands for \"large\": \"gpt-4o\" is asked for\n  hint: a name is looked up once; write the model that is meant",
         ],
     ),
     (
@@ -782,7 +782,7 @@ const BAD: &[(&str, &[&str])] = &[
     (
         "routes: [chat]\nfallback: [{host: backup, port: 8080, dialect: auto}]",
         &[
-            "6:50: error[unknown-value] spec.fallback[0].dialect: \"auto\" is not known here\n  hint: expected one of: openai",
+            "6:50: error[unknown-value] spec.fallback[0].dialect: \"auto\" is not known here\n  hint: one of openai, openai-responses, anthropic, gemini, bedrock, cohere, ollama, tgi",
         ],
     ),
     (

@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    HeaderValue, Response,
+    HeaderValue, Request, Response,
     header::{CONTENT_ENCODING, CONTENT_TYPE},
 };
 use http_body::{Body as HttpBody, Frame};
@@ -23,6 +23,7 @@ use llmesh::{
     base::{BoxError, Ceiling, SharedRng},
     body::Body,
     breaker::{self, BreakerLayer},
+    callers::{Caller, CallersLayer, Digest, ModelsLayer},
     classify::{ClassifyLayer, HttpClassifier},
     context::{ClientLayer, ServerLayer},
     deadline::{self, DeadlineLayer, PropagateLayer},
@@ -49,7 +50,7 @@ use llmesh::{
 };
 use tower::{
     Layer, ServiceBuilder,
-    util::{BoxCloneSyncService, MapResponse},
+    util::{BoxCloneSyncService, MapRequest, MapResponse},
 };
 
 use crate::matrix::{Breach, Subject, breaches};
@@ -246,6 +247,25 @@ contract!(
 contract!(
     usage_layer_over_what_is_no_call,
     Subject::new(|probe| UsageLayer::new("c", Refusals::default()).layer(probe))
+);
+
+// === callers ===
+
+contract!(
+    callers_layer,
+    Subject::new(|probe| {
+        let web = Caller::new("web").with_sha256(Digest::of(b"k"));
+        let layer = CallersLayer::new([web], |_| None);
+        MapRequest::new(layer.layer(probe), |mut request: Request<Body>| {
+            let key = HeaderValue::from_static("k");
+            request.headers_mut().insert("x-api-key", key);
+            request
+        })
+    })
+);
+contract!(
+    models_layer_for_who_may_use_all,
+    Subject::new(|probe| ModelsLayer::default().layer(probe))
 );
 
 // === models ===

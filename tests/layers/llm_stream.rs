@@ -378,6 +378,24 @@ fn done_ends_what_has_no_place_for_a_finish_reason() {
     assert_eq!(story(&[bare, HELLO, "[DONE]"]), End::Truncated);
 }
 
+/// Snowflake's Cortex counts tokens beside each part, and ends by ending.
+#[test]
+fn what_has_neither_a_finish_reason_nor_done_ends_with_its_connection() {
+    let part = |usage: &str| {
+        format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"a\"}}}}],\"usage\":{usage}}}\n\n")
+    };
+    let counted = part("{\"prompt_tokens\":3,\"completion_tokens\":1,\"total_tokens\":4}");
+    for times in [1, 2, 40] {
+        let story = sse(Dialect::OpenAi, &counted.repeat(times));
+        assert_eq!((story.fault, story.end), (None, End::Opaque));
+        assert_eq!(story.content, times as u64);
+    }
+    // What has a place for it, or counts only at its end, was cut.
+    let told = format!("{counted}data: {HELLO}\n\n");
+    assert_eq!(sse(Dialect::OpenAi, &told).end, End::Truncated);
+    assert_eq!(sse(Dialect::OpenAi, &part("null")).end, End::Truncated);
+}
+
 #[test]
 fn what_cannot_be_read_inside_a_good_stream_is_passed_over() {
     let bad = [
@@ -459,6 +477,14 @@ fn what_is_not_understood_is_opaque() {
         ),
         (
             "data: {\"status\":\"error-free\",\"message\":\"m\"}\n\n".to_owned(),
+            1,
+        ),
+        (
+            "data: {\"detail\":\"the second of three steps failed\",\"step\":2}\n\n".to_owned(),
+            1,
+        ),
+        (
+            "data: {\"type\":\"urn:step\",\"status\":200,\"detail\":\"m\"}\n\n".to_owned(),
             1,
         ),
         // Lines that are no events.
@@ -958,6 +984,31 @@ fn chat_errors() {
             json!({"choices": [], "x_groq": {"id": "r", "error": "over capacity"}}),
             Outcome::Overloaded,
         ),
+        (
+            json!({"choices": [], "x_groq": {"id": "r", "error": {"message": "m", "code": "rate_limit_exceeded"}}}),
+            Outcome::RateLimited,
+        ),
+        // LangServe's, which its own event name may precede; Vercel's AI SDK's; NVIDIA's cloud functions' by RFC 9457; FastAPI's.
+        (
+            json!({"status_code": 429, "message": "Internal Server Error"}),
+            Outcome::RateLimited,
+        ),
+        (
+            json!({"type": "error", "errorText": "Rate limit reached, try again later"}),
+            Outcome::RateLimited,
+        ),
+        (
+            json!({"type": "urn:nvcf-worker-service:problem-details:too-many-requests", "title": "Too Many Requests", "status": 429, "detail": "m"}),
+            Outcome::RateLimited,
+        ),
+        (
+            json!({"detail": "Rate limit reached"}),
+            Outcome::RateLimited,
+        ),
+        (
+            json!({"detail": [{"loc": ["body"], "msg": "Field required", "type": "missing"}]}),
+            Outcome::InvalidRequest,
+        ),
     ] {
         for before in [false, true] {
             let mut all = vec![chunk(json!({"role": "assistant", "content": ""}), None)];
@@ -967,6 +1018,7 @@ fn chat_errors() {
             all.push(chunk(json!({}), Some("stop")));
             let story = events(Dialect::OpenAi, &all);
             assert_eq!(story.committed, before, "{event}");
+            assert!(matches!(story.end, End::Fault(_)), "{event}");
             let class = inner(&story.end, before);
             assert_eq!(
                 (class.outcome, class.inner),

@@ -578,3 +578,139 @@ async fn what_an_upstream_says_of_a_key_of_ours_is_not_told() {
         assert!(reply.body.contains("no such key"), "{}", reply.body);
     }
 }
+
+#[tokio::test]
+async fn a_caller_uses_its_models_and_no_others() {
+    let gate = guarded(", credential: {file: KEYS/own}, models: {fast: gpt-5}").await;
+    let chat = |model: &str| format!(r#"{{"messages":[],"model":"{model}"}}"#);
+    let long = |model: &str| {
+        let filler = "x".repeat(2 << 20);
+        format!(r#"{{"messages":[{{"role":"user","content":"{filler}"}}],"model":"{model}"}}"#)
+    };
+    let form = |model: &str| {
+        format!("--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\n{model}\r\n--b--\r\n")
+    };
+    let json = [("content-type", "application/json")];
+    let multipart = [("content-type", "multipart/form-data; boundary=b")];
+    let gzip = [
+        ("content-type", "application/json"),
+        ("content-encoding", "gzip"),
+    ];
+    let (model, unread) = ("client_not_allowed", "model_not_readable");
+    for (path, headers, body, refused) in [
+        (CHAT, &json[..], chat("small"), None),
+        (CHAT, &json, chat("gpt-4o-mini"), None),
+        (CHAT, &json, chat("gpt-4"), Some(model)),
+        (CHAT, &json, chat("SMALL"), Some(model)),
+        (CHAT, &json, chat(""), Some(unread)),
+        // The name that the caller writes counts, not what it stands for.
+        (CHAT, &json, chat("fast"), Some(model)),
+        (CHAT, &json, r#"{"messages":[]}"#.to_owned(), Some(unread)),
+        (
+            CHAT,
+            &json,
+            r#"{"model":"small","messages":[],"model":"gpt-4"}"#.to_owned(),
+            Some(unread),
+        ),
+        (
+            CHAT,
+            &json,
+            r#"{"model":"small","messages":[],"Model":"gpt-4"}"#.to_owned(),
+            Some(unread),
+        ),
+        (
+            CHAT,
+            &json,
+            r#"{"model":["small"]}"#.to_owned(),
+            Some(unread),
+        ),
+        (CHAT, &json, "no JSON".to_owned(), Some(unread)),
+        (CHAT, &gzip, chat("small"), Some(unread)),
+        (CHAT, &json, long("small"), None),
+        (CHAT, &json, long("gpt-4"), Some(model)),
+        ("/v1/messages", &json, chat("gpt-4"), Some(model)),
+        ("/v1/responses", &json, chat("gpt-4"), Some(model)),
+        ("/v1/embeddings", &json, chat("gpt-4"), Some(model)),
+        ("/v1/images/generations", &json, chat("gpt-4"), Some(model)),
+        ("/v1/images/generations", &json, chat("small"), None),
+        ("/v1/audio/transcriptions", &multipart, form("small"), None),
+        (
+            "/v1/audio/transcriptions",
+            &multipart,
+            form("gpt-4"),
+            Some(model),
+        ),
+        (
+            "/v1/files",
+            &multipart,
+            "--b--\r\n".to_owned(),
+            Some(unread),
+        ),
+        (
+            "/v1beta/models/small:generateContent",
+            &json,
+            "{}".to_owned(),
+            None,
+        ),
+        (
+            "/v1beta/models/gpt-4:generateContent",
+            &json,
+            "{}".to_owned(),
+            Some(model),
+        ),
+        (
+            "/v1beta/models/gpt%2D4:generateContent",
+            &json,
+            chat("small"),
+            Some(model),
+        ),
+        (
+            "/openai/deployments/gpt-4/chat/completions",
+            &json,
+            chat("small"),
+            Some(model),
+        ),
+        ("/v1/models", &[], String::new(), None),
+    ] {
+        let before = gate.near.requests();
+        let mut headers = headers.to_vec();
+        headers.push(("x-api-key", "web-key"));
+        let reply = gate.send("near.example", path, &headers, &body).await;
+        let what = format!("{path} {}", &body[..body.len().min(80)]);
+        let passed = gate.near.requests() - before;
+        assert_eq!(
+            passed,
+            u64::from(refused.is_none()),
+            "{what} {}",
+            reply.body
+        );
+        let Some(refused) = refused else { continue };
+        assert_eq!(reply.status, 403, "{what}");
+        let error: serde_json::Value = serde_json::from_str(&reply.body).unwrap();
+        assert!(error["error"].is_object(), "{error}");
+        let line = gate.line().await;
+        assert!(
+            line.contains(refused) && line.contains("\"llm_caller\":\"web\""),
+            "{what} {line}"
+        );
+    }
+    // Who is not restricted is not read at all.
+    for body in [chat("gpt-4"), "no JSON".to_owned()] {
+        let before = gate.near.requests();
+        gate.send("near.example", CHAT, &[("x-api-key", "batch-key")], &body)
+            .await;
+        assert_eq!(gate.near.requests(), before + 1);
+    }
+}
+
+#[tokio::test]
+async fn a_refused_caller_is_told_without_waiting_for_its_body() {
+    let gate = guarded("").await;
+    let mut caller = crate::support::Raw::connect(gate.proxy.outbound()).await;
+    caller
+        .write("POST /v1/chat/completions HTTP/1.1\r\nhost: near.example\r\nx-api-key: junk\r\ncontent-length: 1000000\r\n\r\n{")
+        .await;
+    let head = caller.head().await;
+    assert!(head.starts_with("HTTP/1.1 401 "), "{head}");
+    assert_eq!(gate.near.requests(), 0);
+}

@@ -5,6 +5,8 @@ mod makes;
 mod protocols;
 mod rotation;
 mod rows;
+mod shown;
+mod sink;
 
 use std::{
     net::SocketAddr,

@@ -38,8 +38,8 @@ pub(super) fn own(spec: &Object<'_>) -> Option<(OwnKey, Place)> {
         return None;
     }
     let object = field.object()?;
-    let mut own = OwnKey::default();
-    own.passthrough = object.bool("passthrough").unwrap_or_default();
+    let passthrough = object.bool("passthrough").unwrap_or_default();
+    let mut own = OwnKey::default().with_passthrough(passthrough);
     own.header = header(&object)?;
     if names_one(&field) {
         own.credential = Some(place(&object)?);

@@ -47,10 +47,12 @@
 //! # }
 //! ```
 
+mod models;
 pub mod params;
 mod service;
 
 pub use self::{
+    models::{Models, ModelsFuture, ModelsLayer},
     params::{Caller, CallerKey, Digest},
     service::{Callers, CallersLayer, ResponseFuture},
 };

@@ -11,6 +11,7 @@ mod resume;
 mod rewrite;
 mod scan;
 mod sealed;
+mod sole;
 
 use std::sync::Arc;
 

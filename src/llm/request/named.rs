@@ -10,9 +10,7 @@
 
 use std::{
     ops::{ControlFlow, Range},
-    pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
 };
 
 use ::http::{
@@ -20,13 +18,10 @@ use ::http::{
     header::{CONTENT_ENCODING, CONTENT_TYPE},
     request::Parts,
 };
-use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
-use pin_project::pin_project;
 
-use super::{as_name, form::Form, scan};
+use super::{as_name, form::Form, scan, sole::Sole};
 use crate::{
-    base::{BoxError, Error, Kind, Told},
+    base::{Error, Kind, Told},
     body::{
         Body as Whole, Peek,
         peek::{Held, Stopped},
@@ -103,19 +98,6 @@ enum Role {
     Key,
     Value,
     Inside,
-}
-
-/// A body in which nothing may name another model than what was read of it.
-#[pin_project]
-#[derive(Debug)]
-pub(crate) struct Sole<B> {
-    #[pin]
-    inner: B,
-    naming: Naming,
-    /// Data bytes that were read before.
-    known: u64,
-    /// Whether the same name may follow.
-    repeats: bool,
 }
 
 /// Reads as much of a body as tells its model, at most [`READ`] bytes. The body comes back whole.
@@ -219,12 +201,7 @@ impl Naming {
             return Ok(Whole::new(body));
         }
         let known = body.bytes();
-        Ok(Whole::new(Sole {
-            inner: body,
-            naming: self,
-            known,
-            repeats,
-        }))
+        Ok(Whole::new(Sole::new(body, self, known, repeats)))
     }
 }
 
@@ -384,44 +361,6 @@ impl Json {
         if self.is_model {
             self.named.note(None, self.read..self.read);
         }
-    }
-}
-
-// === impl Sole ===
-
-impl<B> Body for Sole<B>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<BoxError>,
-{
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = self.project();
-        let frame = ready!(this.inner.poll_frame(cx));
-        if let Some(data) = frame.as_ref().and_then(|f| f.as_ref().ok()?.data_ref()) {
-            let known = (*this.known).min(data.len() as u64);
-            *this.known -= known;
-            let known = usize::try_from(known).unwrap_or(data.len());
-            this.naming.push(data.get(known..).unwrap_or_default());
-            let named = this.naming.named();
-            if named.differs || (named.again && !*this.repeats) {
-                return Poll::Ready(Some(Err(contradiction().into())));
-            }
-        }
-        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
     }
 }
 

@@ -8,6 +8,8 @@
 //! | `{"object": "error", …}` | old vLLM |
 //! | `{"errors": [{…}]}` | Cloudflare, watsonx |
 //! | `{"code": 400…599, "message": "…"}`, `{"__type": …}` | Mistral, AWS inside of Bedrock's chunks |
+//! | `{"status": 400…599, "detail": "…"}`, with a `type` that is an address | RFC 9457: NVIDIA's cloud functions |
+//! | `{"detail": …}` and nothing else | FastAPI: Databricks, many servers |
 //! | `{"base_resp": {"status_code": n, …}}`, n not 0 | MiniMax |
 //! | a field `error:` with an object that says so | llama.cpp |
 //! | a line of JSON outside of all fields | Gemini, proxies |
@@ -19,7 +21,7 @@ use serde_json::{Value, json};
 
 use super::{event::text, family::Family, sieve};
 pub(super) use crate::llm::fault::says;
-use crate::llm::fault::{has_status, is_flat, is_named, names_error};
+use crate::llm::fault::{has_status, is_detail, is_flat, is_named, is_problem, names_error};
 
 /// Names under which servers send plain data.
 const PLAIN_NAMES: &[&str] = &["", "chunk", "completion", "data", "message"];
@@ -59,8 +61,16 @@ pub(super) fn is(name: &str, event: &Value) -> bool {
     if open && inner {
         return true;
     }
-    let untold = kind.is_none() && Family::of(name, event).is_none();
+    let untold = kind.is_none_or(is_problem) && Family::of(name, event).is_none();
     untold && event.as_object().is_some_and(is_flat) || refused_by_number(event)
+}
+
+/// Whether an event says nothing but FastAPI's `detail`. `event` is what was read of it.
+pub(super) fn is_lone_detail(event: &Value, data: &[u8]) -> bool {
+    let alone = event.as_object().is_some_and(|event| event.len() == 1);
+    alone
+        && event.get("detail").is_some()
+        && sieve::read_whole(data).is_some_and(|event| event.as_object().is_some_and(is_detail))
 }
 
 /// Whether a value that stands outside of the framing's grammar, alone in a line, is an error.

@@ -35,8 +35,9 @@ pub(super) fn read(event: &Value) -> Said<'_> {
         model: text(event, "model"),
         ..Said::default()
     };
-    if let Some(message) = groq.and_then(|groq| text(groq, "error")) {
-        said.fault = Some(Fault::Error(json!({ "error": message })));
+    let told = groq.and_then(|groq| groq.get("error"));
+    if let Some(error) = told.filter(|error| error::says(error)) {
+        said.fault = Some(Fault::Error(json!({ "error": error })));
     }
     for choice in list(event, "choices") {
         read_choice(choice, &mut said);

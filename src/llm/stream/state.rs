@@ -38,6 +38,9 @@ pub(super) struct State {
     /// Whether `[DONE]` came, and whether a choice had a place for a finish reason.
     done: bool,
     promised: bool,
+    /// Whether parts came that count tokens and have no place for a finish reason: Snowflake's Cortex, whose streams end
+    /// with the connection.
+    endless: bool,
     pub(super) reasoning_commits: bool,
     pub(super) committed: bool,
     pub(super) deltas: u64,
@@ -92,6 +95,7 @@ impl State {
             unheard: false,
             done: false,
             promised: false,
+            endless: false,
             reasoning_commits: true,
             committed: false,
             deltas: 0,
@@ -172,7 +176,7 @@ impl State {
             self.unknown();
             return Ok(());
         }
-        if error::is(name, event) {
+        if error::is(name, event) || error::is_lone_detail(event, data) {
             return Err(Fault::Error(error::body(event.clone(), data)));
         }
         if self.frames && name == "chunk" {
@@ -278,6 +282,7 @@ impl State {
             Grammar::Empty => Unfinished::Empty,
             Grammar::Unknown | Grammar::Mixed(_) => Unfinished::Opaque,
             Grammar::Known(_) if self.broken => Unfinished::Broken,
+            Grammar::Known(_) if self.endless && !self.promised => Unfinished::Opaque,
             Grammar::Known(_) => Unfinished::Truncated,
         }
     }
@@ -342,6 +347,8 @@ impl State {
             self.counted.clear();
         }
         self.promised |= said.promises;
+        let chat = self.grammar == Grammar::Known(Family::OpenAi);
+        self.endless |= chat && said.content && said.usage.is_some() && !said.promises;
         for (index, outcome) in said.choices {
             // Nobody asks for more than 128.
             let bit = 1 << index.min(127);

@@ -8,6 +8,9 @@ use std::{
     time::Duration,
 };
 
+use http::Request;
+use llmesh::{body::Body, config::Source, mesh::Mesh};
+
 use super::{CLUSTER, Ca, Gate, HOST, Server, eventually, mesh, mutual, request, simple};
 use crate::{
     kit::{Folder, ms},
@@ -195,4 +198,59 @@ async fn a_bad_endpoint_among_good_ones_is_ejected_and_all_bad_ones_are_not() {
         says.starts_with("unknown CA"),
         "the reason, not only that there is no endpoint: {says}"
     );
+}
+
+#[tokio::test]
+async fn a_mesh_of_texts_follows_its_certificates_too() {
+    let (ca, folder) = (Ca::new("ca"), Folder::new());
+    let server = Server::start(ca.leaf(&[HOST]).server(&["h2"])).await;
+    let policy = format!("tls: {{{}}}", simple(&folder));
+    let text = mesh(&[server.addr], "protocol: HTTPS", &policy);
+    let builder = Mesh::builder().inline(Source::new("mesh.yaml", text));
+    let client = builder.start().await.unwrap().client();
+    let asked = || {
+        Request::get(format!("http://{HOST}/"))
+            .body(Body::empty())
+            .unwrap()
+    };
+    assert!(client.send(asked()).await.is_err());
+    folder.write("ca.pem", &ca.pem());
+    eventually(async || client.send(asked()).await.is_ok()).await;
+}
+
+#[tokio::test]
+async fn an_llm_call_goes_to_the_next_target_at_once() {
+    let (ca, other, folder) = (Ca::new("ca"), Ca::new("other"), Folder::new());
+    folder.write("ca.pem", &ca.pem());
+    let bad = Server::start(other.leaf(&[HOST]).server(&[])).await;
+    let good = Server::start(ca.leaf(&["other.example"]).server(&[])).await;
+    let policy = format!("tls: {{{}}}", simple(&folder));
+    let of = |server: &Server| mesh(&[server.addr], "protocol: HTTPS", &policy);
+    let second = of(&good)
+        .replace(HOST, "other.example")
+        .replace("name: llm", "name: other");
+    let route = "
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: llm, namespace: n}
+spec: {hosts: [llm.example], http: [{route: [{destination: {host: llm.example}}]}]}
+---
+apiVersion: llmesh.io/v1alpha1
+kind: LlmPolicy
+metadata: {name: llm, namespace: n}
+spec: {hosts: [llm.example], fallback: [{host: other.example}]}
+";
+    let gate = Gate::new(&format!("{}---{second}---{route}", of(&bad))).await;
+    let body = r#"{"model":"m","messages":[{"role":"user","content":"hi"}]}"#;
+    let request = Request::post("/v1/chat/completions")
+        .header("host", HOST)
+        .header("content-type", "application/json")
+        .body(Body::from(body));
+    let reply = gate.caller().await.send(request.unwrap()).await;
+    assert!(
+        reply.is_ok() && reply.body.starts_with("HTTP/1.1"),
+        "{reply:?}"
+    );
+    assert_eq!(gate.stat(CLUSTER, "ssl.fail_verify_error").await, 1);
+    assert_eq!(good.requests(), 1);
 }
