@@ -42,9 +42,9 @@ fn loaded(spec: &str) -> Loaded {
 fn compiled(spec: &str) -> LlmPolicy {
     let loaded = loaded(spec);
     assert!(loaded.diagnostics.is_empty(), "{:?}", loaded.diagnostics);
-    let model = loaded.model.unwrap();
+    let model = loaded.model.expect("it can be read");
     let policy = model.virtual_hosts[0].llm[0].as_deref();
-    policy.unwrap().clone()
+    policy.expect("there is one").clone()
 }
 
 #[test]
