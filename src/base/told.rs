@@ -1,14 +1,14 @@
 //! What a caller is told of its mistake, where Envoy would say nothing.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 /// A sentence for the caller, as the source of an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Told(pub &'static str);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told(pub Cow<'static, str>);
 
 impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
+        f.write_str(&self.0)
     }
 }
 

@@ -22,7 +22,7 @@ use http::{
 };
 
 use crate::{
-    base::{Error, Kind, ext::Arrival},
+    base::{Error, Kind, Told, ext::Arrival},
     layers::route::RequestView,
 };
 
@@ -86,10 +86,11 @@ impl Own {
         }
         let host = host.strip_suffix('.').unwrap_or(host);
         let below = |name: &str| {
-            let rest = host.len().checked_sub(name.len());
-            let end = rest.and_then(|at| host.get(at..));
-            let dotted = rest == Some(0) || host[..rest.unwrap_or(0)].ends_with('.');
-            dotted && end.is_some_and(|end| end.eq_ignore_ascii_case(name))
+            let at = host.len().checked_sub(name.len());
+            let split = at.and_then(|at| host.split_at_checked(at));
+            split.is_some_and(|(before, end)| {
+                (before.is_empty() || before.ends_with('.')) && end.eq_ignore_ascii_case(name)
+            })
         };
         below("localhost")
             || self
@@ -105,7 +106,7 @@ impl Own {
             quoted(authority),
             prefixes.join(", ")
         );
-        Error::new(Kind::NoRoute).with_detail(detail)
+        Error::new(Kind::NoRoute).with_source(Told(detail.into()))
     }
 }
 
@@ -159,6 +160,8 @@ fn rewrite<B>(request: &mut Request<B>, host: &str, path: Option<&str>) -> Resul
 #[cfg(test)]
 mod tests {
     use http::Method;
+
+    use std::error::Error as _;
 
     use super::*;
     use crate::base::time::Instant;
@@ -292,6 +295,8 @@ mod tests {
         );
         let error = at(&own(&[], None, &[("groq", "g"), ("openai", "o")]));
         assert_eq!(error.kind(), Kind::NoRoute);
-        assert!(error.to_string().ends_with("/groq, /openai"), "{error}");
+        let told = error.source().map(ToString::to_string);
+        let told = told.unwrap_or_default();
+        assert!(told.ends_with("/groq, /openai"), "{told}");
     }
 }

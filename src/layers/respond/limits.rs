@@ -27,9 +27,7 @@ fn told(error: &Error) -> Option<&Told> {
 pub(super) fn text(error: &Error) -> Option<String> {
     match refused(error) {
         Some(refused) => Some(refused.to_string()),
-        None if matches!(error.kind(), Kind::UnknownHost | Kind::NoRoute) => {
-            error.detail().map(|_| error.to_string())
-        }
+        None if error.kind() == Kind::UnknownHost => error.detail().map(|_| error.to_string()),
         None => told(error).map(ToString::to_string),
     }
 }

@@ -128,7 +128,8 @@ pub(crate) async fn find(mut naming: Naming, body: Whole) -> (Naming, Held<Whole
 
 /// What a caller is told whose body names two models.
 pub(crate) fn contradiction() -> Error {
-    Error::new(Kind::BadRequest).with_source(Told("the request's body names its model twice"))
+    Error::new(Kind::BadRequest)
+        .with_source(Told("the request's body names its model twice".into()))
 }
 
 // === impl Naming ===
