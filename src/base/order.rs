@@ -18,8 +18,10 @@ pub(crate) enum Step {
     /// Tells the upstream what is left of the deadline.
     Propagate = 8,
     /// Counts requests and tokens.
+    #[cfg(feature = "llm")]
     Limit = 16,
     /// Puts a key of this side in the place of the caller's.
+    #[cfg(feature = "llm")]
     OwnKey = 32,
 }
 

@@ -146,6 +146,7 @@ impl Target {
     }
 
     /// Whether a request is the same there as at another target of its cluster.
+    #[cfg(feature = "config")]
     pub(crate) const fn asks_the_same(&self) -> bool {
         self.model.is_none() && self.credential.is_none() && self.path.is_none()
     }

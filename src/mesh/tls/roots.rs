@@ -225,9 +225,14 @@ impl Materials {
         let Some(piece) = &self.roots else {
             return Ok(store.system());
         };
+        // A bundle may hold some that no chain can end at; the others are trusted all the same.
         let mut roots = RootCertStore::empty();
-        for certificate in piece.certificates()? {
-            roots.add(certificate).map_err(|e| piece.bad(&e))?;
+        let (usable, odd) = roots.add_parsable_certificates(piece.certificates()?);
+        if usable == 0 {
+            return Err(piece.bad(&"no authority in it that can be used"));
+        }
+        if odd > 0 {
+            tracing::warn!(origin = piece.origin, odd, "certificates that cannot be used");
         }
         Ok(Arc::new(roots))
     }
