@@ -118,7 +118,7 @@ pub struct RunArgs {
     /// Who is called by the proxy's own address.
     #[command(flatten)]
     pub own: OwnArgs,
-    /// Dial another address for a host and port, as curl does: HOST:PORT:ADDRESS[,ADDRESS], each address with a port or not.
+    /// Dial another address for a host and port, as curl does: HOST:PORT:ADDRESS,ADDRESS…, each address with a port or not.
     /// Certificates are asked for as ever. May be given several times.
     #[arg(long, value_name = "HOST:PORT:ADDR", value_parser = address::pin)]
     pub resolve: Vec<Pin>,
@@ -140,8 +140,8 @@ pub struct RunArgs {
     #[arg(long)]
     pub lenient: bool,
     /// Reach services through an HTTP proxy: `env` for what HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY name, or
-    /// http://[USER:PASSWORD@]HOST[:PORT] for all but what NO_PROXY names. Without it the environment is not asked. A
-    /// password is better kept in the environment than on a command line.
+    /// http://USER:PASSWORD@HOST:PORT (all but HOST may be left out) for everything but what NO_PROXY names. Without it the
+    /// environment is not asked. A password is better kept in the environment than on a command line.
     #[arg(long, value_name = "env|URL")]
     pub upstream_proxy: Option<ProxyArg>,
     /// How long a graceful stop waits for requests in flight.

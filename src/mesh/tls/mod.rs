@@ -1,6 +1,6 @@
 //! TLS towards endpoints (rustls).
 //!
-//! A cluster that has a [`Tls`](crate::model::tls::Tls) has one [`Client`], and each of its connections goes through it: a
+//! A cluster that has a [`Tls`](crate::model::tls::Tls) has one `Client`, and each of its connections goes through it: a
 //! connection of whatever kind below (see [`Connect`](super::connect::Connect)) is given, one that is encrypted comes back,
 //! with the protocol that was agreed upon. It is never the other way round: where TLS cannot be spoken there is no
 //! connection.

@@ -232,7 +232,11 @@ impl Materials {
             return Err(piece.bad(&"no authority in it that can be used"));
         }
         if odd > 0 {
-            tracing::warn!(origin = piece.origin, odd, "certificates that cannot be used");
+            tracing::warn!(
+                origin = piece.origin,
+                odd,
+                "certificates that cannot be used"
+            );
         }
         Ok(Arc::new(roots))
     }
