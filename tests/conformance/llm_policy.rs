@@ -770,7 +770,7 @@ const BAD: &[(&str, &[&str])] = &[
     (
         "listModels: on",
         &[
-            "5:15: error[wrong-type] spec.listModels: expected a boolean, found a string\n  hint: write true or false",
+            "5:15: error[wrong-type] spec.listModels: expected a boolean, found a string\n  hint: write true: a boolean is true or false, without quotes",
         ],
     ),
     (

@@ -9,7 +9,7 @@
 //! | `{"errors": [{…}]}` | Cloudflare, watsonx |
 //! | `{"code": 400…599, "message": "…"}`, `{"__type": …}` | Mistral, AWS inside of Bedrock's chunks |
 //! | `{"status": 400…599, "detail": "…"}`, with a `type` that is an address | RFC 9457: NVIDIA's cloud functions |
-//! | `{"detail": …}` and nothing else | FastAPI: Databricks, many servers |
+//! | `{"detail": …}` and nothing else, in a stream whose grammar was recognised | FastAPI: Databricks, many servers |
 //! | `{"base_resp": {"status_code": n, …}}`, n not 0 | MiniMax |
 //! | a field `error:` with an object that says so | llama.cpp |
 //! | a line of JSON outside of all fields | Gemini, proxies |

@@ -176,7 +176,8 @@ impl State {
             self.unknown();
             return Ok(());
         }
-        if error::is(name, event) || error::is_lone_detail(event, data) {
+        let known = matches!(self.grammar, Grammar::Known(_));
+        if error::is(name, event) || known && error::is_lone_detail(event, data) {
             return Err(Fault::Error(error::body(event.clone(), data)));
         }
         if self.frames && name == "chunk" {
