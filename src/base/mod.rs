@@ -12,6 +12,8 @@ pub mod error;
 pub mod ext;
 pub mod fingerprint;
 pub mod hops;
+#[cfg(feature = "llm")]
+mod late;
 pub mod num;
 pub mod operator;
 pub(crate) mod order;
@@ -26,6 +28,8 @@ pub mod time;
 mod told;
 mod until;
 
+#[cfg(feature = "llm")]
+pub use self::late::Late;
 pub use self::{
     ceiling::{Ceiling, Permit},
     counter::Counter,

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 pub use self::mock::MockArgs;
 use super::{address, providers::Provider, upstream_proxy::ProxyArg};
@@ -166,10 +166,11 @@ pub struct OwnArgs {
 
 /// What is read.
 #[derive(Clone, Debug, Default, Args)]
+#[command(group = ArgGroup::new("input").required(true).multiple(true).args(["files", "paths", "providers"]))]
 pub struct InputArgs {
     /// Files and folders of Istio and llmesh resources; `-` is standard input, read once. Files of other tools in a folder
     /// do no harm.
-    #[arg(short = 'f', long = "file", value_name = "PATH", num_args = 1.., required_unless_present_any = ["paths", "providers"])]
+    #[arg(short = 'f', long = "file", value_name = "PATH", num_args = 1..)]
     pub files: Vec<PathBuf>,
     /// The same, without -f.
     #[arg(value_name = "PATH")]
@@ -354,10 +355,16 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
 
 /// A host name with or without a port, in lower case.
 fn parse_target(text: &str) -> Result<String, String> {
-    let (host, port) = text.split_once(':').unwrap_or((text, "80"));
+    // A URL's colon is none before a port.
+    let host = if text.contains('/') {
+        text
+    } else {
+        text.split(':').next().unwrap_or(text)
+    };
     parse_host(host)?;
+    let port = text.split_once(':').map_or("80", |(_, port)| port);
     if port.parse::<u16>().is_err() {
-        return Err(format!("{port:?} is no port"));
+        return Err(format!("{port:?} is no port: a number up to 65535"));
     }
     Ok(text.to_ascii_lowercase())
 }

@@ -127,6 +127,20 @@ fn providers_need_no_files_and_say_where_the_own_address_goes() {
 }
 
 #[test]
+fn what_is_missing_or_wrong_names_the_way_out() {
+    for (given, words) in [
+        (&[][..], "--provider <NAME>"),
+        (
+            &["-f", "a", "--default-host", "https://api.openai.com/v1"],
+            "without scheme or path, such as api.openai.com",
+        ),
+    ] {
+        let error = parse::<RunArgs>(given).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    }
+}
+
+#[test]
 fn an_upstream_proxy_is_shown_nowhere() {
     let url = "http://me:s3cret@proxy.example:3128";
     let args: RunArgs = parse(&["-f", "a", "--upstream-proxy", url]).unwrap();

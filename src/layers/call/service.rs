@@ -1,23 +1,19 @@
 //! The layer, the service and its future.
 
 use std::{
-    fmt,
-    future::Future,
     mem,
-    pin::Pin,
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
 use http::{Request, header};
 use http_body::Body as HttpBody;
-use pin_project::pin_project;
 use tower::{Layer, Service};
 
 use super::Params;
 use crate::{
     base::{
-        BoxError,
+        BoxError, Late,
         ext::{Buffered, Model},
     },
     body::{Body, owed, read_prefix},
@@ -36,17 +32,7 @@ pub struct ReadCall<S> {
 }
 
 /// Response future of [`ReadCall`].
-#[pin_project]
-#[must_use = "futures do nothing unless polled"]
-pub struct ResponseFuture<F, T>(#[pin] State<F, T>);
-
-type Reading<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
-
-#[pin_project(project = StateProj)]
-enum State<F, T> {
-    Passed(#[pin] F),
-    Reading(Reading<T>),
-}
+pub type ResponseFuture<F, T> = Late<F, T>;
 
 // === impl CallLayer ===
 
@@ -91,15 +77,15 @@ where
         let request = request.map(Body::new);
         let api = Api::of_request(self.params.dialect, &request);
         if !api.counts || request.headers().contains_key(header::CONTENT_ENCODING) {
-            return ResponseFuture(State::Passed(self.inner.call(request)));
+            return Late::passed(self.inner.call(request));
         }
         let clone = self.inner.clone();
         let mut ready = mem::replace(&mut self.inner, clone);
         let params = self.params;
-        ResponseFuture(State::Reading(Box::pin(async move {
+        Late::waiting(async move {
             let request = read(request, api, params).await;
             ready.call(request).await.map_err(Into::into)
-        })))
+        })
     }
 }
 
@@ -121,29 +107,6 @@ async fn read(request: Request<Body>, api: Api, params: Params) -> Request<Body>
     head.extensions.insert(call);
     head.extensions.insert(Buffered(prefix.bytes));
     Request::from_parts(head, Body::new(body))
-}
-
-// === impl ResponseFuture ===
-
-impl<F, T, E> Future for ResponseFuture<F, T>
-where
-    F: Future<Output = Result<T, E>>,
-    E: Into<BoxError>,
-{
-    type Output = Result<T, BoxError>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().0.project() {
-            StateProj::Passed(future) => future.poll(cx).map_err(Into::into),
-            StateProj::Reading(future) => future.as_mut().poll(cx),
-        }
-    }
-}
-
-impl<F, T> fmt::Debug for ResponseFuture<F, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ResponseFuture")
-    }
 }
 
 #[cfg(test)]

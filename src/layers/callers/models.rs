@@ -1,22 +1,18 @@
 //! What a caller may use.
 
 use std::{
-    fmt,
-    future::Future,
     mem,
-    pin::Pin,
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
 use http::{Method, Request};
 use http_body::Body as HttpBody;
-use pin_project::pin_project;
 use tower::{Layer, Service};
 
 use super::service::refused;
 use crate::{
-    base::{BoxError, Error, Kind, Refusal, ext::Buffered},
+    base::{BoxError, Error, Kind, Late, Refusal, ext::Buffered},
     body::{Body, owed},
     llm::{
         Setting,
@@ -40,17 +36,7 @@ pub struct Models<S> {
 }
 
 /// Response future of [`Models`].
-#[pin_project]
-#[must_use = "futures do nothing unless polled"]
-pub struct ModelsFuture<F, T>(#[pin] State<F, T>);
-
-type Reading<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
-
-#[pin_project(project = StateProj)]
-enum State<F, T> {
-    Passed(#[pin] F),
-    Reading(Reading<T>),
-}
+pub type ModelsFuture<F, T> = Late<F, T>;
 
 // === impl ModelsLayer ===
 
@@ -98,15 +84,15 @@ where
             .get::<Allowed>()
             .filter(|_| asks(&request))
         else {
-            return ModelsFuture(State::Passed(self.inner.call(request)));
+            return Late::passed(self.inner.call(request));
         };
         let (allowed, setting) = (allowed.clone(), self.setting);
         let clone = self.inner.clone();
         let mut ready = mem::replace(&mut self.inner, clone);
-        ModelsFuture(State::Reading(Box::pin(async move {
+        Late::waiting(async move {
             let request = check(request, &allowed, setting).await?;
             ready.call(request).await.map_err(Into::into)
-        })))
+        })
     }
 }
 
@@ -165,28 +151,5 @@ fn verdict(model: Option<&str>, allowed: &Allowed) -> Option<Refusal> {
         Some(model) if allowed.allows(model) => None,
         Some(_) => Some(Refusal::Model),
         None => Some(Refusal::ModelUnread),
-    }
-}
-
-// === impl ModelsFuture ===
-
-impl<F, T, E> Future for ModelsFuture<F, T>
-where
-    F: Future<Output = Result<T, E>>,
-    E: Into<BoxError>,
-{
-    type Output = Result<T, BoxError>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().0.project() {
-            StateProj::Passed(future) => future.poll(cx).map_err(Into::into),
-            StateProj::Reading(future) => future.as_mut().poll(cx),
-        }
-    }
-}
-
-impl<F, T> fmt::Debug for ModelsFuture<F, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ModelsFuture")
     }
 }

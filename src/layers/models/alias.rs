@@ -1,21 +1,17 @@
 //! Another model in place of the one that a caller names.
 
 use std::{
-    fmt,
-    future::Future,
     mem,
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
 
 use http::{Request, request::Parts};
-use pin_project::pin_project;
 use tower::{Layer, Service};
 
 use crate::{
     base::{
-        BoxError, Error,
+        BoxError, Error, Late,
         ext::{Buffered, Record},
     },
     body::{Body, owed},
@@ -37,19 +33,6 @@ pub struct AliasLayer(Arc<Aliases>);
 pub struct Alias<S> {
     inner: S,
     aliases: Arc<Aliases>,
-}
-
-/// Response future of [`Alias`].
-#[pin_project]
-#[must_use = "futures do nothing unless polled"]
-pub struct ResponseFuture<F, T>(#[pin] State<F, T>);
-
-type Reading<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
-
-#[pin_project(project = StateProj)]
-enum State<F, T> {
-    Passed(#[pin] F),
-    Reading(Reading<T>),
 }
 
 // === impl AliasLayer ===
@@ -83,7 +66,7 @@ where
 {
     type Response = S::Response;
     type Error = BoxError;
-    type Future = ResponseFuture<S::Future, S::Response>;
+    type Future = Late<S::Future, S::Response>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(cx).map_err(Into::into)
@@ -99,17 +82,17 @@ where
         let body = match known {
             Ok(body) => {
                 let request = Request::from_parts(head, body);
-                return ResponseFuture(State::Passed(self.inner.call(request)));
+                return Late::passed(self.inner.call(request));
             }
             Err(body) => body,
         };
         let aliases = Arc::clone(&self.aliases);
         let clone = self.inner.clone();
         let mut ready = mem::replace(&mut self.inner, clone);
-        ResponseFuture(State::Reading(Box::pin(async move {
+        Late::waiting(async move {
             let request = read(&aliases, head, body).await?;
             ready.call(request).await.map_err(Into::into)
-        })))
+        })
     }
 }
 
@@ -162,28 +145,5 @@ async fn read(aliases: &Aliases, mut head: Parts, body: Body) -> Result<Request<
 fn note(head: &Parts, asked: Arc<str>) {
     if let Some(record) = head.extensions.get::<Record>() {
         record.note(|n| n.alias = Some(asked));
-    }
-}
-
-// === impl ResponseFuture ===
-
-impl<F, T, E> Future for ResponseFuture<F, T>
-where
-    F: Future<Output = Result<T, E>>,
-    E: Into<BoxError>,
-{
-    type Output = Result<T, BoxError>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().0.project() {
-            StateProj::Passed(future) => future.poll(cx).map_err(Into::into),
-            StateProj::Reading(future) => future.as_mut().poll(cx),
-        }
-    }
-}
-
-impl<F, T> fmt::Debug for ResponseFuture<F, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ResponseFuture")
     }
 }

@@ -16,22 +16,18 @@
 //! Hosts whose routes do not ask pay one flag; see [`Table::reads_model`].
 
 use std::{
-    fmt,
-    future::Future,
     mem,
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request};
 use http_body::Body as _;
-use pin_project::pin_project;
 use tower::{Layer, Service};
 
 use super::Table;
 use crate::{
-    base::{BoxError, Error, ext::MODEL_HEADER},
+    base::{BoxError, Error, Late, ext::MODEL_HEADER},
     body::Body,
     llm::request::{
         model_in_path,
@@ -59,17 +55,7 @@ pub struct ReadModel<S> {
 }
 
 /// Response future of [`ReadModel`].
-#[pin_project]
-#[must_use = "futures do nothing unless polled"]
-pub struct ModelFuture<F, T>(#[pin] State<F, T>);
-
-type Reading<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
-
-#[pin_project(project = StateProj)]
-enum State<F, T> {
-    Passed(#[pin] F),
-    Reading(Reading<T>),
-}
+pub type ModelFuture<F, T> = Late<F, T>;
 
 // === impl ModelLayer ===
 
@@ -110,24 +96,24 @@ where
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         if !self.table.reads_model(&request) {
-            return ModelFuture(State::Passed(self.inner.call(request)));
+            return Late::passed(self.inner.call(request));
         }
         take_off(request.headers_mut());
         if let Some(model) = model_in_path(request.uri()) {
             write(request.headers_mut(), &model);
-            return ModelFuture(State::Passed(self.inner.call(request)));
+            return Late::passed(self.inner.call(request));
         }
         let (head, body) = request.into_parts();
         let Some(naming) = Naming::of(&head).filter(|_| !body.is_end_stream()) else {
             let request = Request::from_parts(head, body);
-            return ModelFuture(State::Passed(self.inner.call(request)));
+            return Late::passed(self.inner.call(request));
         };
         let clone = self.inner.clone();
         let mut ready = mem::replace(&mut self.inner, clone);
-        ModelFuture(State::Reading(Box::pin(async move {
+        Late::waiting(async move {
             let request = read(naming, Request::from_parts(head, body)).await?;
             ready.call(request).await.map_err(Into::into)
-        })))
+        })
     }
 }
 
@@ -159,28 +145,5 @@ fn take_off(headers: &mut HeaderMap) {
     let names: Vec<HeaderName> = headers.keys().filter(alike).cloned().collect();
     for name in names {
         headers.remove(name);
-    }
-}
-
-// === impl ModelFuture ===
-
-impl<F, T, E> Future for ModelFuture<F, T>
-where
-    F: Future<Output = Result<T, E>>,
-    E: Into<BoxError>,
-{
-    type Output = Result<T, BoxError>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().0.project() {
-            StateProj::Passed(future) => future.poll(cx).map_err(Into::into),
-            StateProj::Reading(future) => future.as_mut().poll(cx),
-        }
-    }
-}
-
-impl<F, T> fmt::Debug for ModelFuture<F, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ModelFuture")
     }
 }

@@ -111,6 +111,12 @@ impl ServerCertVerifier for Verifier {
                 let reason = format!("the certificate is for {has}, not for {name}");
                 Err(refused(reason, true))
             }
+            Err(Error::InvalidCertificate(CertificateError::Other(_)))
+                if is_authority(end_entity) =>
+            {
+                let reason = "the server's certificate is an authority's (CA:TRUE), which is none for servers: give it one that the authority signs, or one made with basicConstraints=CA:FALSE";
+                Err(refused(reason.to_owned(), false))
+            }
             other => other.map_err(|error| signed_wrong(error, intermediates)),
         }
     }
@@ -316,6 +322,11 @@ fn signed_wrong<'a>(error: Error, by: impl IntoIterator<Item = &'a CertificateDe
             false,
         ),
     }
+}
+
+/// Whether it is one that signs others.
+fn is_authority(certificate: &CertificateDer<'_>) -> bool {
+    X509Certificate::from_der(certificate).is_ok_and(|(_, certificate)| certificate.is_ca())
 }
 
 /// The length of an RSA key that is too short, in bits.

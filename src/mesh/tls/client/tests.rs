@@ -233,6 +233,25 @@ async fn certificates_are_judged_and_told_in_plain_words() {
     assert!(meet(&careless, expired, Offer::Http1).await.is_ok());
 }
 
+/// What `openssl req -x509` makes, trusted as it is.
+#[tokio::test]
+async fn an_authority_is_no_server_and_the_reason_says_what_to_do() {
+    let own = Ca::new("own");
+    let store = store(&[("a/ca", &[("ca.crt", &own.pem())])]);
+    let pinned = Client::new(tls("own", Vec::new()), &store, "c");
+    let chain = vec![own.0.der().clone()];
+    let key = PrivatePkcs8KeyDer::from(own.0.key().serialize_der());
+    let server = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, key.into())
+        .unwrap();
+    let (what, reason) = why(&pinned, server).await;
+    assert_eq!(what, What::Certificate);
+    assert!(reason.contains("CA:TRUE"), "{reason}");
+}
+
 #[tokio::test]
 async fn without_a_name_the_certificate_must_be_the_addresss() {
     let ca = Ca::new("ca");
