@@ -222,8 +222,6 @@ pub struct Patience(pub Instant);
 pub struct RouteMeta {
     /// Position of the route in its table.
     pub id: usize,
-    /// Position of the drawn destination within the route.
-    pub destination: usize,
     /// The route's name (`-` if it has none).
     pub route: Arc<str>,
     /// The virtual host's name.
@@ -238,7 +236,6 @@ impl RouteMeta {
     pub fn block_all() -> Self {
         Self {
             id: usize::MAX,
-            destination: 0,
             route: "block_all".into(),
             virtual_host: "block_all".into(),
             cluster: "BlackHoleCluster".into(),

@@ -14,7 +14,7 @@ use hyper_util::{
     rt::TokioIo,
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tower::{Service, ServiceBuilder, util::BoxCloneSyncService};
+use tower::{Service, ServiceBuilder};
 
 use super::{
     BoxFuture,
@@ -45,7 +45,7 @@ pub(super) fn service(network: Network) -> Boxed {
     let stack = ServiceBuilder::new()
         .map_response(|response: Response<_>| response.map(Body::new))
         .service(client);
-    BoxCloneSyncService::new(stack)
+    Boxed::new(stack)
 }
 
 // === impl Dialer ===

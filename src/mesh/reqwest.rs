@@ -6,7 +6,7 @@ use reqwest::{
     IntoUrl, Method, Request, RequestBuilder, Response,
     header::{HeaderMap, HeaderName, HeaderValue},
 };
-use tower::{ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
+use tower::{ServiceBuilder, ServiceExt};
 
 use super::{
     client::{MeshClient, Way},
@@ -16,6 +16,7 @@ use crate::{
     base::{BoxError, time::Instant},
     body::Body,
     client::reqwest::{ReqwestClient, from_reqwest, to_response},
+    stack::Boxed,
 };
 
 /// A reqwest client and a mesh: requests for hosts of the mesh go through the mesh, others through the client as it is.
@@ -61,9 +62,7 @@ impl Mesh {
             .service(ReqwestClient::new(client.clone()));
         MeshReqwest {
             client,
-            mesh: self
-                .client()
-                .with_passthrough(BoxCloneSyncService::new(through)),
+            mesh: self.client().with_passthrough(Boxed::new(through)),
         }
     }
 }

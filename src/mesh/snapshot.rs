@@ -12,22 +12,16 @@ use std::{
 };
 
 use http::{Request, Response};
-use tower::{Layer, Service, ServiceExt, util::Oneshot};
+use tower::{Layer, Service, ServiceExt};
 
 use super::{keys::Keys, registry::Upstream};
 use crate::{
-    base::{
-        BoxError, Error, Kind, SharedRng,
-        ext::{Record, RouteMeta},
-    },
+    base::{BoxError, SharedRng, ext::Record},
     body::Body,
     fallback::Target,
-    layers::route::{
-        self, Table,
-        params::{Action, Forward},
-    },
-    model::{LlmPolicy, Model},
-    stack::{self, Boxed, LlmRoute, LlmState, LlmTarget},
+    layers::route::{self, Table, TableBuilder, params::Forward},
+    model::{LlmPolicy, Model, VirtualHost},
+    stack::{self, Boxed, BoxedFuture, LlmRoute, LlmState, LlmTarget},
 };
 
 /// One configuration in force.
@@ -38,15 +32,11 @@ pub struct Snapshot {
     pub clusters: BTreeMap<Arc<str>, Arc<Upstream>>,
     /// The keys of its targets and callers.
     pub(super) keys: Keys,
-    table: Arc<Table>,
-    router: route::ReadModel<route::Route<Destinations>>,
+    table: Arc<Table<Destination>>,
+    router: route::ReadModel<route::Router<Destination>, Destination>,
 }
 
-/// The stacks of all weighted destinations, by route and position.
-#[derive(Clone)]
-struct Destinations(Arc<[Vec<Destination>]>);
-
-/// One of them.
+/// The stack of a weighted destination.
 #[derive(Clone)]
 struct Destination {
     stack: Boxed,
@@ -65,16 +55,6 @@ impl Snapshot {
         llm: &LlmState,
         rng: &SharedRng,
     ) -> Self {
-        let mut table = Table::builder();
-        for host in &model.virtual_hosts {
-            table = table.virtual_host(
-                Arc::clone(&host.name),
-                &host.domains,
-                host.ports.clone(),
-                host.routes.iter().cloned(),
-            );
-        }
-        let table = Arc::new(table.build());
         let keys = Keys::read(&model);
         keys.report();
         let builder = Builder {
@@ -83,13 +63,12 @@ impl Snapshot {
             llm,
             rng,
         };
-        let stacks = table.routes().zip(policies(&model));
-        let stacks = stacks.map(|((_, route), (policy, named))| match &route.action {
-            Action::Forward(forward) => builder.destinations(forward, policy, &named),
-            Action::Redirect(_) | Action::Direct { .. } => Vec::new(),
-        });
-        let destinations = Destinations(stacks.collect());
-        let router = route::Route::new(destinations, Arc::clone(&table), rng.clone());
+        let mut table = TableBuilder::new();
+        for host in &model.virtual_hosts {
+            table = builder.virtual_host(table, host);
+        }
+        let table = Arc::new(table.build());
+        let router = route::Router::new(Arc::clone(&table), rng.clone());
         let router = route::ModelLayer::new(Arc::clone(&table)).layer(router);
         Self {
             model,
@@ -125,21 +104,6 @@ impl Snapshot {
     }
 }
 
-/// The LLM policy of each route, in the order of the table's routes, and the models that its host's routes name.
-fn policies(model: &Model) -> impl Iterator<Item = (Option<&Arc<LlmPolicy>>, Arc<[Arc<str>]>)> {
-    model.virtual_hosts.iter().flat_map(|host| {
-        let lists = host.llm.iter().flatten().any(|policy| policy.list_models);
-        let named = if lists {
-            route::named_models(&host.routes)
-        } else {
-            Vec::new()
-        };
-        let named: Arc<[Arc<str>]> = named.into();
-        let policy = |i: usize| host.llm.get(i)?.as_ref();
-        (0..host.routes.len()).map(move |i| (policy(i), Arc::clone(&named)))
-    })
-}
-
 /// What the stacks of routes are built from.
 struct Builder<'a> {
     clusters: &'a BTreeMap<Arc<str>, Arc<Upstream>>,
@@ -151,18 +115,30 @@ struct Builder<'a> {
 // === impl Builder ===
 
 impl Builder<'_> {
-    fn destinations(
+    fn virtual_host(
         &self,
-        forward: &Forward,
-        policy: Option<&Arc<LlmPolicy>>,
-        named: &[Arc<str>],
-    ) -> Vec<Destination> {
-        let all = forward.destinations.iter();
-        all.map(|to| Destination {
-            stack: self.destination(forward, policy, named, &to.cluster),
-            namespace: self.namespace(&to.cluster),
-        })
-        .collect()
+        table: TableBuilder<Destination>,
+        host: &VirtualHost,
+    ) -> TableBuilder<Destination> {
+        let lists = host.llm.iter().flatten().any(|policy| policy.list_models);
+        let named = if lists {
+            route::named_models(&host.routes)
+        } else {
+            Vec::new()
+        };
+        table.virtual_host_to(
+            Arc::clone(&host.name),
+            &host.domains,
+            host.ports.clone(),
+            host.routes.iter().cloned(),
+            |route, forward, to| {
+                let policy = host.llm.get(route).and_then(Option::as_ref);
+                Destination {
+                    stack: self.destination(forward, policy, &named, &to.cluster),
+                    namespace: self.namespace(&to.cluster),
+                }
+            },
+        )
     }
 
     fn namespace(&self, cluster: &Arc<str>) -> Option<Arc<str>> {
@@ -225,36 +201,23 @@ impl fmt::Debug for Snapshot {
     }
 }
 
-// === impl Destinations ===
+// === impl Destination ===
 
-impl Service<Request<Body>> for Destinations {
+impl Service<Request<Body>> for Destination {
     type Response = Response<Body>;
     type Error = BoxError;
-    type Future = Oneshot<Boxed, Request<Body>>;
+    type Future = BoxedFuture;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        Poll::Ready(Ok(()))
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.stack.poll_ready(cx)
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let meta = request.extensions().get::<RouteMeta>();
-        let to = meta.and_then(|m| self.0.get(m.id)?.get(m.destination));
-        let Some(to) = to else {
-            return stack_without_route().oneshot(request);
-        };
         if let (Some(namespace), Some(record)) =
-            (&to.namespace, request.extensions().get::<Record>())
+            (&self.namespace, request.extensions().get::<Record>())
         {
             record.note(|n| n.namespace = Some(Arc::clone(namespace)));
         }
-        to.stack.clone().oneshot(request)
+        self.stack.call(request)
     }
-}
-
-/// The router always says where to go; a table and stacks of different configurations would be a bug.
-fn stack_without_route() -> Boxed {
-    Boxed::new(tower::service_fn(|_: Request<Body>| {
-        let error = Error::new(Kind::Internal).with_detail("the route has no stack");
-        std::future::ready(Err::<Response<Body>, BoxError>(error.into()))
-    }))
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body as HttpBody;
-use tower::{Layer, Service, ServiceBuilder, util::BoxCloneSyncService};
+use tower::{Layer, Service, ServiceBuilder};
 
 use super::Boxed;
 use crate::{
@@ -260,7 +260,7 @@ where
             ))
             .map_request(|request: Request<Replay<Body>>| request.map(Body::new))
             .service(inner);
-        BoxCloneSyncService::new(stack)
+        Boxed::new(stack)
     }
 }
 

@@ -9,7 +9,7 @@ use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body as HttpBody;
-use tower::{Layer, Service, ServiceBuilder, util::BoxCloneSyncService};
+use tower::{Layer, Service, ServiceBuilder};
 
 use super::{Boxed, CountLayer, Counters, count::Count};
 use crate::{
@@ -135,7 +135,7 @@ impl Cluster {
             .map_response(|response: Response<_>| response.map(Body::new))
             .layer(ConcurrencyLayer::new(self.requests.clone()))
             .service(Balance::new(self.endpoints.clone(), dial).with_rng(rng.clone()));
-        BoxCloneSyncService::new(stack)
+        Boxed::new(stack)
     }
 }
 

@@ -20,7 +20,7 @@
 use std::sync::Arc;
 
 use http::{Request, Response};
-use tower::{ServiceBuilder, ServiceExt, service_fn, util::BoxCloneSyncService};
+use tower::{ServiceBuilder, ServiceExt, service_fn};
 
 use super::{
     Boxed, Cluster,
@@ -173,7 +173,7 @@ impl LlmRoute<'_> {
             })
             .layer(self.fallback(name, chain, state))
             .service(own);
-        BoxCloneSyncService::new(stack)
+        Boxed::new(stack)
     }
 
     /// What becomes of the caller's key on its way to the cluster `name`; `None`: nothing.
@@ -270,7 +270,7 @@ impl LlmRoute<'_> {
                 Arc::clone(name),
             ))
             .service(inner);
-        let stack = BoxCloneSyncService::new(stack);
+        let stack = Boxed::new(stack);
         let own = self.policy.credential.as_ref();
         let has_key = self.key.is_some() || own.is_none_or(|own| own.credential.is_none());
         if has_key { stack } else { checked(stack) }
@@ -303,7 +303,7 @@ impl LlmRoute<'_> {
 
 /// A target that is not asked by who should bring the key of the route's own, which cannot be read.
 fn checked(inner: Boxed) -> Boxed {
-    BoxCloneSyncService::new(service_fn(move |request: Request<Body>| {
+    Boxed::new(service_fn(move |request: Request<Body>| {
         let inner = inner.clone();
         async move {
             OwnKeyed::check(&request)?;

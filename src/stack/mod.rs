@@ -35,12 +35,8 @@ mod count;
 mod llm;
 mod outbound;
 mod route;
+mod seam;
 mod served;
-
-use http::{Request, Response};
-use tower::util::BoxCloneSyncService;
-
-use crate::{base::BoxError, body::Body};
 
 pub use self::{
     client::{ClientLayer, ClientParams, client},
@@ -49,8 +45,6 @@ pub use self::{
     llm::{LlmRoute, LlmState, LlmTarget},
     outbound::{Outbound, inside, outbound},
     route::{missing, route},
+    seam::{Boxed, BoxedFuture},
     served::{Served, ServedLayer},
 };
-
-/// A stack behind a seam.
-pub type Boxed = BoxCloneSyncService<Request<Body>, Response<Body>, BoxError>;

@@ -64,5 +64,5 @@ where
         .layer(TraceLayer::new(trace).with_rng(rng.clone()))
         .layer(MetricsLayer::new(reports))
         .service(dispatch);
-    BoxCloneSyncService::new(stack)
+    Boxed::new(stack)
 }

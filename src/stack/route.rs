@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::{Request, Response};
-use tower::{ServiceBuilder, service_fn, util::BoxCloneSyncService};
+use tower::{ServiceBuilder, service_fn};
 
 use super::{Boxed, Cluster, served::ServedLayer};
 use crate::{
@@ -33,7 +33,7 @@ pub fn route(forward: &Forward, cluster: &Cluster, inner: Boxed, rng: &SharedRng
         .layer(PropagateLayer::new())
         .map_request(|request: Request<Replay<Body>>| request.map(Body::new))
         .service(inner);
-    BoxCloneSyncService::new(stack)
+    Boxed::new(stack)
 }
 
 /// Says so of a request that is not known whole: the route's time begins when it is.
@@ -65,7 +65,7 @@ pub(super) fn retry(
 #[must_use]
 pub fn missing(cluster: &Arc<str>) -> Boxed {
     let cluster = Arc::clone(cluster);
-    BoxCloneSyncService::new(service_fn(move |_: Request<Body>| {
+    Boxed::new(service_fn(move |_: Request<Body>| {
         let error = Error::new(Kind::NoCluster).with_detail(cluster.to_string());
         std::future::ready(Err::<Response<Body>, BoxError>(error.into()))
     }))

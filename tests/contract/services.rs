@@ -50,7 +50,7 @@ use llmesh::{
 };
 use tower::{
     Layer, ServiceBuilder,
-    util::{BoxCloneSyncService, MapRequest, MapResponse},
+    util::{MapRequest, MapResponse},
 };
 
 use crate::matrix::{Breach, Subject, breaches};
@@ -276,7 +276,7 @@ contract!(
 );
 contract!(
     model_layer_over_a_host_that_does_not_ask,
-    Subject::new(|probe| ModelLayer::new(Arc::default()).layer(probe))
+    Subject::new(|probe| ModelLayer::<()>::new(Arc::default()).layer(probe))
 );
 
 // === metrics, count ===
@@ -527,7 +527,7 @@ fn over_cluster(cluster: &stack::Cluster, probe: ServiceProbe) -> Boxed {
 fn over_route(cluster: &stack::Cluster, probe: ServiceProbe) -> Boxed {
     let inner = over_cluster(cluster, probe);
     let rng = SharedRng::seeded(1);
-    BoxCloneSyncService::new(stack::route(&forward(), cluster, inner, &rng))
+    Boxed::new(stack::route(&forward(), cluster, inner, &rng))
 }
 contract!(
     context_server_layer,

@@ -4,6 +4,7 @@
 )]
 
 use std::{
+    collections::BTreeSet,
     convert::Infallible,
     sync::{Arc, Mutex},
     task::{Context, Poll},
@@ -11,10 +12,12 @@ use std::{
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Empty, Full};
 use llmesh::{
-    base::{Error, Kind, SharedRng, error, ext::Record, ext::RouteMeta},
-    route::{Outcome, RequestView, ResponseBody, RouteLayer, Table, params::*},
+    base::{BoxError, Error, Kind, SharedRng, error, ext::Record, ext::RouteMeta},
+    route::{
+        Outcome, RequestView, ResponseBody, RouteLayer, Router, Table, TableBuilder, params::*,
+    },
 };
 use tower::{Layer, Service, ServiceExt, service_fn};
 
@@ -171,7 +174,6 @@ async fn what_the_router_decides_goes_along() {
     assert_eq!(result.unwrap().status(), StatusCode::OK);
     let expected = RouteMeta {
         id: 2,
-        destination: 0,
         route: "chat-route".into(),
         virtual_host: "llm-service.ai-services.svc.cluster.local:8080".into(),
         cluster: CLUSTER.into(),
@@ -334,21 +336,61 @@ async fn the_split_is_drawn_per_request_and_repeats_with_its_seed() {
         for _ in 0..20_000 {
             let call = service.ready().await.unwrap().call(post("/", &[]));
             let response = call.await.unwrap();
-            drawn.push(
-                response
-                    .extensions()
-                    .get::<RouteMeta>()
-                    .unwrap()
-                    .destination,
-            );
+            let meta = response.extensions().get::<RouteMeta>().unwrap();
+            drawn.push(meta.cluster.clone());
         }
         drawn
     };
     let first = clusters(7).await;
     // 1,000 expected; the standard deviation is sqrt(20,000 · 0.95 · 0.05) ≈ 30.8.
-    let second_share = first.iter().filter(|d| **d == 1).count();
+    let second_share = first.iter().filter(|cluster| ***cluster == *"v2").count();
     assert!((908..=1092).contains(&second_share), "{second_share}");
     assert_eq!(first, clusters(7).await);
+}
+
+#[tokio::test]
+async fn each_destination_has_a_service_of_its_own() {
+    let split = Forward::new(vec![Destination::new("v1", 1), Destination::new("v2", 1)]);
+    let only = Forward::new(vec![Destination::new("v3", 0)]);
+    let nowhere = Forward::new(vec![Destination::new("v4", 0), Destination::new("v5", 0)]);
+    let direct = Action::Direct {
+        status: StatusCode::OK,
+        body: Bytes::from_static(b"here"),
+        headers: HeaderOps::default(),
+    };
+    let routes = [
+        Route::new("direct", direct).with_match(prefix("/direct")),
+        Route::new("split", to(split)).with_match(prefix("/split")),
+        Route::new("nowhere", to(nowhere)).with_match(prefix("/nowhere")),
+        Route::new("only", to(only)),
+    ];
+    let table = TableBuilder::new().virtual_host_to("v", ["v"], [80], routes, |route, _, to| {
+        let name = format!("{route} {}", to.cluster);
+        service_fn(move |request: Request<()>| {
+            let meta = request.extensions().get::<RouteMeta>().unwrap();
+            assert!(name.ends_with(&*meta.cluster), "{name}: {meta:?}");
+            let response = Response::new(Full::<Bytes>::from(name.clone()));
+            std::future::ready(Ok::<_, Infallible>(response))
+        })
+    });
+    let router = Router::new(Arc::new(table.build()), SharedRng::seeded(3));
+    let ask = |target: &'static str| {
+        let request = Request::get(target).header("host", "v").body(()).unwrap();
+        let answer = router.clone().oneshot(request);
+        async move {
+            let body = answer.await?.into_body().collect().await.unwrap();
+            Ok::<_, BoxError>(String::from_utf8(body.to_bytes().to_vec()).unwrap())
+        }
+    };
+    assert_eq!(ask("/").await.unwrap(), "3 v3");
+    assert_eq!(ask("/direct").await.unwrap(), "here");
+    let error = ask("/nowhere").await.unwrap_err();
+    assert_eq!(error::find(&*error).map(Error::kind), Some(Kind::NoCluster));
+    let mut seen = BTreeSet::new();
+    for _ in 0..40 {
+        seen.insert(ask("/split").await.unwrap());
+    }
+    assert_eq!(seen.iter().collect::<Vec<_>>(), ["1 v1", "1 v2"]);
 }
 
 #[tokio::test]

@@ -450,7 +450,6 @@ fn noted(path: &str, note: impl FnOnce(&mut llmesh::base::ext::Notes)) -> Reques
 fn route() -> RouteMeta {
     RouteMeta {
         id: 0,
-        destination: 0,
         route: Arc::from("chat"),
         virtual_host: Arc::from("llm"),
         cluster: Arc::from("outbound|80||llm"),

@@ -36,7 +36,7 @@ use rustls::{
 };
 use tokio::{io::copy_bidirectional, net::TcpStream, task::JoinSet};
 use tokio_rustls::TlsAcceptor;
-use tower::{ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
+use tower::{ServiceBuilder, ServiceExt};
 
 use crate::{
     kit::{Folder, Log},
@@ -500,9 +500,7 @@ async fn hosts_outside_the_files_are_the_callers_own_clients_business() {
     let through = ServiceBuilder::new()
         .map_response(|response: http::Response<_>| response.map(Body::new))
         .service(hyper);
-    let client = mesh
-        .client()
-        .with_passthrough(BoxCloneSyncService::new(through));
+    let client = mesh.client().with_passthrough(Boxed::new(through));
     let response = soon(client.send(chat(&url))).await.unwrap();
     assert_eq!(response.status(), 200);
     assert_eq!(outside.upstream.requests(), 5);

@@ -274,7 +274,6 @@ mod tests {
                 flags: vec![Flag::URX, Flag::UF],
                 route: Some(RouteMeta {
                     id: 0,
-                    destination: 0,
                     route: "chat-route".into(),
                     virtual_host: "v".into(),
                     cluster: "outbound|8080|v1|h".into(),

@@ -33,6 +33,7 @@
 //! # }
 //! ```
 
+mod builder;
 mod future;
 mod headers;
 mod index;
@@ -50,10 +51,11 @@ mod weighted;
 #[cfg(feature = "llm")]
 pub use self::model::{ModelLayer, ReadModel};
 pub use self::{
+    builder::TableBuilder,
     future::{ResponseBody, ResponseFuture},
     layer::RouteLayer,
     matcher::RequestView,
-    service::Route,
-    table::{Found, Outcome, Table, TableBuilder, named_models},
+    service::{Route, Router},
+    table::{Drawn, Found, Outcome, Table, named_models},
     weighted::Weighted,
 };

@@ -36,8 +36,8 @@ use crate::{
 };
 
 /// Applies [`ReadModel`].
-#[derive(Clone, Debug)]
-pub struct ModelLayer(Arc<Table>);
+#[derive(Debug)]
+pub struct ModelLayer<T = ()>(Arc<Table<T>>);
 
 /// Writes the model that a request names where its virtual host's routes match on it. See the [module](self).
 ///
@@ -48,10 +48,10 @@ pub struct ModelLayer(Arc<Table>);
 ///
 /// # Cancel safety
 /// Dropping the future drops the request; nothing was sent.
-#[derive(Clone, Debug)]
-pub struct ReadModel<S> {
+#[derive(Debug)]
+pub struct ReadModel<S, T = ()> {
     inner: S,
-    table: Arc<Table>,
+    table: Arc<Table<T>>,
 }
 
 /// Response future of [`ReadModel`].
@@ -59,18 +59,24 @@ pub type ModelFuture<F, T> = Late<F, T>;
 
 // === impl ModelLayer ===
 
-impl ModelLayer {
+impl<T> ModelLayer<T> {
     /// For the routes of this table.
     #[must_use]
-    pub const fn new(table: Arc<Table>) -> Self {
+    pub const fn new(table: Arc<Table<T>>) -> Self {
         Self(table)
     }
 }
 
-impl<S> Layer<S> for ModelLayer {
-    type Service = ReadModel<S>;
+impl<T> Clone for ModelLayer<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
 
-    fn layer(&self, inner: S) -> ReadModel<S> {
+impl<S, T> Layer<S> for ModelLayer<T> {
+    type Service = ReadModel<S, T>;
+
+    fn layer(&self, inner: S) -> ReadModel<S, T> {
         ReadModel {
             inner,
             table: Arc::clone(&self.0),
@@ -80,7 +86,16 @@ impl<S> Layer<S> for ModelLayer {
 
 // === impl ReadModel ===
 
-impl<S> Service<Request<Body>> for ReadModel<S>
+impl<S: Clone, T> Clone for ReadModel<S, T> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: self.inner.clone(),
+            table: Arc::clone(&self.table),
+        }
+    }
+}
+
+impl<S, T> Service<Request<Body>> for ReadModel<S, T>
 where
     S: Service<Request<Body>> + Clone + Send + 'static,
     S::Error: Into<BoxError>,

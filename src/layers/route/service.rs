@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
-use tower::Service;
+use tower::{Service, ServiceExt, util::Oneshot};
 
 use super::{
     future::{ResponseBody, ResponseFuture, ResponseOps},
@@ -38,9 +38,20 @@ pub struct Route<S> {
     rng: SharedRng,
 }
 
+/// [`Route`] over a table that holds a service for each destination: the request goes to a clone of the one that is drawn.
+/// Always ready; the future waits until the clone is.
+///
+/// # Errors
+/// As [`Route`]'s.
+#[derive(Debug)]
+pub struct Router<S> {
+    table: Arc<Table<S>>,
+    rng: SharedRng,
+}
+
 /// What `decide` leaves to be done.
-enum Next<B> {
-    Forward(Request<B>, Option<ResponseOps>),
+enum Next<'t, B, T> {
+    Forward(Request<B>, &'t T, Option<ResponseOps>),
     Answer(Response<Full<Bytes>>),
 }
 
@@ -70,54 +81,6 @@ impl<S> Route<S> {
     pub fn into_inner(self) -> S {
         self.inner
     }
-
-    /// Decides, and changes the request accordingly.
-    fn decide<B>(&self, request: Request<B>) -> Result<Next<B>, Error> {
-        let view = RequestView::new(&request);
-        let found = match self.table.find(&view) {
-            Outcome::Route(found) => found,
-            Outcome::NoHost => return Err(Kind::BadRequest.into()),
-            Outcome::UnknownHost => {
-                note(&request, &RouteMeta::block_all());
-                return Err(Error::unknown_host(view.host()));
-            }
-            Outcome::NoRoute { .. } => return Err(Kind::NoRoute.into()),
-        };
-        let drawn = found.draw(&self.rng);
-        let meta = found.meta(drawn);
-        note(&request, &meta);
-        let (status, body, location) = match &found.route.action {
-            Action::Direct { status, body, .. } => (*status, body.clone(), None),
-            Action::Redirect(redirect) => {
-                let location = rewrite::location(redirect, &view)?;
-                (redirect.status, Bytes::new(), Some(location))
-            }
-            Action::Forward(forward) => {
-                let (destination, _) = drawn.ok_or_else(|| Error::new(Kind::NoCluster))?;
-                let (mut head, body) = request.into_parts();
-                head.extensions.insert(meta);
-                rewrite::apply_request(forward, found.matched, destination, &mut head)?;
-                if rewrite::key_headers(forward, destination).next().is_some() {
-                    head.extensions.insert(OurKey);
-                    if let Some(record) = head.extensions.get::<Record>() {
-                        record.note(|n| n.our_key = true);
-                    }
-                }
-                let ops = ResponseOps::new(found.route, destination, &head);
-                // Whoever makes a response from an error stands outside.
-                if let (Some(ops), Some(record)) = (ops.clone(), head.extensions.get::<Record>()) {
-                    let finish = Finish::new(move |status, headers| ops.apply(status, headers));
-                    record.note(|n| n.finish = Some(finish));
-                }
-                return Ok(Next::Forward(Request::from_parts(head, body), ops));
-            }
-        };
-        detail(&request, "direct_response");
-        let (mut head, _) = request.into_parts();
-        head.extensions.insert(meta);
-        let ops = ResponseOps::new(found.route, 0, &head);
-        Ok(Next::Answer(answer(status, body, location, ops.as_ref())))
-    }
 }
 
 impl<S, B, R> Service<Request<B>> for Route<S>
@@ -134,14 +97,114 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        match self.decide(request) {
-            Ok(Next::Forward(request, ops)) => {
+        match decide(&self.table, &self.rng, request) {
+            Ok(Next::Forward(request, (), ops)) => {
                 ResponseFuture::upstream(self.inner.call(request), ops)
             }
             Ok(Next::Answer(answer)) => ResponseFuture::ready(Ok(answer)),
             Err(error) => ResponseFuture::ready(Err(error)),
         }
     }
+}
+
+// === impl Router ===
+
+impl<S> Router<S> {
+    /// Routes by this table.
+    #[must_use]
+    pub const fn new(table: Arc<Table<S>>, rng: SharedRng) -> Self {
+        Self { table, rng }
+    }
+}
+
+impl<S> Clone for Router<S> {
+    fn clone(&self) -> Self {
+        Self {
+            table: Arc::clone(&self.table),
+            rng: self.rng.clone(),
+        }
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for Router<S>
+where
+    S: Service<Request<B>, Response = Response<R>> + Clone,
+    S::Error: Into<BoxError>,
+{
+    type Response = Response<ResponseBody<R>>;
+    type Error = BoxError;
+    type Future = ResponseFuture<Oneshot<S, Request<B>>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        match decide(&self.table, &self.rng, request) {
+            Ok(Next::Forward(request, to, ops)) => {
+                ResponseFuture::upstream(to.clone().oneshot(request), ops)
+            }
+            Ok(Next::Answer(answer)) => ResponseFuture::ready(Ok(answer)),
+            Err(error) => ResponseFuture::ready(Err(error)),
+        }
+    }
+}
+
+/// Decides, and changes the request accordingly.
+fn decide<'t, B, T>(
+    table: &'t Table<T>,
+    rng: &SharedRng,
+    request: Request<B>,
+) -> Result<Next<'t, B, T>, Error> {
+    let view = RequestView::new(&request);
+    let found = match table.find(&view) {
+        Outcome::Route(found) => found,
+        Outcome::NoHost => return Err(Kind::BadRequest.into()),
+        Outcome::UnknownHost => {
+            note(&request, &RouteMeta::block_all());
+            return Err(Error::unknown_host(view.host()));
+        }
+        Outcome::NoRoute { .. } => return Err(Kind::NoRoute.into()),
+    };
+    let drawn = found.draw(rng);
+    let meta = found.meta(drawn.as_ref().map(|drawn| drawn.destination));
+    note(&request, &meta);
+    let (status, body, location) = match &found.route.action {
+        Action::Direct { status, body, .. } => (*status, body.clone(), None),
+        Action::Redirect(redirect) => {
+            let location = rewrite::location(redirect, &view)?;
+            (redirect.status, Bytes::new(), Some(location))
+        }
+        Action::Forward(forward) => {
+            let drawn = drawn.ok_or_else(|| Error::new(Kind::NoCluster))?;
+            let destination = drawn.position;
+            let (mut head, body) = request.into_parts();
+            head.extensions.insert(meta);
+            rewrite::apply_request(forward, found.matched, destination, &mut head)?;
+            if rewrite::key_headers(forward, destination).next().is_some() {
+                head.extensions.insert(OurKey);
+                if let Some(record) = head.extensions.get::<Record>() {
+                    record.note(|n| n.our_key = true);
+                }
+            }
+            let ops = ResponseOps::new(found.route, destination, &head);
+            // Whoever makes a response from an error stands outside.
+            if let (Some(ops), Some(record)) = (ops.clone(), head.extensions.get::<Record>()) {
+                let finish = Finish::new(move |status, headers| ops.apply(status, headers));
+                record.note(|n| n.finish = Some(finish));
+            }
+            return Ok(Next::Forward(
+                Request::from_parts(head, body),
+                drawn.target,
+                ops,
+            ));
+        }
+    };
+    detail(&request, "direct_response");
+    let (mut head, _) = request.into_parts();
+    head.extensions.insert(meta);
+    let ops = ResponseOps::new(found.route, 0, &head);
+    Ok(Next::Answer(answer(status, body, location, ops.as_ref())))
 }
 
 /// As Envoy's local replies: the route's operations come before the content type, which is plain text unless they give

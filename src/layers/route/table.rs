@@ -3,6 +3,7 @@
 use std::{cmp::Reverse, collections::BTreeMap, collections::HashMap, sync::Arc};
 
 use super::{
+    builder::TableBuilder,
     index::Index,
     matcher::RequestView,
     params::{Action, Destination, FieldName, Match, Route, StringMatch},
@@ -13,47 +14,42 @@ use crate::base::{
     ext::{MODEL_HEADER, RouteMeta},
 };
 
-/// Every virtual host and route in force. Immutable: a reload builds another one.
-#[derive(Debug, Default)]
-pub struct Table {
-    hosts: Vec<VirtualHost>,
-    exact: HashMap<String, usize>,
+/// Every virtual host and route in force, and a `T` for each weighted destination. Immutable: a reload builds another one.
+#[derive(Debug)]
+pub struct Table<T = ()> {
+    pub(super) hosts: Vec<VirtualHost<T>>,
+    pub(super) exact: HashMap<String, usize>,
     /// What follows the `*`, longest first.
-    wildcards: BTreeMap<Reverse<usize>, HashMap<String, usize>>,
-    catch_all: Option<usize>,
-    routes: usize,
+    pub(super) wildcards: BTreeMap<Reverse<usize>, HashMap<String, usize>>,
+    pub(super) catch_all: Option<usize>,
+    pub(super) routes: usize,
     /// Whether any host's routes match on the model.
-    reads_model: bool,
-}
-
-/// Collects virtual hosts.
-#[derive(Debug, Default)]
-#[must_use = "a builder does nothing until it is built"]
-pub struct TableBuilder {
-    table: Table,
+    pub(super) reads_model: bool,
 }
 
 #[derive(Debug)]
-struct VirtualHost {
-    name: Arc<str>,
-    ports: Vec<u16>,
-    routes: Vec<Entry>,
-    index: Index,
+pub(super) struct VirtualHost<T> {
+    pub(super) name: Arc<str>,
+    pub(super) ports: Vec<u16>,
+    pub(super) routes: Vec<Entry<T>>,
+    pub(super) index: Index,
     /// The number of routes in the virtual hosts before this one.
-    base: usize,
+    pub(super) base: usize,
     /// Whether a route matches on the model.
-    reads_model: bool,
+    pub(super) reads_model: bool,
 }
 
 #[derive(Debug)]
-struct Entry {
-    route: Arc<Route>,
-    weighted: Weighted,
+pub(super) struct Entry<T> {
+    pub(super) route: Arc<Route>,
+    pub(super) weighted: Weighted,
+    /// One for each destination.
+    pub(super) targets: Vec<T>,
 }
 
 /// What the table says about a request.
-#[derive(Clone, Copy, Debug)]
-pub enum Outcome<'t> {
+#[derive(Debug)]
+pub enum Outcome<'t, T = ()> {
     /// The request names no host, or several.
     NoHost,
     /// No virtual host claims the host.
@@ -64,12 +60,12 @@ pub enum Outcome<'t> {
         virtual_host: &'t Arc<str>,
     },
     /// This route serves it.
-    Route(Found<'t>),
+    Route(Found<'t, T>),
 }
 
 /// A route that serves a request.
-#[derive(Clone, Copy, Debug)]
-pub struct Found<'t> {
+#[derive(Debug)]
+pub struct Found<'t, T = ()> {
     /// Position of the route in the table, over all virtual hosts.
     pub id: usize,
     /// The virtual host's name.
@@ -79,19 +75,47 @@ pub struct Found<'t> {
     /// The alternative that was satisfied; `None` where the route has none and matches everything.
     pub matched: Option<&'t Match>,
     weighted: &'t Weighted,
+    targets: &'t [T],
+}
+
+/// A destination that was drawn.
+#[derive(Debug)]
+pub struct Drawn<'t, T = ()> {
+    /// Its position within the route.
+    pub position: usize,
+    /// What the route says of it.
+    pub destination: &'t Destination,
+    /// What the table was built with for it.
+    pub target: &'t T,
 }
 
 // === impl Table ===
 
 impl Table {
-    /// An empty table to add virtual hosts to.
+    /// An empty table to add virtual hosts to, which only decides.
     pub fn builder() -> TableBuilder {
-        TableBuilder::default()
+        TableBuilder::new()
     }
+}
 
+impl<T> Default for Table<T> {
+    /// Without a virtual host.
+    fn default() -> Self {
+        Self {
+            hosts: Vec::new(),
+            exact: HashMap::new(),
+            wildcards: BTreeMap::new(),
+            catch_all: None,
+            routes: 0,
+            reads_model: false,
+        }
+    }
+}
+
+impl<T> Table<T> {
     /// Decides. Pure: the same request gives the same outcome.
     #[must_use]
-    pub fn find(&self, view: &RequestView<'_>) -> Outcome<'_> {
+    pub fn find(&self, view: &RequestView<'_>) -> Outcome<'_, T> {
         let host = view.host();
         if host.is_empty() {
             return Outcome::NoHost;
@@ -163,76 +187,6 @@ impl Table {
     }
 }
 
-// === impl TableBuilder ===
-
-impl TableBuilder {
-    /// Adds a virtual host.
-    ///
-    /// `domains` are host names without port, `*.suffix`, or `*`; one that an earlier virtual host claimed stays with
-    /// that one. `ports` are those of the service behind it: a request counts as addressed to the port in its authority
-    /// (443 or 80, by its scheme, if there is none) if that is listed, else to the first listed of 443 (only for `https`)
-    /// and 80, else to the first of the list; with no list, to the port that it addresses.
-    pub fn virtual_host<D>(
-        mut self,
-        name: impl Into<Arc<str>>,
-        domains: impl IntoIterator<Item = D>,
-        ports: impl Into<Vec<u16>>,
-        routes: impl IntoIterator<Item = Route>,
-    ) -> Self
-    where
-        D: AsRef<str>,
-    {
-        let table = &mut self.table;
-        let position = table.hosts.len();
-        for domain in domains {
-            let domain = domain.as_ref().to_ascii_lowercase();
-            table.claim(domain.strip_suffix('.').unwrap_or(&domain), position);
-        }
-        let routes: Vec<_> = routes.into_iter().map(Entry::new).collect();
-        let base = table.routes;
-        table.routes += routes.len();
-        let reads_model = routes
-            .iter()
-            .any(|e| e.route.matches.iter().any(asks_model));
-        table.reads_model |= reads_model;
-        table.hosts.push(VirtualHost {
-            reads_model,
-            name: name.into(),
-            ports: ports.into(),
-            index: Index::new(routes.iter().map(|e| &*e.route)),
-            routes,
-            base,
-        });
-        self
-    }
-
-    /// The table.
-    #[must_use]
-    pub fn build(self) -> Table {
-        self.table
-    }
-}
-
-impl Table {
-    fn claim(&mut self, domain: &str, position: usize) {
-        match domain.strip_prefix('*') {
-            Some("") => {
-                self.catch_all.get_or_insert(position);
-            }
-            Some(suffix) => {
-                self.wildcards
-                    .entry(Reverse(suffix.len()))
-                    .or_default()
-                    .entry(suffix.to_owned())
-                    .or_insert(position);
-            }
-            None => {
-                self.exact.entry(domain.to_owned()).or_insert(position);
-            }
-        }
-    }
-}
-
 /// The models that routes match on by name and send on, in their order.
 #[must_use]
 pub fn named_models(routes: &[Route]) -> Vec<Arc<str>> {
@@ -251,17 +205,10 @@ pub fn named_models(routes: &[Route]) -> Vec<Arc<str>> {
     names
 }
 
-/// Whether a match has a condition on the model that a request names.
-fn asks_model(condition: &Match) -> bool {
-    let all = condition.headers.iter().chain(&condition.without_headers);
-    all.into_iter()
-        .any(|(name, _)| matches!(name, FieldName::Header(name) if *name == MODEL_HEADER))
-}
-
 // === impl VirtualHost ===
 
-impl VirtualHost {
-    fn find(&self, view: &RequestView<'_>) -> Option<Outcome<'_>> {
+impl<T> VirtualHost<T> {
+    fn find(&self, view: &RequestView<'_>) -> Option<Outcome<'_, T>> {
         let port = self.port(view);
         let (position, alternative) = self.index.find(&self.routes, view, port)?;
         let entry = self.routes.get(position)?;
@@ -271,6 +218,7 @@ impl VirtualHost {
             route: &entry.route,
             matched: alternative.and_then(|j| entry.route.matches.get(j)),
             weighted: &entry.weighted,
+            targets: &entry.targets,
         }))
     }
 
@@ -287,20 +235,7 @@ impl VirtualHost {
 
 // === impl Entry ===
 
-impl Entry {
-    fn new(route: Route) -> Self {
-        let weighted = match &route.action {
-            Action::Forward(forward) => Weighted::new(&forward.destinations),
-            Action::Redirect(_) | Action::Direct { .. } => Weighted::default(),
-        };
-        Self {
-            route: Arc::new(route),
-            weighted,
-        }
-    }
-}
-
-impl AsRef<Route> for Entry {
+impl<T> AsRef<Route> for Entry<T> {
     fn as_ref(&self) -> &Route {
         &self.route
     }
@@ -308,31 +243,30 @@ impl AsRef<Route> for Entry {
 
 // === impl Found ===
 
-impl<'t> Found<'t> {
-    /// Draws a destination and its position. `None` if the route sends nothing on, or all its weights are 0. To be
-    /// called once per request: all attempts go to the destination drawn.
+impl<'t, T> Found<'t, T> {
+    /// Draws a destination. `None` if the route sends nothing on, or all its weights are 0. To be called once per request:
+    /// all attempts go to the destination drawn.
     #[must_use]
-    pub fn draw(&self, rng: &SharedRng) -> Option<(usize, &'t Destination)> {
+    pub fn draw(&self, rng: &SharedRng) -> Option<Drawn<'t, T>> {
         let Action::Forward(forward) = &self.route.action else {
             return None;
         };
         let position = self.weighted.draw(rng)?;
-        Some((position, forward.destinations.get(position)?))
+        Some(Drawn {
+            position,
+            destination: forward.destinations.get(position)?,
+            target: self.targets.get(position)?,
+        })
     }
 
-    /// What other layers are told, for the destination drawn; `None` for a route that answers by itself.
+    /// What other layers are told, for the destination drawn; without one, for a route that answers by itself.
     #[must_use]
-    pub fn meta(&self, drawn: Option<(usize, &Destination)>) -> RouteMeta {
-        let (destination, cluster) = match drawn {
-            Some((position, destination)) => (position, Arc::clone(&destination.cluster)),
-            None => (0, Arc::from("-")),
-        };
+    pub fn meta(&self, drawn: Option<&Destination>) -> RouteMeta {
         RouteMeta {
             id: self.id,
-            destination,
             route: Arc::clone(&self.route.name),
             virtual_host: Arc::clone(self.virtual_host),
-            cluster,
+            cluster: drawn.map_or_else(|| "-".into(), |to| Arc::clone(&to.cluster)),
         }
     }
 }

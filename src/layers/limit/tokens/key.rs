@@ -136,7 +136,6 @@ mod tests {
             let mut request = request("/", &[]);
             request.extensions_mut().insert(RouteMeta {
                 id,
-                destination: 0,
                 route: name.into(),
                 virtual_host: "h".into(),
                 cluster: "c".into(),

@@ -148,9 +148,10 @@ fn positions_count_over_all_virtual_hosts() {
     };
     assert_eq!((found.id, table.len()), (2, 3));
     assert!(found.matched.is_none());
-    let meta = found.meta(found.draw(&SharedRng::seeded(1)));
+    let drawn = found.draw(&SharedRng::seeded(1)).unwrap();
+    let meta = found.meta(Some(drawn.destination));
     assert_eq!(
-        (&*meta.cluster, &*meta.virtual_host, meta.destination),
+        (&*meta.cluster, &*meta.virtual_host, drawn.position),
         ("z", "w", 0)
     );
     let names: Vec<_> = table.routes().map(|(_, r)| &*r.name).collect();
