@@ -16,7 +16,7 @@ use llmesh::{
     stack::{self, Boxed},
     testing::upstream::{Answer, ErrorKind, Script, Upstream},
 };
-use tower::{Layer, ServiceBuilder, ServiceExt, util::BoxCloneSyncService};
+use tower::{Layer, ServiceBuilder, ServiceExt};
 
 use crate::support::{Raw, bind, channel_body, soon};
 
@@ -37,8 +37,8 @@ fn both() -> [(&'static str, Boxed); 2] {
         .map_response(|r: http::Response<_>| r.map(Body::new))
         .service(ReqwestClient::new(plain()));
     [
-        ("hyper", BoxCloneSyncService::new(hyper)),
-        ("reqwest", BoxCloneSyncService::new(reqwest)),
+        ("hyper", Boxed::new(hyper)),
+        ("reqwest", Boxed::new(reqwest)),
     ]
 }
 

@@ -23,6 +23,7 @@ use llmesh::{
         connect::{BoxIo, Connect, Dial},
     },
     proxy::BoxFuture,
+    stack,
     testing::upstream::{Answer, ErrorKind, Fault, Script, Upstream},
 };
 use rcgen::{
@@ -500,7 +501,7 @@ async fn hosts_outside_the_files_are_the_callers_own_clients_business() {
     let through = ServiceBuilder::new()
         .map_response(|response: http::Response<_>| response.map(Body::new))
         .service(hyper);
-    let client = mesh.client().with_passthrough(Boxed::new(through));
+    let client = mesh.client().with_passthrough(stack::Boxed::new(through));
     let response = soon(client.send(chat(&url))).await.unwrap();
     assert_eq!(response.status(), 200);
     assert_eq!(outside.upstream.requests(), 5);
