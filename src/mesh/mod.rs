@@ -28,12 +28,13 @@ mod reqwest;
 pub mod sanitize;
 pub mod snapshot;
 pub mod tls;
+mod upgrade;
 pub mod watch;
 
 #[cfg(feature = "reqwest")]
 pub use self::reqwest::{MeshRequest, MeshReqwest};
 #[cfg(feature = "proxy")]
-pub(crate) use self::sanitize::request_trailers;
+pub(crate) use self::{sanitize::request_trailers, upgrade::Upgrade};
 pub use self::{
     client::{MeshClient, Responding},
     given::Pem,
