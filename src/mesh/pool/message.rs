@@ -109,7 +109,10 @@ pub(super) fn check_response<B>(response: &mut Response<B>, switches: bool) -> R
         if !upgrade::switched(response.headers()) {
             return bad("a switch to another protocol than was asked for");
         }
-        // Nothing of this response is framed.
+        if response.headers().contains_key(TRANSFER_ENCODING) {
+            return bad("a switch of protocols in chunks");
+        }
+        // Nothing of this response is framed, and some servers say so.
         response.headers_mut().remove(CONTENT_LENGTH);
     } else if !(200..=599).contains(&status) {
         return bad("a status that no response may have");
