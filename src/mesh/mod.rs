@@ -33,8 +33,6 @@ pub mod watch;
 
 #[cfg(feature = "reqwest")]
 pub use self::reqwest::{MeshRequest, MeshReqwest};
-#[cfg(feature = "proxy")]
-pub(crate) use self::{sanitize::request_trailers, upgrade::Upgrade};
 pub use self::{
     client::{MeshClient, Responding},
     given::Pem,
@@ -43,6 +41,8 @@ pub use self::{
     reload::{Input, LoadError, Reloader},
     sanitize::{Refusal, canonical},
 };
+#[cfg(feature = "proxy")]
+pub(crate) use self::{sanitize::request_trailers, upgrade::Upgrade};
 
 /// A boxed future, as the object-safe seams return it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

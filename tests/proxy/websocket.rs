@@ -1,6 +1,6 @@
 //! Connections that leave HTTP: WebSocket through the proxy, byte by byte.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use llmesh::{
     base::time::Instant,
@@ -14,7 +14,7 @@ use tokio::{
 };
 
 use crate::{
-    kit::{Log, ms, number},
+    kit::{Folder, Log, ms, number},
     recorder::HOST,
     support::{Raw, bind, soon, until},
 };
@@ -31,6 +31,22 @@ const ASK: &str = "GET /chat?x=1 HTTP/1.1\r\nHost: svc.test\r\nConnection: keep-
 const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade, X-Hop\r\nX-Hop: 1\r\n\
                       Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: realtime\r\n\r\n";
 
+/// One service, which has a route of its own for WebSocket.
+fn entry(address: SocketAddr, policy: &str, route: &str) -> String {
+    format!(
+        "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: svc}}\nspec:\n  hosts: [{HOST}]\n  \
+         resolution: STATIC\n  ports: [{{number: 80, name: http, protocol: HTTP}}]\n  \
+         endpoints: [{{address: 127.0.0.1, ports: {{http: {}}}}}]\n---\n\
+         apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: svc}}\nspec: {{host: {HOST}, trafficPolicy: {policy}}}\n---\n\
+         apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: svc}}\nspec:\n  hosts: [{HOST}]\n  http:\n  \
+         - match: [{{headers: {{upgrade: {{exact: websocket}}}}}}]\n    name: socket\n    \
+         route: [{{destination: {{host: {HOST}}}}}]\n    \
+         headers: {{request: {{set: {{x-set: a}}}}, response: {{set: {{x-back: b}}}}}}\n    {route}\n  \
+         - name: other\n    route: [{{destination: {{host: {HOST}}}}}]\n",
+        address.port()
+    )
+}
+
 /// A proxy before an upstream that the test plays.
 struct Gate {
     proxy: Proxy,
@@ -46,20 +62,18 @@ impl Gate {
     /// With this `trafficPolicy`, and this beside the route's destination.
     async fn with(policy: &str, route: &str, server: Params) -> Self {
         let (upstream, address) = bind().await;
-        let text = format!(
-            "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: svc}}\nspec:\n  hosts: [{HOST}]\n  \
-             resolution: STATIC\n  ports: [{{number: 80, name: http, protocol: HTTP}}]\n  \
-             endpoints: [{{address: 127.0.0.1, ports: {{http: {}}}}}]\n---\n\
-             apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: svc}}\nspec: {{host: {HOST}, trafficPolicy: {policy}}}\n---\n\
-             apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: svc}}\nspec:\n  hosts: [{HOST}]\n  http:\n  \
-             - match: [{{headers: {{upgrade: {{exact: websocket}}}}}}]\n    name: socket\n    \
-             route: [{{destination: {{host: {HOST}}}}}]\n    \
-             headers: {{request: {{set: {{x-set: a}}}}, response: {{set: {{x-back: b}}}}}}\n    {route}\n  \
-             - name: other\n    route: [{{destination: {{host: {HOST}}}}}]\n",
-            address.port()
-        );
+        Self::plain(upstream, entry(address, policy, route), server).await
+    }
+
+    async fn plain(upstream: TcpListener, text: String, server: Params) -> Self {
+        let input = Input::inline(vec![Source::new("mesh.yaml", text)]);
+        Self::over(upstream, input, server).await
+    }
+
+    async fn over(upstream: TcpListener, input: Input, server: Params) -> Self {
         let log = Arc::new(Log::default());
-        let mut options = Options::new(Input::inline(vec![Source::new("mesh.yaml", text)]));
+        let mut options = Options::new(input);
+        options.watch = true;
         options.outbound.set_port(0);
         options.admin = Some(([127, 0, 0, 1], 0).into());
         options.server = server;
@@ -315,7 +329,9 @@ async fn an_answer_that_switches_nothing_is_an_answer() {
         let mut caller = gate.caller().await;
         // What is behind it may be meant for the protocol that was not switched to.
         caller
-            .write(&format!("{ASK}GET /evil HTTP/1.1\r\nHost: svc.test\r\n\r\n"))
+            .write(&format!(
+                "{ASK}GET /evil HTTP/1.1\r\nHost: svc.test\r\n\r\n"
+            ))
             .await;
         // The connection to the upstream is used again: it has seen one request, and is asked the next.
         let mut upstream = match again.take() {
@@ -505,4 +521,82 @@ async fn draining_leaves_it_alone_until_its_end() {
     assert_eq!(other.rest().await, "");
     assert!(!soon(stopped).await.unwrap());
     until(|| gate.log.len() == 2).await;
+}
+
+/// A key of the mesh, names for callers: what holds for requests holds for it. Its path is none of a call, whatever comes on it.
+#[tokio::test]
+async fn keys_and_callers_are_as_for_all_requests() {
+    let policy = |address: SocketAddr, keys: &str| {
+        format!(
+            "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {{name: svc}}\nspec:\n  hosts: [{HOST}]\n  \
+             resolution: STATIC\n  ports: [{{number: 80, name: http, protocol: HTTP}}]\n  \
+             endpoints: [{{address: 127.0.0.1, ports: {{http: {}}}}}]\n---\n\
+             apiVersion: llmesh.io/v1alpha1\nkind: LlmPolicy\nmetadata: {{name: llm}}\nspec:\n  hosts: [{HOST}]\n  dialect: openai\n  \
+             timeouts: {{firstToken: 50ms, interToken: 50ms, headers: 5s}}\n  credential: {{file: {keys}/own}}\n  \
+             callers: [{{name: one, file: {keys}/one}}]\n",
+            address.port()
+        )
+    };
+    let keys = Folder::new();
+    keys.write("own", "sk-own");
+    keys.write("one", "sk-one");
+    let (upstream, address) = bind().await;
+    let keys_at = keys.0.display().to_string();
+    let gate = Gate::plain(upstream, policy(address, &keys_at), Params::default()).await;
+    let ask = |key: &str| {
+        let path = "/v1/realtime?model=gpt-realtime";
+        let head = ASK.replacen("/chat?x=1", path, 1);
+        head.replacen(
+            "\r\n\r\n",
+            &format!("\r\nAuthorization: Bearer {key}\r\n\r\n"),
+            1,
+        )
+    };
+    let mut stranger = gate.caller().await;
+    stranger.write(&ask("sk-two")).await;
+    assert!(stranger.head().await.starts_with("HTTP/1.1 401 "));
+    assert_eq!(gate.of("upstream_cx_total").await, 0);
+    let mut caller = gate.caller().await;
+    caller.write(&ask("sk-one")).await;
+    let mut upstream = Raw::accept(&gate.upstream).await;
+    let head = upstream.head().await;
+    assert_eq!(field(&head, "authorization"), ["Bearer sk-own"]);
+    upstream.write(SWITCH).await;
+    assert!(caller.head().await.starts_with("HTTP/1.1 101 "));
+    let error = b"data: {\"error\":{\"type\":\"server_error\",\"code\":503}}\n\n";
+    passes(&mut upstream, &mut caller, error).await;
+    tokio::time::sleep(ms(150)).await;
+    passes(&mut upstream, &mut caller, b"data: [DONE]\n\n").await;
+    passes(&mut caller, &mut upstream, b"{\"model\":\"m\"}").await;
+    bye(caller, upstream).await;
+    let summary = gate.told(1).await;
+    assert_eq!((summary.status, &*summary.notes.flags()), (101, "-"));
+    assert_eq!(summary.notes.caller.as_deref(), Some("one"));
+    assert_eq!(gate.of("upstream_rq_total").await, 1);
+}
+
+#[tokio::test]
+async fn a_reload_leaves_it_alone() {
+    let (upstream, address) = bind().await;
+    let folder = Folder::new();
+    let text = |timeout: &str| entry(address, PLAIN, &format!("timeout: {timeout}"));
+    folder.write("mesh.yaml", &text("10s"));
+    let mut input = Input::inline(Vec::new());
+    input.files.push(folder.0.clone());
+    let gate = Gate::over(upstream, input, Params::default()).await;
+    let (mut caller, mut upstream) = gate.open().await;
+    // Everything is made anew, or nothing is left of it.
+    for (n, text) in [(2, text("1s")), (3, "# nothing\n".to_owned())] {
+        folder.write("mesh.yaml", &text);
+        soon(async {
+            while gate.stat("server.config_reload_success").await < n {
+                tokio::time::sleep(ms(10)).await;
+            }
+        })
+        .await;
+        passes(&mut caller, &mut upstream, b"ping").await;
+        passes(&mut upstream, &mut caller, b"pong").await;
+    }
+    bye(caller, upstream).await;
+    assert_eq!(gate.told(0).await.notes.flags(), "-");
 }
