@@ -7,6 +7,7 @@
 //! |---|---|---|---|
 //! | [`Arrival`] | the listener | access log, consistent hash | unknown peer |
 //! | [`AsksTls`] | the mesh client | the clusters' pools | plain text will do |
+//! | [`Tunnelled`] | the listener's server; the pool counts | metrics | the connection stays HTTP |
 //! | [`Record`] | the outer shell | access log, metrics; annotated by all | nothing is noted |
 //! | [`RouteMeta`] | route | cluster dispatch, logs | label `-` |
 //! | [`RetryHeaders`] | route | retry | the route's retries hold as they are |
@@ -37,6 +38,7 @@
 mod chain;
 mod flag;
 mod retry_headers;
+mod tunnelled;
 
 use std::{
     fmt,
@@ -62,6 +64,7 @@ pub use self::{
     },
     flag::Flag,
     retry_headers::RetryHeaders,
+    tunnelled::Tunnelled,
 };
 
 const CALLER_RETRIES: HeaderName = HeaderName::from_static("x-stainless-retry-count");

@@ -28,12 +28,11 @@ mod reqwest;
 pub mod sanitize;
 pub mod snapshot;
 pub mod tls;
+mod upgrade;
 pub mod watch;
 
 #[cfg(feature = "reqwest")]
 pub use self::reqwest::{MeshRequest, MeshReqwest};
-#[cfg(feature = "proxy")]
-pub(crate) use self::sanitize::request_trailers;
 pub use self::{
     client::{MeshClient, Responding},
     given::Pem,
@@ -42,6 +41,8 @@ pub use self::{
     reload::{Input, LoadError, Reloader},
     sanitize::{Refusal, canonical},
 };
+#[cfg(feature = "proxy")]
+pub(crate) use self::{sanitize::request_trailers, upgrade::Upgrade};
 
 /// A boxed future, as the object-safe seams return it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

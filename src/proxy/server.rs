@@ -9,13 +9,14 @@ mod frames;
 mod half;
 mod pulse;
 mod socket;
+mod switch;
 mod upload;
 
 use std::{
     convert::Infallible,
     future::poll_fn,
     io,
-    pin::pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, Waker, ready},
     time::Duration,
@@ -33,6 +34,7 @@ use self::{
     edge::Edge,
     pulse::{Limit, Pulse},
     socket::Socket,
+    switch::{Slot, Switched},
 };
 use super::{
     drain::Watch,
@@ -42,7 +44,7 @@ use super::{
 use crate::{
     base::{
         Relay,
-        time::{Instant, sleep, sleep_until},
+        time::{Instant, Sleep, sleep, sleep_until},
     },
     body::Body,
 };
@@ -148,6 +150,7 @@ where
             info,
             seen: Arc::default(),
             pulse: Pulse::new(),
+            slot: Slot::default(),
             drain: drain.clone(),
             upload: params.upload_idle_timeout,
         };
@@ -220,9 +223,10 @@ where
 {
     let _live = drain.hold();
     let (seen, pulse) = (Arc::clone(&edge.seen), edge.pulse.clone());
+    let slot = edge.slot.clone();
     let peer = edge.info.peer;
     let io = TokioIo::new(Socket::new(io, pulse.clone()));
-    let mut connection = pin!(builder.serve_connection(io, edge));
+    let mut connection = pin!(builder.serve_connection_with_upgrades(io, edge));
     let relay = Relay::new();
     let waker = Waker::from(Arc::clone(&relay));
     // Over at once, and then set to what the pulse says.
@@ -247,17 +251,7 @@ where
             if let Poll::Ready(ended) = polled {
                 return Poll::Ready(Err(ended));
             }
-            loop {
-                match pulse.look(&params, Instant::now()) {
-                    Ok(limit) => return Poll::Ready(Ok(limit)),
-                    // A timer that is early is cheaper than one that is always set anew.
-                    Err(at) if at < timer.deadline() || timer.is_elapsed() => {
-                        timer.as_mut().reset(at)
-                    }
-                    Err(_) => {}
-                }
-                ready!(timer.as_mut().poll(cx));
-            }
+            poll_limit(&pulse, &params, timer.as_mut(), cx).map(Ok)
         });
         tokio::select! {
             biased;
@@ -271,7 +265,7 @@ where
                     tracing::debug!(?peer, ?limit, "connection closed");
                     return Ok(());
                 }
-                Err(Ok(())) => return Ok(()),
+                Err(Ok(())) => break,
                 Err(Err(_)) if pulse.is_tls() => return Err(SpokeTls),
                 Err(Err(error)) => {
                     tracing::debug!(?peer, %error, "connection ended badly");
@@ -285,6 +279,47 @@ where
             () = stopped.as_mut() => return Ok(()),
         }
     }
+    // Draining leaves it alone.
+    if let Some(mut switched) = slot.take() {
+        tokio::select! {
+            biased;
+            () = stopped => {}
+            () = poll_fn(|cx| poll_switched(&mut switched, &pulse, &params, timer.as_mut(), cx)) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Until a limit is reached.
+fn poll_limit(
+    pulse: &Pulse,
+    params: &Params,
+    mut timer: Pin<&mut Sleep>,
+    cx: &mut Context<'_>,
+) -> Poll<Limit> {
+    loop {
+        match pulse.look(params, Instant::now()) {
+            Ok(limit) => return Poll::Ready(limit),
+            // A timer that is early is cheaper than one that is always set anew.
+            Err(at) if at < timer.deadline() || timer.is_elapsed() => timer.as_mut().reset(at),
+            Err(_) => {}
+        }
+        ready!(timer.as_mut().poll(cx));
+    }
+}
+
+/// Until a connection that has left HTTP is over, or its caller has read nothing for too long.
+fn poll_switched(
+    switched: &mut Switched,
+    pulse: &Pulse,
+    params: &Params,
+    timer: Pin<&mut Sleep>,
+    cx: &mut Context<'_>,
+) -> Poll<()> {
+    if switched.poll(cx).is_ready() {
+        return Poll::Ready(());
+    }
+    poll_limit(pulse, params, timer, cx).map(drop)
 }
 
 fn builder(params: &Params) -> auto::Builder<TokioExecutor> {

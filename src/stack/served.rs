@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, Response, Version};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, Version};
 use http_body::Body;
 use pin_project::pin_project;
 use tower::{Layer, Service};
@@ -49,7 +49,8 @@ pub struct ResponseFuture<F> {
 #[derive(Debug)]
 pub struct Cut {
     record: Option<Record>,
-    version: Version,
+    /// Whether it is framed by HTTP/1.
+    framed: bool,
 }
 
 impl<S> Layer<S> for ServedLayer {
@@ -111,7 +112,8 @@ where
         Poll::Ready(outcome.map(|response| {
             let cut = Cut {
                 record: this.record.take(),
-                version: response.version(),
+                framed: response.version() < Version::HTTP_2
+                    && response.status() != StatusCode::SWITCHING_PROTOCOLS,
             };
             response.map(|body| Observed::new(body, cut))
         }))
@@ -123,7 +125,7 @@ impl Observe<BoxError> for Cut {
         let (End::Failed(error), Some(record)) = (how, self.record) else {
             return;
         };
-        if let Some((flag, details)) = respond::cut(kind_of(&**error), self.version) {
+        if let Some((flag, details)) = respond::cut(kind_of(&**error), self.framed) {
             record.flag(flag);
             record.note(|n| n.details = Some(details));
         }

@@ -198,6 +198,53 @@ async fn a_good_stream_passes_unchanged_and_is_a_success_at_its_end() {
     assert_eq!(spent.model.as_deref(), Some("m-1"));
 }
 
+/// Clients stop reading at `[DONE]`, so what is cut must not end with it.
+#[tokio::test(start_paused = true)]
+async fn done_before_the_finish_is_never_shown_before_the_error() {
+    let both = [OPEN, DONE].concat();
+    let both: &'static str = both.leak();
+    let (head, tail) = DONE.split_at(9);
+    for (all, text, failed) in [
+        (
+            &[ROLE, OPEN, DONE][..],
+            [ROLE, OPEN].concat(),
+            Kind::StreamTruncated,
+        ),
+        (&[ROLE, both], [ROLE, OPEN].concat(), Kind::StreamTruncated),
+        (&[both, PING], [OPEN, PING].concat(), Kind::StreamTruncated),
+        (
+            &[OPEN, head, tail],
+            [OPEN, head].concat(),
+            Kind::StreamTruncated,
+        ),
+        (
+            &[OPEN, DONE, OVERLOADED],
+            [OPEN, OVERLOADED].concat(),
+            Kind::StreamError,
+        ),
+        (
+            &[OPEN, BROKEN, DONE],
+            [OPEN, BROKEN].concat(),
+            Kind::StreamMalformed,
+        ),
+    ] {
+        let got = answered(all).await;
+        assert_eq!(got.text, text);
+        assert_eq!(got.error.as_ref().and_then(kind), Some(failed), "{all:?}");
+    }
+    // Where the answer turns out to be whole it ends as it should, and where it is, nothing is moved.
+    for all in [[OPEN, DONE, FINISH], [OPEN, FINISH, DONE]] {
+        let got = answered(&all).await;
+        assert_eq!(got.text, [OPEN, FINISH, DONE].concat());
+        assert!(got.error.is_none());
+    }
+    let upstream = Upstream::of([stream(chunks(&[OPEN, USAGE, DONE]))]);
+    let mut request = request();
+    request.extensions_mut().insert(UsageInjected);
+    let got = ask(Params::default(), upstream, request).await.unwrap();
+    assert_eq!(got.text, OPEN);
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_head_waits_for_content() {
     let script = chunks(&[PING]).wait(secs(2)).data(ROLE).wait(secs(3));
@@ -537,7 +584,7 @@ async fn every_fault_after_content_ends_the_body_with_an_error() {
         ),
         (
             chunks(&[OPEN, OPEN, DONE]),
-            [OPEN, OPEN, DONE].concat(),
+            [OPEN, OPEN].concat(),
             Some(Kind::StreamTruncated),
             Outcome::StreamTruncated,
         ),

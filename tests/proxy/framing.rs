@@ -128,7 +128,15 @@ const FIELDS: &[(&str, &str, &str)] = &[
     ("h2c is not taken up", "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n", "200"),
     ("HTTP2-Settings alone", "HTTP2-Settings: AAMAAABk\r\n", "200"),
     ("Upgrade that Connection does not name", "Upgrade: websocket\r\n", "200"),
-    ("websocket is not supported yet", "Connection: Upgrade\r\nUpgrade: websocket\r\n", "501x"),
+    ("websocket is the upstream's to take up, and nothing follows if it does not", "Connection: Upgrade\r\nUpgrade: websocket\r\n", "200x"),
+    ("websocket, asked for twice", "Connection: Upgrade\r\nUpgrade: websocket\r\nConnection: upgrade\r\nUpgrade: WebSocket, h2c\r\n", "200x"),
+    ("websocket and a length of nothing", "Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 0\r\n", "200x"),
+    ("Connection alone asks for nothing", "Connection: Upgrade\r\n", "200"),
+    ("two protocols", "Connection: Upgrade\r\nUpgrade: websocket\r\nUpgrade: irc\r\n", "403x"),
+    ("websocket of another version", "Connection: Upgrade\r\nUpgrade: websocket/14\r\n", "403x"),
+    ("websocket with a length", "Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 5\r\n", "400x"),
+    ("websocket with chunks", "Connection: Upgrade\r\nUpgrade: websocket\r\nTransfer-Encoding: chunked\r\n", "400x"),
+    ("an upgrade by underscore", "Connection: Upgrade\r\nUpgrade: websocket\r\nTransfer_Encoding: chunked\r\n", "400x"),
     ("another protocol", "Connection: keep-alive, upgrade\r\nUpgrade: TLS/1.0\r\n", "403x"),
     ("another protocol behind h2c", "Connection: upgrade\r\nUpgrade: h2c, irc\r\n", "403x"),
     ("an unknown expectation", "Expect: miracles\r\n", "417x"),
@@ -236,7 +244,9 @@ const STREAMS: &[(&str, &str, &str, &str)] = &[
     ("chunks of a GET are a body", "GET /a HTTP/1.1\r\n^Transfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\nGET /b HTTP/1.1\r\n^\r\n", "200,200", "GET /a [hi]; GET /b"),
     ("a body of a HEAD is a body", "HEAD /h HTTP/1.1\r\n^Content-Length: 2\r\n\r\nhiGET /b HTTP/1.1\r\n^\r\n", "200,200", "HEAD /h [hi]; GET /b"),
     ("a body behind an h2c upgrade is a body", "POST /a HTTP/1.1\r\n^Connection: Upgrade\r\nUpgrade: h2c\r\nContent-Length: 2\r\n\r\nhiGET /b HTTP/1.1\r\n^\r\n", "200,200", "POST /a [hi]; GET /b"),
-    ("what is behind a refused upgrade is not read", "GET /a HTTP/1.1\r\n^Connection: Upgrade\r\nUpgrade: websocket\r\n\r\nGET /evil HTTP/1.1\r\n^\r\n", "501x", ""),
+    ("what is behind a refused upgrade is not read", "GET /a HTTP/1.1\r\n^Connection: Upgrade\r\nUpgrade: websocket\r\n\r\nGET /evil HTTP/1.1\r\n^\r\n", "200x", "GET /a"),
+    ("what is behind an upgrade with a body is not read", "POST /a HTTP/1.1\r\n^Connection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 2\r\n\r\nhiGET /evil HTTP/1.1\r\n^\r\n", "400x", ""),
+    ("only a GET begins websocket", "POST /a HTTP/1.1\r\n^Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n", "400x", ""),
     ("what is behind a CONNECT is not read", "CONNECT svc.test:80 HTTP/1.1\r\n^\r\nGET /evil HTTP/1.1\r\n^\r\n", "405x", ""),
     ("what is behind a refused head is not read", "GET /a HTTP/1.1\r\nHost: a,b\r\n\r\nGET /evil HTTP/1.1\r\n^\r\n", "400x", ""),
     ("what is behind a refused body is not read", "POST /a HTTP/1.1\r\n^Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\nGET /evil HTTP/1.1\r\n^\r\n", "501x", ""),
@@ -312,12 +322,13 @@ fn assert_canonical(seen: &Seen) {
     );
     let framed = seen.values("content-length").len() + seen.values("transfer-encoding").len();
     assert!(framed <= 1, "{seen:?}");
+    let switch = (seen.values("connection"), seen.values("upgrade"));
+    let asks = (vec!["Upgrade"], vec!["websocket"]);
+    assert!(switch == (vec![], vec![]) || switch == asks, "{seen:?}");
     for gone in [
-        "connection",
         "http2-settings",
         "keep-alive",
         "proxy-connection",
-        "upgrade",
         "proxy-authenticate",
         "proxy-authorization",
         "x-named",

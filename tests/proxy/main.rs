@@ -48,4 +48,5 @@ mod token_limit;
 mod upstream;
 mod verdict;
 mod watch;
+mod websocket;
 mod words;

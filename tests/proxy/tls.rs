@@ -44,7 +44,7 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
     server::WebPkiClientVerifier,
 };
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{io::AsyncWriteExt as _, net::TcpListener, task::JoinSet};
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
@@ -228,12 +228,29 @@ async fn serve(listener: TcpListener, state: Arc<State>) {
                 answer(request)
             });
             let server = auto::Builder::new(TokioExecutor::new());
-            let _ = server.serve_connection(TokioIo::new(stream), answer).await;
+            let io = TokioIo::new(stream);
+            let _ = server.serve_connection_with_upgrades(io, answer).await;
         });
     }
 }
 
-async fn answer(request: Request<Incoming>) -> hyper::Result<Response<Full<Bytes>>> {
+/// Says back what it hears, where it is asked to leave HTTP.
+async fn answer(mut request: Request<Incoming>) -> hyper::Result<Response<Full<Bytes>>> {
+    if request.headers().contains_key("upgrade") {
+        let upgraded = hyper::upgrade::on(&mut request);
+        tokio::spawn(async move {
+            let (mut input, mut output) = tokio::io::split(TokioIo::new(upgraded.await.unwrap()));
+            let _ = tokio::io::copy(&mut input, &mut output).await;
+            let _ = output.shutdown().await;
+        });
+        let mut switch = Response::new(Full::default());
+        *switch.status_mut() = http::StatusCode::SWITCHING_PROTOCOLS;
+        for name in ["upgrade", "connection"] {
+            let value = request.headers()[name].clone();
+            switch.headers_mut().insert(name, value);
+        }
+        return Ok(switch);
+    }
     let (head, body) = request.into_parts();
     let sent = body.collect().await?.to_bytes().len();
     let scheme = head.uri.scheme_str().unwrap_or("-");

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::Response;
+use http::{Response, StatusCode};
 use http_body::Body as HttpBody;
 use pin_project::pin_project;
 
@@ -109,7 +109,11 @@ where
         if let Poll::Ready(result) = inner.poll(cx) {
             let limit = this.limit.take();
             return Poll::Ready(match result.map_err(Into::into) {
-                Ok(response) => Ok(response.map(|body| bound(body, limit))),
+                Ok(response) => {
+                    // As in Envoy: what comes behind a switch of protocols has no timeout.
+                    let stays = response.status() != StatusCode::SWITCHING_PROTOCOLS;
+                    Ok(response.map(|body| bound(body, limit.filter(|_| stays))))
+                }
                 Err(error) => {
                     // An inner layer may find out in the same moment.
                     if let Some(limit) = limit.filter(|_| is_timeout(&error)) {

@@ -98,7 +98,7 @@ where
             self.shared.stats.fallbacks.inc();
             let result = self.send(at, pass.is_probe()).await;
             let mut class = class_of_result(&result);
-            let joins = |r: &Response<R>| Splice::of(dialect, r.headers()).is_some();
+            let joins = |r: &Response<R>| Splice::of(dialect, r).is_some();
             match result {
                 Ok(response) if class.is_success() && joins(&response) => {
                     note(self.record.as_ref(), &self.by(at));

@@ -307,7 +307,7 @@ where
     fn splice(&self, response: &Response<R>) -> Option<Splice> {
         let wanted = self.resumes() && response.status() == StatusCode::OK;
         let dialect = wanted.then(|| self.dialect())??;
-        Splice::of(dialect, response.headers())
+        Splice::of(dialect, response)
     }
 
     /// All that were asked failed. The first error is shown, unless the last target's answer is a verdict in place of an

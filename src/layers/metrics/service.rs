@@ -21,7 +21,7 @@ use super::{Head, Report, Summary};
 use crate::{
     base::{
         BoxError,
-        ext::{Arrival, Flag, Notes, Record, caller_retries},
+        ext::{Arrival, Flag, Notes, Record, Tunnelled, caller_retries},
         time::{Instant, wall_now},
     },
     body::{End, Observe, Observed},
@@ -129,7 +129,8 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let received = Arc::default();
+        let tunnelled = request.extensions().get::<Tunnelled>();
+        let received = tunnelled.map_or_else(Arc::default, Tunnelled::counter);
         let pending = self.start(&mut request, Arc::clone(&received));
         let request =
             request.map(|body| crate::body::Body::new(Observed::new(body, CountBytes(received))));

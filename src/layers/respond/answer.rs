@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use http::{StatusCode, Version};
+use http::StatusCode;
 
 use crate::base::{
     Kind,
@@ -84,15 +84,17 @@ pub fn answer(kind: Kind, retried: bool) -> Answer {
 }
 
 /// What the access log notes of a response whose body broke off in the middle; `None` if that was not the upstream's
-/// doing. `version` is the upstream's: over HTTP/1 a close, a reset and a short body are all a protocol error to Envoy.
+/// doing, nor the caller's. `framed`: by HTTP/1, over which a close, a reset and a short body are all a protocol error to
+/// Envoy.
 #[must_use]
-pub fn cut(kind: Kind, version: Version) -> Option<(Flag, String)> {
+pub fn cut(kind: Kind, framed: bool) -> Option<(Flag, String)> {
     let (reason, flag) = match kind {
+        Kind::Canceled => return Some((Flag::DC, "downstream_remote_disconnect".to_owned())),
         Kind::IdleTimeout => return Some((Flag::SI, "stream_idle_timeout".to_owned())),
         Kind::StreamStalled => return Some((Flag::SI, "stream_stalled".to_owned())),
         // A clock of ours, running on after the head.
         Kind::FirstTokenTimeout => return Some((Flag::UT, "first_token_timeout".to_owned())),
-        Kind::Reset { reason, .. } if version >= Version::HTTP_2 => reset_reason(reason),
+        Kind::Reset { reason, .. } if !framed => reset_reason(reason),
         Kind::Reset { .. }
         | Kind::StreamError
         | Kind::StreamMalformed

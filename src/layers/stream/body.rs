@@ -15,6 +15,7 @@ use super::{
     alarm::Alarm,
     call::passed,
     clocks::Flow,
+    premature::Premature,
     strip::Strip,
     watch::{Ended, Watch, committed},
 };
@@ -54,6 +55,7 @@ pub(super) struct Streaming<B: Body> {
     next: Option<Result<Frame<Bytes>, BoxError>>,
     watch: Watch,
     strip: Option<Strip>,
+    premature: Premature,
     flow: Flow,
     alarm: Alarm,
 }
@@ -162,6 +164,7 @@ impl<B: Body> Streaming<B> {
             next: None,
             watch,
             strip,
+            premature: Premature::default(),
             flow,
             alarm,
         }
@@ -248,6 +251,13 @@ where
                 rest
             }
         };
+        let chunk = match self.watch.is_premature() {
+            true => self.premature.keep(chunk),
+            false => chunk,
+        };
+        if chunk.is_empty() {
+            return Continue(());
+        }
         Break(Some(Ok(Frame::data(chunk))))
     }
 
@@ -282,6 +292,8 @@ where
         if let Ended::Whole(class) = self.watch.end() {
             self.watch.close(class);
             self.inner.set(None);
+            let done = self.premature.release();
+            *self.next = done.map(|done| Ok(Frame::data(done)));
         }
     }
 
@@ -312,9 +324,16 @@ where
     /// What the strip kept, now that the body is over.
     fn rest(&mut self) -> Step {
         let rest = mem::take(self.strip).map(|mut strip| strip.end());
-        match rest.filter(|rest| !rest.is_empty()) {
-            Some(rest) => Break(Some(Ok(Frame::data(rest)))),
-            None => Continue(()),
+        let rest = rest.unwrap_or_default();
+        let rest = if self.watch.is_premature() {
+            self.premature.keep(rest)
+        } else {
+            let done = self.premature.release().unwrap_or_default();
+            [rest, done].concat().into()
+        };
+        match rest.is_empty() {
+            true => Continue(()),
+            false => Break(Some(Ok(Frame::data(rest)))),
         }
     }
 

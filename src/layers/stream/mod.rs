@@ -17,7 +17,8 @@
 //!
 //! **After it** every frame passes as it comes, unchanged, none merged, none late. What goes wrong ends the body
 //! with an error in place of the end, so that half an answer never looks whole: a provider's error event passes first, and the
-//! error says so ([`Failure::told`](crate::classify::Failure)). Once the finish
+//! error says so ([`Failure::told`](crate::classify::Failure)). `[DONE]` where the answer owes its finish is kept back, since
+//! clients stop reading there: it is shown if the finish comes after all, and never before an error. Once the finish
 //! marker was seen the answer is whole, however the connection ends, unless an error event follows. An event that cannot be
 //! read passes, and is a failure only if no finish marker follows.
 //!
@@ -85,6 +86,7 @@ mod hold;
 mod layer;
 mod open;
 pub mod params;
+mod premature;
 mod refusal;
 mod service;
 pub mod strip;

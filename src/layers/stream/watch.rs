@@ -117,6 +117,11 @@ impl Watch {
         self.reader.committed() || self.coding.is_unreadable()
     }
 
+    /// Whether `[DONE]` came, can be seen by whoever reads the bytes, and comes too early: the answer owes its finish.
+    pub(super) fn is_premature(&self) -> bool {
+        self.reader.is_premature() && !self.coding.is_coded()
+    }
+
     /// Whether the answer is whole, whatever becomes of the connection.
     pub(super) fn finished(&self) -> bool {
         self.reader.finished()

@@ -127,6 +127,12 @@ impl Reader {
         self.state.is_finished()
     }
 
+    /// Whether `[DONE]` came before the finish of a choice, so that it ends nothing.
+    #[must_use]
+    pub fn is_premature(&self) -> bool {
+        self.state.is_premature()
+    }
+
     /// Whether these events are understood, so that content among them is about as many tokens.
     #[must_use]
     pub fn understood(&self) -> bool {

@@ -277,6 +277,16 @@ impl State {
         told || self.done && !self.promised && known && self.deltas > 0
     }
 
+    /// Whether `[DONE]` came, and proves nothing.
+    pub(super) fn is_premature(&self) -> bool {
+        self.done
+            && !self.is_finished()
+            && matches!(
+                self.unfinished(),
+                Unfinished::Truncated | Unfinished::Broken
+            )
+    }
+
     /// What it is, if it is over and not finished.
     pub(super) fn unfinished(&self) -> Unfinished {
         match self.grammar {

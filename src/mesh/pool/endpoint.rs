@@ -192,7 +192,10 @@ impl Endpoint {
     }
 
     async fn dial_tls(&self, tls: &Client, dial: Dial, http2: bool) -> Result<Dialled, Error> {
+        let http1 = self.spoken.load(Ordering::Relaxed) == HTTP1;
         let offer = match (self.negotiates(), http2) {
+            // Where HTTP/1 is not what is spoken, it is what somebody needs.
+            (true, false) if !http1 => Offer::Http1,
             (true, _) => Offer::Both,
             (false, true) => Offer::Http2,
             (false, false) => Offer::Http1,

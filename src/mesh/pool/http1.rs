@@ -12,7 +12,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -72,13 +72,15 @@ impl Queue for Ticket {
 
 // === free functions ===
 
-/// Sends a request on a connection of its own.
+/// Sends a request on a connection of its own. One that `switches` may be answered 101; then nobody else gets the connection,
+/// and it is driven on by whoever takes it over.
 pub(super) async fn send(
     endpoint: &Arc<Endpoint>,
     mut request: Request<Uploading>,
     upload: &Upload,
     clock: Option<&TryClock>,
     mut first: Option<Conn>,
+    switches: bool,
 ) -> Result<(Response<Incoming>, Active, Option<Drive>), Unanswered> {
     for replaced in 0..REPLACEMENTS {
         let conn = match first.take() {
@@ -95,7 +97,7 @@ pub(super) async fn send(
         }
         let active = Active::new(endpoint, None);
         let (heard, before) = (conn.heard.clone(), conn.heard.bytes());
-        let drive = conn.line.claim();
+        let drive = conn.line.claim(switches);
         let mut sending = pin!(conn.sender.try_send_request(request));
         let sent = poll_fn(|cx| {
             drive.poll(cx);
@@ -104,7 +106,10 @@ pub(super) async fn send(
         let mut died = match sent.await {
             Ok(mut response) => {
                 // A connection on which something was wrong is not used again.
-                message::check_response(&mut response)?;
+                message::check_response(&mut response, switches)?;
+                if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                    return Ok((response, active, Some(drive)));
+                }
                 drive.rest();
                 go_home(endpoint, conn);
                 // Who reads the answer may take its time, and the rest of the request must not wait for that.
@@ -241,10 +246,10 @@ async fn run(endpoint: &Arc<Endpoint>, socket: Socket, ready: impl FnOnce() + Se
     poll_fn(|cx| keeper.poll(timer.as_mut(), cx)).await;
     // Whoever closes a connection on this side drops its handle first, and with it the way home.
     let local = keeper.returning.sender_strong_count() == 0 && !keeper.line.ended_in_use();
-    if local {
-        limits.stats().cx_destroy_local.inc();
-    } else {
-        limits.stats().cx_destroy_remote.inc();
+    match keeper.line.counts_end() {
+        true if local => limits.stats().cx_destroy_local.inc(),
+        true => limits.stats().cx_destroy_remote.inc(),
+        false => {}
     }
     let gone = limits.book().rest(endpoint.lane(), id, None);
     drop(gone);

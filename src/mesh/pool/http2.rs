@@ -199,7 +199,7 @@ pub(super) async fn send(
         let active = Active::new(endpoint, Some(stream));
         let mut died = match sending.await {
             Ok(mut response) => {
-                message::check_response(&mut response)?;
+                message::check_response(&mut response, false)?;
                 return Ok((response, active));
             }
             Err(died) => died,

@@ -11,6 +11,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+use bytes::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 
@@ -36,6 +37,11 @@ struct State {
     waker: Waker,
     /// Whether it was closed while a request polled it.
     ended_in_use: bool,
+    /// Whether its end is counted, or left to whoever took it over.
+    counted: bool,
+    /// Whether the request on it may take it over, and then what is left of it once HTTP is over.
+    switches: bool,
+    left: Option<Connection>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -63,12 +69,16 @@ impl Line {
             waker: Waker::from(Arc::clone(&relay)),
             relay,
             ended_in_use: false,
+            counted: false,
+            switches: false,
+            left: None,
         })))
     }
 
-    /// The next request is on it, and polls it from now on.
-    pub(super) fn claim(self: &Arc<Self>) -> Drive {
+    /// The next request is on it, and polls it from now on. One that `switches` may take it over from HTTP.
+    pub(super) fn claim(self: &Arc<Self>, switches: bool) -> Drive {
         let mut state = self.state();
+        state.switches = switches;
         state.driver = Driver::Request;
         state.request += 1;
         Drive {
@@ -104,6 +114,11 @@ impl Line {
         self.state().ended_in_use
     }
 
+    /// Whether its end is to be counted by whoever asks: true once.
+    pub(super) fn counts_end(&self) -> bool {
+        !std::mem::replace(&mut self.state().counted, true)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -124,7 +139,13 @@ impl State {
             Poll::Ready(Ok(())) => {}
             Poll::Ready(Err(error)) => tracing::debug!(%error, "connection failed"),
         }
-        self.connection.take()
+        self.ended_in_use |= self.driver == Driver::Request;
+        let closed = self.connection.take();
+        if self.switches {
+            self.left = closed;
+            return None;
+        }
+        closed
     }
 }
 
@@ -139,7 +160,6 @@ impl Drive {
         }
         state.driver = Driver::Request;
         let closed = state.poll(cx);
-        state.ended_in_use |= closed.is_some();
         drop(state);
         drop(closed);
     }
@@ -151,6 +171,26 @@ impl Drive {
             Driver::Request => relay.mark(),
             Driver::Task => relay.notify(),
         }
+    }
+
+    /// Waits for the end of HTTP on it, and takes over what is left: the socket, and what was read of it too far. `None` if it
+    /// has been given up.
+    pub(super) fn poll_left(&self, cx: &mut Context<'_>) -> Poll<Option<(Socket, Bytes)>> {
+        self.poll(cx);
+        let mut state = self.line.state();
+        match state.left.take() {
+            Some(left) => {
+                let parts = left.into_parts();
+                Poll::Ready(Some((parts.io.into_inner(), parts.read_buf)))
+            }
+            None if state.connection.is_none() => Poll::Ready(None),
+            None => Poll::Pending,
+        }
+    }
+
+    /// See [`Line::counts_end`].
+    pub(super) fn counts_end(&self) -> bool {
+        self.line.counts_end()
     }
 
     /// Leaves it to the task for now.

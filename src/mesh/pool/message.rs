@@ -13,6 +13,7 @@ use crate::{
     mesh::{
         hop::drop_hop_by_hop,
         sanitize::{content_length, join_cookies},
+        upgrade,
     },
 };
 
@@ -98,12 +99,22 @@ pub(super) fn for_http2(request: &mut Request<Body>, encrypted: bool) -> Result<
 /// What an upstream may not answer, although hyper takes it.
 ///
 /// # Errors
-/// [`Kind::UpstreamProtocol`]: a switch of protocols that nobody asked for, a status that is none, two framings at once,
-/// a transfer coding that would be passed on without its name, lengths that differ.
-pub(super) fn check_response<B>(response: &mut Response<B>) -> Result<(), Error> {
+/// [`Kind::UpstreamProtocol`]: a switch of protocols that nobody asked for (or, if the request `switches`, to another than
+/// WebSocket), a status that is none, two framings at once, a transfer coding that would be passed on without its name, lengths
+/// that differ.
+pub(super) fn check_response<B>(response: &mut Response<B>, switches: bool) -> Result<(), Error> {
     let bad = |detail| Err(Error::new(Kind::UpstreamProtocol).with_detail(detail));
     let status = response.status().as_u16();
-    if !(200..=599).contains(&status) {
+    if status == 101 && switches {
+        if !upgrade::switched(response.headers()) {
+            return bad("a switch to another protocol than was asked for");
+        }
+        if response.headers().contains_key(TRANSFER_ENCODING) {
+            return bad("a switch of protocols in chunks");
+        }
+        // Nothing of this response is framed, and some servers say so.
+        response.headers_mut().remove(CONTENT_LENGTH);
+    } else if !(200..=599).contains(&status) {
         return bad("a status that no response may have");
     }
     let headers = response.headers_mut();

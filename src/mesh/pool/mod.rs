@@ -34,6 +34,7 @@ mod settle;
 mod socket;
 mod spare;
 mod stats;
+mod switched;
 
 use std::{
     fmt,
@@ -47,7 +48,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use ::http::{Request, Response, Version};
+use ::http::{Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use tower::Service;
@@ -61,7 +62,12 @@ use self::{
     spare::{Spare, spared},
 };
 pub use self::{limits::Limits, stats::PoolStats};
-use super::{BoxFuture, connect::Connect, hop, tls};
+use super::{
+    BoxFuture,
+    connect::Connect,
+    hop, tls,
+    upgrade::{self, Upgrade},
+};
 use crate::{
     base::{
         BoxError, Error, Kind,
@@ -248,8 +254,9 @@ async fn send(
     endpoint.enter();
     let clock = request.extensions_mut().remove::<TryClock>();
     let clock = clock.as_ref();
-    let way = way(endpoint, request.version(), clock).await?;
-    let conn = match way {
+    let upgrade = request.extensions_mut().remove::<Upgrade>();
+    let upgrade = upgrade.as_ref();
+    let conn = match way(endpoint, request.version(), upgrade.is_some(), clock).await? {
         Way::Http1(conn) => conn,
         Way::Http2(stream) => {
             message::for_http2(&mut request, endpoint.is_encrypted())?;
@@ -259,15 +266,18 @@ async fn send(
         }
     };
     message::for_http1(&mut request)?;
+    if upgrade.is_some() {
+        upgrade::say(request.headers_mut());
+    }
     let spare;
     (request, spare) = spared(request);
-    match send_http1(endpoint, request, clock, conn).await {
+    match send_http1(endpoint, request, clock, conn, upgrade).await {
         Ok(response) => Ok(response),
         Err(unanswered) => match spare.filter(|_| unanswered.raced).and_then(Spare::request) {
             // Whatever else is idle may be as dead.
             Some(request) => {
                 endpoint.close_idle();
-                let answered = send_http1(endpoint, request, clock, None).await;
+                let answered = send_http1(endpoint, request, clock, None, upgrade).await;
                 answered.map_err(|unanswered| unanswered.error)
             }
             None => Err(unanswered.error),
@@ -275,20 +285,22 @@ async fn send(
     }
 }
 
-/// Which protocol a request is made ready for. Where that is agreed upon in the handshake, only a connection tells.
+/// Which protocol a request is made ready for. Where that is agreed upon in the handshake, only a connection tells. One that
+/// `switches` is for HTTP/1 alone, also where the server would rather speak HTTP/2.
 async fn way(
     endpoint: &Arc<Endpoint>,
     version: Version,
+    switches: bool,
     clock: Option<&TryClock>,
 ) -> Result<Way, Error> {
-    if !endpoint.negotiates() {
+    if !endpoint.negotiates() && !switches {
         return Ok(match endpoint.speaks_http2(version) {
             true => Way::Http2(None),
             false => Way::Http1(None),
         });
     }
     for _ in 0..TURNS {
-        if endpoint.speaks_http2(version) {
+        if endpoint.speaks_http2(version) && !switches {
             if let Some(stream) = http2::acquire(endpoint, clock).await? {
                 return Ok(Way::Http2(Some(stream)));
             }
@@ -304,11 +316,20 @@ async fn send_http1(
     mut request: Request<Body>,
     clock: Option<&TryClock>,
     conn: Option<http1::Conn>,
+    upgrade: Option<&Upgrade>,
 ) -> Result<Response<Body>, Unanswered> {
     let gate = Gate::before(&mut request);
     let (request, upload) = watched(request);
-    let sent = http1::send(endpoint, request, &upload, clock, conn).await;
+    let switches = upgrade.is_some();
+    let sent = http1::send(endpoint, request, &upload, clock, conn, switches).await;
     let (response, mut active, drive) = sent?;
+    let drive = match (drive, upgrade) {
+        (Some(drive), Some(upgrade)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+            let switched = switched::switched(response, active, drive, upgrade.clone());
+            return Ok(switched.await?);
+        }
+        (drive, _) => drive,
+    };
     active.answered = gate.map(Gate::answered);
     Ok(received(response, active, drive, upload).await?)
 }

@@ -13,7 +13,10 @@ use http::{
 
 use super::outbound;
 use crate::{
-    mesh::{hop, path},
+    mesh::{
+        hop, path,
+        upgrade::{self, Asked, asked},
+    },
     model::Normalization,
 };
 
@@ -75,7 +78,8 @@ impl Refusal {
 // === free functions ===
 
 /// Brings a request from the network into its one form, cleaned of what callers may not decide: one `host` that agrees with the target, a
-/// normal path, one length, no hop-by-hop fields, an `expect` only where it is `100-continue` and counts.
+/// normal path, one length, no hop-by-hop fields but those that ask for WebSocket, an `expect` only where it is
+/// `100-continue` and counts.
 ///
 /// # Errors
 /// A [`Refusal`]. The hop-by-hop fields are gone all the same, so that whoever reports the request adds fields safely.
@@ -88,7 +92,11 @@ pub fn canonical(head: &mut Parts, max_fields: usize, form: Normalization) -> Re
         let expect = HeaderValue::from_static("100-continue");
         head.headers.insert(EXPECT, expect);
     }
+    let switches = asked(head.version, &head.headers) == Asked::WebSocket && checked.is_ok();
     hop::drop_hop_by_hop(&mut head.headers);
+    if switches {
+        upgrade::say(&mut head.headers);
+    }
     checked
 }
 
@@ -116,7 +124,7 @@ fn check(head: &mut Parts, max_fields: usize, form: Normalization) -> Result<(),
         return Err(Refusal::bad("a length beside a transfer coding"));
     }
     expectation(head)?;
-    upgrade(head)?;
+    switch(head)?;
     host(head)?;
     target(head, form)
 }
@@ -191,24 +199,23 @@ fn expectation(head: &Parts) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// `h2c` is not taken up, which is allowed; the request is served as it is. All others want something else than HTTP.
-fn upgrade(head: &Parts) -> Result<(), Refusal> {
-    let asked = head.version == Version::HTTP_11
-        && hop::tokens(&head.headers, &CONNECTION).any(|t| t.eq_ignore_ascii_case("upgrade"));
-    if !asked {
-        return Ok(());
+/// `h2c` is not taken up, which is allowed; the request is served as it is. WebSocket is begun by a GET without a body (RFC
+/// 6455 section 4.1): behind any other request two readers could disagree where HTTP ends. All others want something else
+/// than HTTP.
+fn switch(head: &Parts) -> Result<(), Refusal> {
+    match asked(head.version, &head.headers) {
+        Asked::Nothing => Ok(()),
+        Asked::Other => Err(Refusal::new(StatusCode::FORBIDDEN, "upgrade not allowed")),
+        Asked::WebSocket => {
+            let length = head.headers.get(CONTENT_LENGTH);
+            let body = length.is_some_and(|length| length != "0")
+                || head.headers.contains_key(TRANSFER_ENCODING);
+            if head.method != Method::GET || body {
+                return Err(Refusal::bad("websocket is begun by a GET without a body"));
+            }
+            Ok(())
+        }
     }
-    let to =
-        |name: &str| hop::tokens(&head.headers, &UPGRADE).any(|t| t.eq_ignore_ascii_case(name));
-    if to("websocket") {
-        let status = StatusCode::NOT_IMPLEMENTED;
-        return Err(Refusal::new(status, "websocket is not supported"));
-    }
-    let ignored = |t: &str| t.is_empty() || t.eq_ignore_ascii_case("h2c");
-    if !hop::tokens(&head.headers, &UPGRADE).all(ignored) {
-        return Err(Refusal::new(StatusCode::FORBIDDEN, "upgrade not allowed"));
-    }
-    Ok(())
 }
 
 /// Settles who is asked: one `host`, which an authority in the target replaces (RFC 9112 section 3.2.2) or, on HTTP/2,

@@ -7,7 +7,7 @@ mod canonical;
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Uri, Version,
-    header::{COOKIE, HOST},
+    header::{COOKIE, HOST, SEC_WEBSOCKET_PROTOCOL},
     request::Parts,
     uri::{Authority, Scheme},
 };
@@ -49,7 +49,8 @@ pub fn outbound(head: &mut Parts) {
         join_cookies(&mut head.headers);
     }
     for (name, value) in &mut head.headers {
-        if KEY_HEADERS.contains(name) || *name == COOKIE {
+        // Browsers can set no other field for a WebSocket, and send keys in its list of protocols.
+        if KEY_HEADERS.contains(name) || [COOKIE, SEC_WEBSOCKET_PROTOCOL].contains(name) {
             value.set_sensitive(true);
         }
     }

@@ -15,7 +15,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, Version,
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version,
     header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE},
 };
 use http_body::{Body as _, Frame, SizeHint};
@@ -26,6 +26,7 @@ use tower::{Service, ServiceExt, util::Oneshot};
 
 use super::{
     pulse::{self, Pulse},
+    switch::Slot,
     upload::Upload,
 };
 use crate::{
@@ -35,6 +36,7 @@ use crate::{
         time::{Instant, Sleep, sleep},
     },
     body::Body,
+    mesh::Upgrade,
     proxy::{
         drain::{Phase, Watch},
         listener::Info,
@@ -47,6 +49,8 @@ pub(super) struct Edge<S> {
     pub(super) info: Info,
     pub(super) seen: Arc<Seen>,
     pub(super) pulse: Pulse,
+    /// Where an answer that switches leaves the connection.
+    pub(super) slot: Slot,
     pub(super) drain: Watch,
     /// How long a request body may stand still.
     pub(super) upload: Duration,
@@ -63,6 +67,8 @@ pub(super) struct Answer<F> {
     chunks: bool,
     drain: Watch,
     request: Option<Arc<pulse::Request>>,
+    /// If the request asked to leave HTTP.
+    switches: Option<Slot>,
 }
 
 /// A response body on its way out.
@@ -126,13 +132,14 @@ where
     type Error = Infallible;
     type Future = Answer<Oneshot<S, Request<Body>>>;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         self.seen.note();
         let pulse = self.pulse.request();
         // A gRPC caller may have opened a stream only to listen.
         let limit = (!is_grpc(request.headers())).then_some(self.upload);
         let http1 = request.version() < Version::HTTP_2;
         let framed_twice = pulse.is_framed_twice();
+        let upgrade = Upgrade::of(&mut request);
         let mut request = request.map(|body| {
             if body.is_end_stream() {
                 return Body::empty();
@@ -157,6 +164,7 @@ where
             inner: self.inner.clone().oneshot(request),
             drain: self.drain.clone(),
             request: Some(pulse),
+            switches: upgrade.map(|_| self.slot.clone()),
         }
     }
 }
@@ -188,7 +196,18 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let Ok(mut response) = ready!(this.inner.poll(cx));
-        if *this.http1 && this.drain.phase() != Phase::Serving {
+        let switches = this.switches.take();
+        if let Some(slot) = switches
+            .as_ref()
+            .filter(|_| response.status() == StatusCode::SWITCHING_PROTOCOLS)
+        {
+            let request = this.request.take();
+            if let Some(request) = &request {
+                request.switched();
+            }
+            slot.put(std::mem::take(response.body_mut()), request);
+        } else if *this.http1 && (switches.is_some() || this.drain.phase() != Phase::Serving) {
+            // What a caller sends behind a request to switch may be meant for the other protocol.
             response
                 .headers_mut()
                 .insert(CONNECTION, HeaderValue::from_static("close"));

@@ -31,6 +31,8 @@ struct Shared {
     state: Mutex<State>,
     /// How often something was written.
     writes: AtomicU64,
+    /// The connection has left HTTP.
+    switched: AtomicBool,
 }
 
 /// What is over when time is up.
@@ -117,6 +119,7 @@ impl Pulse {
         Self(Arc::new(Shared {
             state,
             writes: AtomicU64::new(0),
+            switched: AtomicBool::new(false),
         }))
     }
 
@@ -139,6 +142,11 @@ impl Pulse {
             answered: AtomicBool::new(false),
             framed_twice,
         })
+    }
+
+    /// Whether the connection has left HTTP: nothing that comes on it is to be understood.
+    pub(super) fn has_switched(&self) -> bool {
+        self.0.switched.load(Ordering::Acquire)
     }
 
     /// Whether the rest of a request's body was given up: the peer may be sending it yet.
@@ -247,6 +255,11 @@ impl Request {
         self.answered.store(true, Ordering::Release);
         let next = if chunks { Next::Chunk } else { Next::Unknown };
         self.pulse.state().next = next;
+    }
+
+    /// It was answered with a switch of protocols.
+    pub(super) fn switched(&self) {
+        self.pulse.0.switched.store(true, Ordering::Release);
     }
 
     /// How often its connection wrote so far.

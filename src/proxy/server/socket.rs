@@ -135,6 +135,9 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncRead for Socket<I> {
         if this.broken {
             return Poll::Ready(Err(no_http()));
         }
+        if this.pulse.has_switched() {
+            return Pin::new(&mut this.io).poll_read(cx, buf);
+        }
         let before = buf.filled().len();
         if this.http2 {
             ready!(this.poll_portion(cx, buf))?;

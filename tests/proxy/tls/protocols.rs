@@ -11,7 +11,7 @@ use tokio_rustls::TlsAcceptor;
 use super::{CLUSTER, Ca, Gate, HOST, Server, eventually, mesh, policy, request, simple};
 use crate::{
     kit::Folder,
-    support::{bind, soon},
+    support::{Raw, bind, soon},
 };
 
 #[tokio::test]
@@ -134,6 +134,58 @@ async fn a_server_may_change_its_mind() {
             assert_eq!((reply.status, &*reply.body), (200, answer), "{takes:?}");
         }
     }
+}
+
+/// It is HTTP/1.1 that can be left, so it is what is offered for that, and for nothing else.
+#[tokio::test]
+async fn websocket_has_a_connection_of_its_own_beside_http2() {
+    let (ca, folder) = (Ca::new("ca"), Folder::new());
+    let leaf = ca.leaf(&[HOST]);
+    let ask = format!(
+        "GET /v1/realtime HTTP/1.1\r\nHost: {HOST}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    );
+    for (takes, answer) in [
+        (&["h2", "http/1.1"][..], "HTTP/2.0 https 5"),
+        (&["http/1.1"], "HTTP/1.1 - 5"),
+        (&[], "HTTP/1.1 - 5"),
+    ] {
+        let server = Server::start(leaf.server(takes)).await;
+        let gate = Gate::to(&server, &ca, &folder).await;
+        // Before anything is known of the server, and after.
+        for n in 0..2 {
+            let mut caller = Raw::connect(gate.proxy.outbound()).await;
+            caller.write(&ask).await;
+            let head = caller.head().await;
+            assert!(head.starts_with("HTTP/1.1 101 "), "{takes:?}: {head}");
+            for text in ["one", "two"] {
+                caller.write(text).await;
+                assert_eq!(caller.piece().await, text);
+            }
+            let (reply, _) = gate.ask().await;
+            assert_eq!((reply.status, &*reply.body), (200, answer), "{takes:?}");
+            caller.0.shutdown().await.unwrap();
+            assert_eq!(caller.rest().await, "");
+            let summary = gate.log.nth(2 * n + 1).await;
+            assert_eq!((summary.status, summary.bytes_sent), (101, 6));
+            assert_eq!(summary.notes.flags(), "-", "{takes:?}");
+        }
+        // What served requests serves them on, unless it is what was taken over.
+        assert_eq!(server.connections(), 3, "{takes:?}");
+        eventually(async || gate.stat(CLUSTER, "upstream_cx_active").await == 1).await;
+    }
+    let server = Server::start(leaf.server(&["h2"])).await;
+    let gate = Gate::to(&server, &ca, &folder).await;
+    assert_eq!(gate.ask().await.0.status, 200);
+    let mut caller = Raw::connect(gate.proxy.outbound()).await;
+    caller.write(&ask).await;
+    assert!(caller.head().await.starts_with("HTTP/1.1 503 "));
+    let says = gate.log.nth(1).await.notes.transport_failure.unwrap();
+    assert!(says.starts_with("no shared protocol"), "{says}");
+    assert_eq!(
+        gate.ask().await.0.status,
+        200,
+        "the server is none the worse"
+    );
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@
 //! passes as it came, names and ids of models included: an answer says who gave it.
 
 use bytes::Bytes;
-use http::{HeaderMap, header};
+use http::{Response, header};
 use serde_json::Value;
 
 use super::{
@@ -13,7 +13,10 @@ use super::{
     events::{Event, Events},
     openai,
 };
-use crate::llm::{Dialect, stream::Framing};
+use crate::llm::{
+    Dialect,
+    stream::{Framing, Spoken},
+};
 
 /// The longest answer that is gone on with.
 const TEXT_CAP: usize = 256 * 1024;
@@ -90,18 +93,23 @@ struct Echo {
 // === impl Splice ===
 
 impl Splice {
-    /// For an answer to a request of this dialect; `None`: it cannot be joined.
-    pub(in super::super) fn of(dialect: Dialect, head: &HeaderMap) -> Option<Self> {
+    /// For an answer to a request of this dialect, as what was found in it and not as what it calls itself; `None`: it cannot
+    /// be joined.
+    pub(in super::super) fn of<B>(dialect: Dialect, response: &Response<B>) -> Option<Self> {
         let tongue = match dialect {
             Dialect::OpenAi => Tongue::OpenAi,
             Dialect::Anthropic => Tongue::Anthropic(Anthropic::default()),
             _ => return None,
         };
-        let framing = Framing::of(head.get(header::CONTENT_TYPE), dialect)?;
-        let plain = head
+        let framing = Framing::of_response(response, dialect)?;
+        let plain = response
+            .headers()
             .get(header::CONTENT_ENCODING)
             .is_none_or(|coding| coding == "identity");
-        (framing == Framing::Sse && plain).then(|| Self {
+        // One path may carry the streams of several vendors.
+        let spoken = response.extensions().get::<Spoken>();
+        let same = spoken.is_none_or(|Spoken(spoken)| *spoken == dialect);
+        (framing == Framing::Sse && plain && same).then(|| Self {
             events: Events::default(),
             tongue,
             facts: Facts::default(),
