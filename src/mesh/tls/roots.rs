@@ -241,6 +241,12 @@ impl Materials {
         Ok(Arc::new(roots))
     }
 
+    /// The authorities as they are given; none where the system's hold.
+    pub(super) fn given(&self) -> Result<Vec<CertificateDer<'static>>, Unusable> {
+        let given = self.roots.as_ref().map(Piece::certificates);
+        given.unwrap_or_else(|| Ok(Vec::new()))
+    }
+
     /// The lists of certificates that were taken back.
     pub(super) fn revoked(&self) -> Result<Vec<CertificateRevocationListDer<'static>>, Unusable> {
         let Some(piece) = &self.revoked else {

@@ -83,6 +83,24 @@ pub(super) async fn openssl_server(folder: &Folder, key: &str, more: &[&str]) ->
     ] {
         openssl(folder, &step).await.unwrap();
     }
+    Some(serve_openssl(folder, more).await)
+}
+
+/// The same with a certificate that its own key signed, as the manuals have it: `ca.pem` is the server's own.
+async fn openssl_server_of_its_own(folder: &Folder, more: &[&str]) -> Option<Program> {
+    if let Err(why) = Command::new("openssl").arg("version").output().await {
+        missing("openssl", &why.to_string());
+        return None;
+    }
+    let step = format!(
+        "req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN={HOST} -addext subjectAltName=DNS:{HOST} -keyout server.key -out server.pem"
+    );
+    openssl(folder, &step).await.unwrap();
+    std::fs::copy(folder.0.join("server.pem"), folder.0.join("ca.pem")).unwrap();
+    Some(serve_openssl(folder, more).await)
+}
+
+async fn serve_openssl(folder: &Folder, more: &[&str]) -> Program {
     let mut child = Command::new("openssl")
         .args("s_server -accept 127.0.0.1:0 -cert server.pem -key server.key -cipher DEFAULT@SECLEVEL=0".split(' '))
         .args(more)
@@ -94,7 +112,7 @@ pub(super) async fn openssl_server(folder: &Folder, key: &str, more: &[&str]) ->
         .spawn()
         .unwrap();
     let addr = port_of(child.stdout.take().unwrap(), "ACCEPT 127.0.0.1").await;
-    Some(Program { addr, child })
+    Program { addr, child }
 }
 
 /// Python's server with this certificate, for clients of an authority, if any.
@@ -316,6 +334,23 @@ async fn openssl_with_and_without_a_protocol_of_its_own() {
     assert_eq!(gate.ask().await.0.status, 503);
     let says = gate.logged("upstream_transport_failure_reason");
     assert!(says.starts_with("no shared protocol"), "{says}");
+}
+
+#[tokio::test]
+async fn openssl_with_a_certificate_that_signs_itself() {
+    let folder = Folder::new();
+    for more in [&["-www"][..], &["-www", "-tls1_2"]] {
+        let Some(server) = openssl_server_of_its_own(&folder, more).await else {
+            return;
+        };
+        let request = Request::get("/").header("host", HOST);
+        let gate = gate(server.addr, &simple(&folder)).await;
+        let mut caller = gate.caller().await;
+        let reply = caller.send(request.body(Body::empty()).unwrap()).await;
+        let says = gate.logged("upstream_transport_failure_reason");
+        assert_eq!(reply.status, 200, "{more:?}: {says}");
+        assert_eq!(gate.stat(CLUSTER, "ssl.fail_verify_error").await, 0);
+    }
 }
 
 #[tokio::test]

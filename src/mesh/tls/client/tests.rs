@@ -233,23 +233,158 @@ async fn certificates_are_judged_and_told_in_plain_words() {
     assert!(meet(&careless, expired, Offer::Http1).await.is_ok());
 }
 
-/// What `openssl req -x509` makes, trusted as it is.
+/// What `openssl req -x509` makes: an authority that serves.
+fn x509(names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> Ca {
+    let names: Vec<_> = names.iter().map(|n| (*n).to_owned()).collect();
+    let mut params = CertificateParams::new(names).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(DnType::CommonName, "own");
+    change(&mut params);
+    let key = KeyPair::generate().unwrap();
+    Ca(CertifiedIssuer::self_signed(params, key).unwrap())
+}
+
+impl Ca {
+    /// A server that shows it as its own certificate.
+    fn server(&self, of_key: &KeyPair) -> ServerConfig {
+        let key = PrivatePkcs8KeyDer::from(of_key.serialize_der());
+        ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![self.0.der().clone()], key.into())
+            .unwrap()
+    }
+}
+
 #[tokio::test]
-async fn an_authority_is_no_server_and_the_reason_says_what_to_do() {
-    let own = Ca::new("own");
+async fn an_authority_that_is_given_may_be_the_server_itself_and_no_other() {
+    let trusting = |given: &Ca, names| {
+        let store = store(&[("a/ca", &[("ca.crt", &given.pem())])]);
+        Client::new(tls("llm.example", names), &store, "c")
+    };
+    let own = x509(&["llm.example"], |_| ());
+    let shown = own.server(own.0.key());
+    let client = trusting(&own, Vec::new());
+    let mut met = meet(&client, shown.clone(), Offer::Http1).await.unwrap();
+    assert_eq!(echo(&mut met).await.unwrap(), b"hello");
+    // Names as ever: the host's, or those that are listed.
+    let names = |names: &[&str]| {
+        names
+            .iter()
+            .map(|n| NameMatch::Exact((*n).to_owned()))
+            .collect()
+    };
+    let listed = trusting(&own, names(&["a.example", "llm.example"]));
+    assert!(meet(&listed, shown.clone(), Offer::Http1).await.is_ok());
+    let (what, reason) = why(&trusting(&own, names(&["a.example"])), shown.clone()).await;
+    assert_eq!(what, What::Names, "{reason}");
+    for named in [&["other.example"][..], &[]] {
+        let other = x509(named, |_| ());
+        let server = other.server(other.0.key());
+        let (what, reason) = why(&trusting(&other, Vec::new()), server).await;
+        assert_eq!(what, What::Names);
+        assert!(reason.ends_with(", not for llm.example"), "{reason}");
+    }
+    // The same names, the same key, another certificate.
+    let mut params = CertificateParams::new(vec!["llm.example".to_owned()]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.distinguished_name.push(DnType::CommonName, "own");
+    params.serial_number = Some(7.into());
+    let key = KeyPair::from_pem(&own.0.key().serialize_pem()).unwrap();
+    let twin = Ca(CertifiedIssuer::self_signed(params, key).unwrap());
+    let (what, reason) = why(&client, twin.server(twin.0.key())).await;
+    assert_eq!(what, What::Certificate);
+    assert!(reason.contains("CA:TRUE"), "{reason}");
+    // An authority below it, which is not given.
+    let (params, key) = (
+        {
+            let mut params = CertificateParams::new(vec!["llm.example".to_owned()]).unwrap();
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            params
+        },
+        KeyPair::generate().unwrap(),
+    );
+    let below = Ca(CertifiedIssuer::signed_by(params, key, &own.0).unwrap());
+    let (what, reason) = why(&client, below.server(below.0.key())).await;
+    assert_eq!(what, What::Certificate);
+    assert!(reason.contains("CA:TRUE"), "{reason}");
+    // Where nothing is given, the system's authorities hold.
+    let mut system = tls("llm.example", Vec::new());
+    system.verify = Verify::Chain {
+        roots: Roots::System,
+        names: Vec::new(),
+        revoked: None,
+    };
+    let (what, _) = why(&Client::new(system, &Store::default(), "c"), shown).await;
+    assert_eq!(what, What::Certificate);
+}
+
+#[tokio::test]
+async fn an_authority_that_is_the_server_itself_is_judged_like_any_certificate() {
+    use rcgen::ExtendedKeyUsagePurpose::{ClientAuth, ServerAuth};
+    let judged = async |change: fn(&mut CertificateParams)| {
+        let own = x509(&["llm.example"], change);
+        let store = store(&[("a/ca", &[("ca.crt", &own.pem())])]);
+        let client = Client::new(tls("llm.example", Vec::new()), &store, "c");
+        let server = own.server(own.0.key());
+        meet(&client, server, Offer::Http1).await.map(drop)
+    };
+    for (change, says) in [
+        (
+            (|p| p.not_after = rcgen::date_time_ymd(2024, 10, 4)) as fn(&mut CertificateParams),
+            "the certificate expired ",
+        ),
+        (
+            |p| {
+                p.not_before = rcgen::date_time_ymd(2970, 1, 1);
+                p.not_after = rcgen::date_time_ymd(2980, 1, 1);
+            },
+            "the certificate is not valid yet",
+        ),
+        (
+            |p| p.extended_key_usages = vec![ClientAuth],
+            "the certificate is not one for servers",
+        ),
+    ] {
+        let failure = judged(change).await.unwrap_err();
+        assert_eq!(failure.what, What::Certificate);
+        assert!(failure.reason.starts_with(says), "{failure:?}");
+    }
+    let both = |p: &mut CertificateParams| p.extended_key_usages = vec![ClientAuth, ServerAuth];
+    assert!(judged(both).await.is_ok());
+}
+
+/// Whoever has the certificate has not its key.
+#[tokio::test]
+async fn an_authority_that_is_the_server_itself_signs_its_handshake() {
+    #[derive(Debug)]
+    struct Thief(Arc<rustls::sign::CertifiedKey>);
+    impl rustls::server::ResolvesServerCert for Thief {
+        fn resolve(
+            &self,
+            _: rustls::server::ClientHello<'_>,
+        ) -> Option<Arc<rustls::sign::CertifiedKey>> {
+            Some(Arc::clone(&self.0))
+        }
+    }
+    let own = x509(&["llm.example"], |_| ());
     let store = store(&[("a/ca", &[("ca.crt", &own.pem())])]);
-    let pinned = Client::new(tls("own", Vec::new()), &store, "c");
-    let chain = vec![own.0.der().clone()];
-    let key = PrivatePkcs8KeyDer::from(own.0.key().serialize_der());
+    let client = Client::new(tls("llm.example", Vec::new()), &store, "c");
+    let other = PrivatePkcs8KeyDer::from(KeyPair::generate().unwrap().serialize_der());
+    let other = provider()
+        .key_provider
+        .load_private_key(other.into())
+        .unwrap();
+    let stolen = rustls::sign::CertifiedKey::new(vec![own.0.der().clone()], other);
     let server = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(chain, key.into())
-        .unwrap();
-    let (what, reason) = why(&pinned, server).await;
+        .with_cert_resolver(Arc::new(Thief(Arc::new(stolen))));
+    let (what, reason) = why(&client, server).await;
     assert_eq!(what, What::Certificate);
-    assert!(reason.contains("CA:TRUE"), "{reason}");
+    assert!(reason.contains("signature"), "{reason}");
 }
 
 #[tokio::test]
