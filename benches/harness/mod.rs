@@ -69,7 +69,7 @@ pub(crate) fn smoke() -> bool {
 
 /// Measures the subjects in turns, so that a busy moment of the machine hits all of them alike, and prints the best
 /// turn of each, beside that of the first. With `--instructions` it counts instead, allocations too, and `--count NAME N`
-/// is how.
+/// is how. `--only TEXT` leaves the first subject and those with this in their names.
 #[expect(clippy::cast_precision_loss, reason = "small counts")]
 pub(crate) fn compare(title: &str, effort: Effort, mut subjects: Vec<Subject<'_>>) {
     let args: Vec<String> = std::env::args()
@@ -82,6 +82,14 @@ pub(crate) fn compare(title: &str, effort: Effort, mut subjects: Vec<Subject<'_>
             (subject.run)(calls);
         }
         return;
+    }
+    let mut only = std::env::args().skip_while(|arg| arg != "--only").skip(1);
+    if let Some(only) = only.next() {
+        let mut first = true;
+        subjects.retain(|s| std::mem::take(&mut first) || s.name.contains(&only));
+        if subjects.len() < 2 {
+            return;
+        }
     }
     if std::env::args().any(|arg| arg == "--instructions") {
         return count(title, &subjects);

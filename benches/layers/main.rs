@@ -11,6 +11,9 @@
 //! Below stand the layers of tower and of tower-resilience, the classifying of error responses alone, and calls by two
 //! threads at once that share a layer's state.
 //!
+//! More subjects follow with leaves that let wait or stream, with requests of twelve headers and with a retry taken, and the sizes
+//! of the calls' futures. `-- --only NAME` measures the first of each comparison and those with this in their names.
+//!
 //! With `-- --instructions` it counts instructions and allocations by valgrind, which does not depend on how busy the
 //! machine is. 2026-11-22, x86-64, Rust 1.95:
 //!
@@ -61,16 +64,11 @@
 mod errors;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod leaves;
 mod others;
 mod threads;
 
-use std::{
-    convert::Infallible,
-    future::{Ready, ready},
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -78,7 +76,8 @@ use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use llmesh::{
     balance::{BalanceLayer, EndpointSet},
-    base::{BoxError, Ceiling, SharedRng, time::Instant},
+    base::{BoxError, Ceiling, Ratio, SharedRng, time::Instant},
+    body::replay::Replay,
     breaker::{self, BreakerLayer},
     classify::{ClassifyLayer, HttpClassifier, MakeClassifier},
     deadline::{self, DeadlineLayer, PropagateLayer},
@@ -95,25 +94,10 @@ use llmesh::{
 use tokio::runtime::Runtime;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt};
 
-use self::harness::{Effort, Subject, compare};
-
-/// Ready at once, answers at once.
-#[derive(Clone, Copy)]
-struct Leaf;
-
-impl<B> Service<Request<B>> for Leaf {
-    type Response = Response<Full<Bytes>>;
-    type Error = Infallible;
-    type Future = Ready<Result<Response<Full<Bytes>>, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, _: Request<B>) -> Self::Future {
-        ready(Ok(Response::new(Full::new(Bytes::from_static(b"{}")))))
-    }
-}
+use self::{
+    harness::{Effort, Subject, compare},
+    leaves::{Flaky, Late, Leaf, Stream},
+};
 
 /// Reads nothing and keeps nothing.
 struct Silent;
@@ -182,17 +166,21 @@ fn main() {
             MetricsLayer::new(vec![Arc::new(Silent)]).layer(Leaf),
         ),
         subject(rt, "count", CountLayer::new(Arc::default()).layer(Leaf)),
-        subject(rt, "full stack, no retries", full(retry::Params::off())),
-        subject(rt, "full stack", full(retry_params())),
+        subject(
+            rt,
+            "full stack, no retries",
+            full(retry::Params::off(), Leaf),
+        ),
+        subject(rt, "full stack", full(retry_params(), Leaf)),
         subject(
             rt,
             "full stack, metrics",
-            MetricsLayer::new(vec![Arc::new(Silent)]).layer(full(retry_params())),
+            MetricsLayer::new(vec![Arc::new(Silent)]).layer(full(retry_params(), Leaf)),
         ),
         subject(
             rt,
             "full stack, classify llm",
-            stack(retry_params(), LlmClassifier::default()),
+            stack(retry_params(), LlmClassifier::default(), Leaf),
         ),
     ];
     compare("one call of", Effort::new(20, 20_000), subjects);
@@ -201,8 +189,93 @@ fn main() {
         Effort::new(20, 20_000),
         others::subjects(rt),
     );
+    leaves(rt);
     compare("classifying", Effort::new(20, 20_000), errors::subjects());
     threads::compare();
+    sizes(rt);
+}
+
+/// Upstreams that let wait and stream, requests with more headers, and a retry that is taken.
+fn leaves(rt: &Runtime) {
+    let effort = || Effort::new(20, 20_000);
+    let (off, on) = (retry::Params::off, retry_params);
+    let mut late = vec![
+        subject(rt, "the late leaf", Late),
+        subject(rt, "late: full stack, no retries", full(off(), Late)),
+        subject(rt, "late: full stack", full(on(), Late)),
+    ];
+    late.extend(others::stacks(rt, "late", Late, PLAIN));
+    compare("one call, the head after a wait", effort(), late);
+    let (leaf, call) = (Stream(8), PLAIN.with_answer(16));
+    let mut streams = vec![
+        subject_of(rt, call, "the streaming leaf", leaf),
+        subject_of(
+            rt,
+            call,
+            "8 frames: full stack, no retries",
+            full(off(), leaf),
+        ),
+        subject_of(rt, call, "8 frames: full stack", full(on(), leaf)),
+    ];
+    streams.extend(others::stacks(rt, "8 frames", leaf, call));
+    compare("one call, 10 waits for 8 frames", effort(), streams);
+    let call = PLAIN.with_headers(11);
+    let mut heads = vec![
+        subject_of(rt, call, "the bare leaf, 12 headers", Leaf),
+        subject_of(
+            rt,
+            call,
+            "12 headers: full stack, no retries",
+            full(off(), Leaf),
+        ),
+        subject_of(rt, call, "12 headers: full stack", full(on(), Leaf)),
+    ];
+    heads.extend(others::stacks(rt, "12 headers", Leaf, call));
+    compare("one call with twelve headers", effort(), heads);
+    let flaky = Flaky::default;
+    let mut taken = vec![
+        subject(rt, "one call of the flaky leaf", flaky()),
+        subject(rt, "one retry: full stack", full(taken_params(), flaky())),
+    ];
+    taken.extend(others::stacks(rt, "one retry", flaky(), PLAIN));
+    compare("one call, a retry taken", effort(), taken);
+}
+
+/// Prints how large the future of a call is.
+fn sizes(rt: &Runtime) {
+    if std::env::args().any(|arg| arg == "--count") {
+        return;
+    }
+    println!("\n{:<44} {:>12}", "future of one call of", "bytes");
+    let _context = rt.enter();
+    let rows = [
+        ("the bare leaf", size(Leaf)),
+        (
+            "concurrency",
+            size(ConcurrencyLayer::new(Ceiling::new(1000)).layer(Leaf)),
+        ),
+        ("deadline", size(deadline(Some(30)).layer(Leaf))),
+        ("retry", size(retries().layer(Leaf))),
+        ("breaker", size(breaker().layer(Leaf))),
+        (
+            "classify, http",
+            size(ClassifyLayer::new(HttpClassifier::default()).layer(Leaf)),
+        ),
+        (
+            "full stack, no retries",
+            size(full(retry::Params::off(), Leaf)),
+        ),
+        ("full stack", size(full(retry_params(), Leaf))),
+        ("tower: all four", size(others::tower(Leaf))),
+        ("tower-resilience: all four", size(others::resilience(Leaf))),
+    ];
+    for (name, bytes) in rows {
+        println!("{name:<44} {bytes:>12}");
+    }
+}
+
+fn size<S: Service<Request<Full<Bytes>>>>(mut service: S) -> usize {
+    std::mem::size_of_val(&service.call(PLAIN.request()))
 }
 
 fn deadline(seconds: Option<u64>) -> DeadlineLayer {
@@ -223,26 +296,49 @@ fn retry_params() -> retry::Params {
     params.with_budget(retry::params::Budget::standard())
 }
 
+/// One that pays for every retry and waits for none.
+fn taken_params() -> retry::Params {
+    let budget = retry::params::Budget::percent(Ratio::ONE, 3, Duration::from_secs(10));
+    let backoff = retry::params::Backoff::from_base(Duration::ZERO);
+    retry_params().with_budget(budget).with_backoff(backoff)
+}
+
 /// The layers that a client wants, by status alone.
-fn full<B>(
+fn full<B, L, R>(
     retries: retry::Params,
+    leaf: L,
 ) -> impl Service<Request<B>, Response = Response<impl Body<Data = Bytes>>> + Clone + Send
 where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
+    L: Service<Request<Replay<B>>, Response = Response<R>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    L::Future: Send,
+    R: Body<Data = Bytes> + Send + 'static,
+    R::Error: Into<BoxError>,
 {
-    stack(retries, HttpClassifier::default())
+    stack(retries, HttpClassifier::default(), leaf)
 }
 
-fn stack<M, B>(
+fn stack<M, B, L, R>(
     retries: retry::Params,
     make: M,
+    leaf: L,
 ) -> impl Service<Request<B>, Response = Response<impl Body<Data = Bytes>>> + Clone + Send
 where
     M: MakeClassifier + Clone + Send + Sync + 'static,
     M::Classifier: Send,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
+    L: Service<Request<Replay<B>>, Response = Response<R>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    L::Future: Send,
+    R: Body<Data = Bytes> + Send + 'static,
+    R::Error: Into<BoxError>,
 {
     ServiceBuilder::new()
         .layer(deadline(Some(30)))
@@ -250,7 +346,7 @@ where
         .layer(breaker())
         .layer(ConcurrencyLayer::new(Ceiling::new(1000)))
         .layer(ClassifyLayer::new(make))
-        .service(Leaf)
+        .service(leaf)
 }
 
 fn breaker() -> BreakerLayer {
@@ -264,7 +360,15 @@ fn route() -> RouteLayer {
     RouteLayer::new(Arc::new(table.build()))
 }
 
-fn subject<'a, S, R>(runtime: &'a Runtime, name: &str, mut service: S) -> Subject<'a>
+fn subject<'a, S, R>(runtime: &'a Runtime, name: &str, service: S) -> Subject<'a>
+where
+    S: Service<Request<Full<Bytes>>, Response = Response<R>> + 'a,
+    R: Body<Data = Bytes>,
+{
+    subject_of(runtime, PLAIN, name, service)
+}
+
+fn subject_of<'a, S, R>(runtime: &'a Runtime, call: Call, name: &str, mut service: S) -> Subject<'a>
 where
     S: Service<Request<Full<Bytes>>, Response = Response<R>> + 'a,
     R: Body<Data = Bytes>,
@@ -273,31 +377,81 @@ where
         runtime.block_on(async {
             let begin = Instant::now();
             for _ in 0..calls {
-                exchange(&mut service).await;
+                call.exchange(&mut service).await;
             }
             begin.elapsed()
         })
     })
 }
 
-async fn exchange<S, R>(service: &mut S)
-where
-    S: Service<Request<Full<Bytes>>, Response = Response<R>>,
-    R: Body<Data = Bytes>,
-{
-    let request = Request::post("http://upstream/v1/chat/completions")
-        .header("host", "upstream")
-        .body(Full::new(Bytes::from_static(b"{}")))
-        .expect("a request");
-    let answer = match service.ready().await {
-        Ok(service) => service.call(request).await,
-        Err(error) => Err(error),
-    };
-    let Ok(response) = answer else {
-        panic!("the leaf never fails, so its layers must not");
-    };
-    let Ok(body) = response.into_body().collect().await else {
-        panic!("the leaf's body never fails, so its layers must not");
-    };
-    assert_eq!(std::hint::black_box(body.to_bytes()).len(), 2);
+/// What is sent, and how much is to come back.
+#[derive(Clone, Copy)]
+struct Call {
+    /// Headers beside the host.
+    headers: usize,
+    /// Bytes of the answer.
+    answer: usize,
+}
+
+/// The call of most subjects.
+const PLAIN: Call = Call {
+    headers: 0,
+    answer: 2,
+};
+
+/// What clients of LLMs send.
+const HEADERS: [(&str, &str); 11] = [
+    ("accept", "application/json"),
+    ("accept-encoding", "gzip, deflate"),
+    ("authorization", "Bearer sk-none"),
+    ("content-type", "application/json"),
+    ("user-agent", "OpenAI/Python 2.8.0"),
+    ("x-request-id", "6f9f1f0e-0000-4000-8000-000000000000"),
+    ("x-stainless-arch", "x64"),
+    ("x-stainless-lang", "python"),
+    ("x-stainless-os", "Linux"),
+    ("x-stainless-package-version", "2.8.0"),
+    ("x-stainless-retry-count", "0"),
+];
+
+impl Call {
+    const fn with_headers(mut self, headers: usize) -> Self {
+        self.headers = headers;
+        self
+    }
+
+    const fn with_answer(mut self, answer: usize) -> Self {
+        self.answer = answer;
+        self
+    }
+
+    fn request(self) -> Request<Full<Bytes>> {
+        let mut request =
+            Request::post("http://upstream/v1/chat/completions").header("host", "upstream");
+        for (name, value) in HEADERS.iter().take(self.headers) {
+            request = request.header(*name, *value);
+        }
+        request
+            .body(Full::new(Bytes::from_static(b"{}")))
+            .expect("a request")
+    }
+
+    async fn exchange<S, R>(self, service: &mut S)
+    where
+        S: Service<Request<Full<Bytes>>, Response = Response<R>>,
+        R: Body<Data = Bytes>,
+    {
+        let request = self.request();
+        let answer = match service.ready().await {
+            Ok(service) => service.call(request).await,
+            Err(error) => Err(error),
+        };
+        let Ok(response) = answer else {
+            panic!("the leaf never fails, so its layers must not");
+        };
+        let Ok(body) = response.into_body().collect().await else {
+            panic!("the leaf's body never fails, so its layers must not");
+        };
+        assert_eq!(std::hint::black_box(body.to_bytes()).len(), self.answer);
+    }
 }

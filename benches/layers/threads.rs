@@ -9,7 +9,7 @@ use http_body_util::Full;
 use llmesh::{base::time::Instant, retry};
 use tower::{Layer, Service, limit::ConcurrencyLimitLayer};
 
-use super::{Ceiling, ConcurrencyLayer, Leaf, breaker, exchange, full, harness::smoke, others};
+use super::{Ceiling, ConcurrencyLayer, Leaf, PLAIN, breaker, full, harness::smoke, others};
 
 /// Time of one call, on the clock and on the processor, in nanoseconds.
 #[derive(Clone, Copy)]
@@ -20,7 +20,7 @@ struct Cost {
 
 /// Prints what a call costs while one thread calls, and while two do.
 pub(super) fn compare() {
-    if std::env::args().any(|arg| arg == "--count" || arg == "--instructions") {
+    if std::env::args().any(|arg| ["--count", "--instructions", "--only"].contains(&&*arg)) {
         return;
     }
     println!(
@@ -33,8 +33,8 @@ pub(super) fn compare() {
         &ConcurrencyLayer::new(Ceiling::new(1000)).layer(Leaf),
     );
     row("breaker", &breaker().layer(Leaf));
-    row("full stack, no retries", &full(retry::Params::off()));
-    row("full stack", &full(super::retry_params()));
+    row("full stack, no retries", &full(retry::Params::off(), Leaf));
+    row("full stack", &full(super::retry_params(), Leaf));
     row(
         "tower: concurrency limit",
         &ConcurrencyLimitLayer::new(1000).layer(Leaf),
@@ -81,7 +81,7 @@ where
             start.wait();
             let (began, busy) = (Instant::now(), processor());
             for _ in 0..calls {
-                exchange(&mut service).await;
+                PLAIN.exchange(&mut service).await;
             }
             (began.elapsed(), processor() - busy)
         })
