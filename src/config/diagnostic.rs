@@ -5,7 +5,7 @@
 
 use std::{cell::RefCell, fmt, sync::Arc};
 
-use super::{layer::Layer, shown::shortened};
+use super::{layer::Layer, shortened::shortened};
 
 /// More than this many of one severity are counted, not kept.
 const MAX_KEPT: usize = 1000;

@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 
 use super::{
     diagnostic::{Diagnostic, Severity},
-    foreign,
+    marks,
 };
 
 /// The file that is being read.
@@ -70,7 +70,7 @@ impl<'f> File<'f> {
     pub(super) fn has_placeholder(&self, line: u32) -> bool {
         let number = usize::try_from(line).unwrap_or_default().checked_sub(1);
         let line = number.and_then(|number| self.lines().get(number));
-        line.is_some_and(|line| foreign::has_placeholder(line))
+        line.is_some_and(|line| marks::has_placeholder(line))
     }
 
     fn lines(&self) -> &[&str] {

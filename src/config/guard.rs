@@ -9,7 +9,7 @@ use super::{
     decode::Field,
     diagnostic::{Origin, Place},
     document::{Node, Value},
-    foreign, names,
+    marks, names,
 };
 
 /// The modes that ask for TLS: those with certificates of their own, and the mesh's.
@@ -85,7 +85,7 @@ impl Guard {
     }
 
     fn new(host: &str, place: Place) -> Option<Self> {
-        let host = foreign::without_placeholder(host);
+        let host = marks::without_placeholder(host);
         names::check_host(&host).ok()?;
         let host = names::fqdn(&host, &place.origin.namespace);
         let whom = Whom::Host(host);
@@ -112,7 +112,7 @@ fn named(field: &Field<'_>, namespace: &str) -> Place {
 fn said<'t>(text: &'t str, key: &'static str) -> impl Iterator<Item = &'t str> {
     let lines = text.lines();
     let lines = lines.filter(|line| !line.trim_start().starts_with('#'));
-    lines.flat_map(move |line| foreign::values(line, key))
+    lines.flat_map(move |line| marks::values(line, key))
 }
 
 /// Whether a line names one of these modes, in any case.
@@ -141,7 +141,7 @@ fn rules_in(text: &str, place: &Place, namespace: &str) -> Vec<Guard> {
     };
     let lines = text.lines();
     let lines = lines.filter(|line| !line.trim_start().starts_with('#'));
-    let hosts = lines.flat_map(|line| foreign::rest_after(line, "host"));
+    let hosts = lines.flat_map(|line| marks::rest_after(line, "host"));
     hosts
         .filter_map(|host| Guard::new(host, place.clone()))
         .collect()

@@ -9,7 +9,7 @@ use super::{
     k8s,
     kinds::{self, Class},
     llm_policy, names,
-    resource::{Reader, Resources},
+    reader::{Reader, Resources},
     secrets,
 };
 

@@ -4,98 +4,26 @@
 //! is for the mesh and wrong is an error, and no other resource's. Each resource is therefore read on its own, and what
 //! was found is judged once it is read.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use super::{
-    Source,
     decode::{Cx, Field},
-    diagnostic::{Diagnostic, Origin, Place, Report, Severity},
+    diagnostic::{Origin, Place, Report, Severity},
     document::{self, Document, Problem},
     file::{FILL_IN, File, OPEN},
     foreign,
     guard::Guard,
-    istio::{
-        destination_rule::DestinationRule, mesh_config, service_entry::ServiceEntry,
-        virtual_service::VirtualService, workload::Workload,
-    },
-    k8s,
+    istio::mesh_config,
     kinds::{self, Class},
     left_out::{Id, LeftOut},
-    llm_policy::LlmPolicy,
+    marks,
     read::off_mesh,
-    secrets::Secret,
+    reader::{Reader, Resources},
+    source::Source,
 };
-use crate::layers::retry;
-
-/// Everything that was read, by kind, in load order.
-#[derive(Debug, Default)]
-pub(super) struct Resources {
-    pub(super) virtual_services: Vec<VirtualService>,
-    pub(super) destination_rules: Vec<DestinationRule>,
-    pub(super) service_entries: Vec<ServiceEntry>,
-    pub(super) workloads: Vec<Workload>,
-    pub(super) services: Vec<k8s::Service>,
-    pub(super) templates: Vec<k8s::PodTemplate>,
-    pub(super) slices: Vec<k8s::Slice>,
-    pub(super) llm_policies: Vec<LlmPolicy>,
-    /// Secret objects by `namespace/name`.
-    pub(super) secrets: BTreeMap<String, Secret>,
-    /// Namespaces that resources name.
-    pub(super) namespaces: BTreeSet<String>,
-    /// Where each resource was first given, by `Kind/namespace/name`.
-    pub(super) seen: HashMap<String, Place>,
-    /// Whether some document could not be read at all, so that others may miss what it defines.
-    pub(super) incomplete: bool,
-    /// What is wrong and was left out by name.
-    pub(super) left_out: Vec<LeftOut>,
-    /// Hosts that a rule which was left out asks TLS for.
-    pub(super) guards: Vec<Guard>,
-    /// Files that hold a resource of the mesh.
-    pub(super) files: BTreeSet<Arc<str>>,
-}
-
-/// What reading needs besides the text.
-#[derive(Debug)]
-pub(super) struct Reader<'r> {
-    pub(super) report: &'r Report,
-    pub(super) namespace: &'r str,
-    pub(super) default_retry: &'r retry::params::Params,
-    /// Whether what is wrong is left out by name.
-    pub(super) lenient: bool,
-    /// What is left out although nothing is wrong with it alone, and why.
-    pub(super) refused: &'r BTreeMap<Id, Diagnostic>,
-    /// Files that kustomizations name as patches.
-    pub(super) patches: &'r BTreeSet<String>,
-    /// Files that held a resource when they were read last: they are broken now, not another tool's.
-    pub(super) ours: &'r BTreeSet<Arc<str>>,
-}
 
 /// The rules that hold inside the mesh only.
 const MESH_ONLY: [&str; 2] = ["wildcard-host", "jwt-claim-match"];
-
-// === impl Resources ===
-
-impl Resources {
-    fn append(&mut self, mut own: Self) {
-        self.virtual_services.append(&mut own.virtual_services);
-        self.destination_rules.append(&mut own.destination_rules);
-        self.service_entries.append(&mut own.service_entries);
-        self.workloads.append(&mut own.workloads);
-        self.services.append(&mut own.services);
-        self.templates.append(&mut own.templates);
-        self.slices.append(&mut own.slices);
-        self.llm_policies.append(&mut own.llm_policies);
-    }
-
-    /// Whether everything that was read concerns traffic at gateways only, or is a delegate's.
-    fn is_off_mesh(&self) -> bool {
-        let mut all = self.virtual_services.iter();
-        all.any(|service| !service.mesh || service.delegate)
-    }
-}
 
 // === impl Reader ===
 
@@ -106,7 +34,7 @@ impl Reader<'_> {
         let place = Place::file(order, &name);
         let text = source.text.as_str();
         if let Some((certain, message, hint)) = source.unread(document::MAX_BYTES) {
-            let ours = certain || foreign::names_mesh(text);
+            let ours = certain || marks::names_mesh(text);
             out.guards
                 .extend(Guard::of_skipped(text, &place, self.namespace));
             self.unreadable(&place, "file-not-read", (message, hint), ours, out);

@@ -7,7 +7,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Source, document::MAX_BYTES, foreign};
+use super::{
+    document::MAX_BYTES,
+    foreign,
+    source::{Source, Unread},
+};
 use crate::layers::fallback::{Credential, Key, key::KeyError};
 
 /// A path that cannot be read.
@@ -17,17 +21,6 @@ pub struct ReadError {
     /// The path.
     pub path: PathBuf,
     source: io::Error,
-}
-
-/// Why a file's text is not all that it should be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Unread {
-    /// It is no UTF-8; the text is what could be made of it.
-    NotUtf8,
-    /// It has this many bytes; the text is its beginning.
-    TooLarge(u64),
-    /// It could not be read; there is no text.
-    Failed(String),
 }
 
 /// How folders are read.

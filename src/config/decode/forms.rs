@@ -7,7 +7,7 @@
 mod rows;
 
 use self::rows::{BOOLEANS, LISTS, MAPPINGS, Row, TEXTS, UNITS, UNKNOWN};
-use super::{Field, Name, Step};
+use super::field::{Field, Name, Step};
 use crate::config::{document::Value, names};
 
 impl Field<'_> {

@@ -2,10 +2,13 @@
 
 use std::{cell::RefCell, collections::BTreeMap};
 
-use super::{Field, Name, nearest};
+use super::{
+    field::{Field, Name},
+    nearest::nearest,
+};
 use crate::config::{
     diagnostic::{Place, Severity},
-    document::{Key, Node},
+    document::{Key, Node, Value},
 };
 
 /// A mapping with a known set of fields.
@@ -14,6 +17,19 @@ pub(in crate::config) struct Object<'a> {
     entries: &'a [(Key, Node)],
     asked: RefCell<Vec<&'static str>>,
     lenient: bool,
+}
+
+// === impl Field ===
+
+impl<'a> Field<'a> {
+    /// A mapping whose fields are known.
+    pub(in crate::config) fn object(&self) -> Option<Object<'a>> {
+        let Value::Map(entries) = &self.node.value else {
+            self.wrong("a mapping", "");
+            return None;
+        };
+        Some(Object::new(self.clone(), entries))
+    }
 }
 
 // === impl Object ===

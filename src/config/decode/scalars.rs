@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Field, nearest};
+use super::{field::Field, nearest::nearest};
 use crate::config::{document::Value, scalar};
 
 /// The least a duration may be, and in what steps it goes.

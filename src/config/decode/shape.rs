@@ -4,7 +4,7 @@
 //! states such a part the way the specification does: its fields, their ranges, words and formats, which must be there
 //! and which exclude each other. [`Field::check`] holds a value against it and reports all that does not fit.
 
-use super::{Field, Least, Object};
+use super::{field::Field, object::Object, scalars::Least};
 
 /// What a value may be.
 pub(in crate::config) enum Shape {

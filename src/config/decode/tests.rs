@@ -1,8 +1,8 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::*;
 use crate::config::{
-    diagnostic::{Diagnostic, Severity},
+    diagnostic::{Diagnostic, Origin, Report, Severity},
     document,
 };
 

@@ -4,7 +4,11 @@ use std::collections::HashMap;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, Tag};
 
-use super::{Document, Key, Node, Problem, Value, merge, relaxed::Padding};
+use super::{
+    merge,
+    padding::Padding,
+    tree::{Document, Key, Node, Problem, Value},
+};
 use crate::config::scalar;
 
 /// The most values of one file.

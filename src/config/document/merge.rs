@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 
-use super::{Key, Node, Value};
+use super::tree::{Key, Node, Value};
 
 const KEY: &str = "<<";
 

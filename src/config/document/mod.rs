@@ -5,110 +5,22 @@
 
 mod builder;
 mod merge;
+mod padding;
 mod relaxed;
 mod scan_error;
+mod tree;
 
-use std::{borrow::Cow, sync::Arc};
+use std::borrow::Cow;
 
-use super::{
-    diagnostic::{Origin, Place},
-    foreign, scalar,
-};
+pub(super) use self::tree::{Document, Key, Node, Problem, Value};
+use super::{marks, scalar};
 
 /// The largest file that is read, in bytes.
 pub(super) const MAX_BYTES: usize = 16 << 20;
-/// A value and where it begins.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Node {
-    pub(super) value: Value,
-    pub(super) line: u32,
-    pub(super) column: u32,
-}
-
-/// What a value is under YAML 1.2's core schema. Quoted scalars are strings.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Value {
-    Null,
-    Bool(bool),
-    Int(i64),
-    Float(f64),
-    Str(String),
-    Seq(Vec<Node>),
-    Map(Vec<(Key, Node)>),
-}
-
-/// A key and where it is written.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Key {
-    pub(super) text: String,
-    pub(super) line: u32,
-    pub(super) column: u32,
-}
-
-/// A document, or why it cannot be read.
-#[derive(Debug)]
-pub(super) struct Document {
-    /// From 1; empty documents are not counted.
-    pub(super) number: u32,
-    pub(super) root: Option<Node>,
-    pub(super) problems: Vec<Problem>,
-    /// Whether its text shows a resource that would be read, however broken it is.
-    pub(super) names_mesh: bool,
-    /// Whether it cannot be read and its text has the marks of a template.
-    pub(super) template: bool,
-}
-
-/// Something wrong with the text itself.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Problem {
-    pub(super) rule: &'static str,
-    pub(super) line: u32,
-    pub(super) column: u32,
-    pub(super) message: String,
-    pub(super) hint: &'static str,
-}
-
 /// A part of a file, from one `---` line to the next.
 struct Chunk<'a> {
     text: &'a str,
     first_line: u32,
-}
-
-// === impl Node ===
-
-impl Node {
-    /// The value under a key of a mapping.
-    pub(super) fn get(&self, name: &str) -> Option<&Self> {
-        let Value::Map(entries) = &self.value else {
-            return None;
-        };
-        let mut entries = entries.iter();
-        entries
-            .find(|(key, _)| key.text == name)
-            .map(|(_, node)| node)
-    }
-
-    /// The text of a string.
-    pub(super) fn as_str(&self) -> Option<&str> {
-        match &self.value {
-            Value::Str(text) => Some(text),
-            _ => None,
-        }
-    }
-}
-
-// === impl Problem ===
-
-impl Problem {
-    /// Where it is, in a document.
-    pub(super) fn place(&self, origin: &Arc<Origin>) -> Place {
-        Place {
-            origin: Arc::clone(origin),
-            line: self.line,
-            column: self.column,
-            path: String::new(),
-        }
-    }
 }
 
 // === impl Value ===
@@ -148,10 +60,10 @@ pub(super) fn parse(text: &str) -> Vec<Document> {
         let first = documents.len();
         nodes = relaxed::read(&source, chunk.first_line, nodes, &mut again, &mut documents);
         if documents.len() > first {
-            let names_mesh = foreign::names_mesh(chunk.text);
+            let names_mesh = marks::names_mesh(chunk.text);
             for document in &mut documents[first..] {
                 document.names_mesh = names_mesh;
-                document.template = document.root.is_none() && foreign::is_template(chunk.text);
+                document.template = document.root.is_none() && marks::is_template(chunk.text);
             }
         }
     }

@@ -4,11 +4,11 @@
 //! refused for its indentation is read again with blanks before it, which mean nothing at these places. So is a tab after
 //! a colon or dash, as a blank.
 
-use std::{borrow::Cow, collections::BTreeMap, ops::RangeInclusive};
+use std::{borrow::Cow, ops::RangeInclusive};
 
 use saphyr_parser::ScanError;
 
-use super::{Document, builder::Builder};
+use super::{builder::Builder, padding::Padding, tree::Document};
 
 /// More than any indentation that is not too deep.
 const PAD: usize = 256;
@@ -18,22 +18,9 @@ const MAX_AGAIN: usize = 32 << 20;
 /// What may still be read again of a file, in bytes.
 pub(super) struct Again(usize);
 
-/// How many blanks were put before which line, from 1.
-#[derive(Debug, Default)]
-pub(super) struct Padding(BTreeMap<usize, usize>);
-
 impl Default for Again {
     fn default() -> Self {
         Self(MAX_AGAIN)
-    }
-}
-
-// === impl Padding ===
-
-impl Padding {
-    /// The blanks before a line.
-    pub(super) fn before(&self, line: usize) -> usize {
-        self.0.get(&line).copied().unwrap_or_default()
     }
 }
 
@@ -158,14 +145,14 @@ fn padded(
     numbers: RangeInclusive<usize>,
     padding: &mut Padding,
 ) -> Option<String> {
-    let known = padding.0.len();
+    let known = padding.lines();
     for number in numbers {
         if let Some(line) = number.checked_sub(1).and_then(|at| lines.get_mut(at))
             && padding.before(number) == 0
         {
             *line = Cow::Owned(format!("{}{line}", " ".repeat(PAD)));
-            padding.0.insert(number, PAD);
+            padding.insert(number, PAD);
         }
     }
-    (padding.0.len() > known).then(|| lines.concat())
+    (padding.lines() > known).then(|| lines.concat())
 }

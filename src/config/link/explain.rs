@@ -1,33 +1,14 @@
 //! Why a name leads nowhere: what was looked at, what is loaded instead, and why that does not fit.
 
 use super::{
-    Linker,
+    hidden::NOT_EXPORTED,
+    linker::Linker,
     rules::{Merged, ROOT_NAMESPACE},
 };
-use crate::config::{
-    decode::nearest,
-    diagnostic::Place,
-    istio::{destination_rule::DestinationRule, virtual_service::VirtualService},
-    names,
-};
+use crate::config::{decode::nearest, istio::destination_rule::DestinationRule, names};
 
 /// The most resources that one finding names.
 const MAX_NAMED: usize = 3;
-
-/// Resources that do not concern this caller, and why.
-#[derive(Default)]
-pub(super) struct Hidden {
-    /// Hosts of services.
-    pub(super) services: Vec<(String, Place)>,
-    pub(super) rules: Vec<(DestinationRule, &'static str)>,
-    pub(super) virtual_services: Vec<VirtualService>,
-}
-
-/// Why a caller in this namespace does not see a resource.
-pub(super) const NOT_EXPORTED: &str = "its `exportTo` does not show it to this namespace";
-/// Why a caller with these labels does not get a rule.
-pub(super) const NOT_SELECTED: &str =
-    "its `workloadSelector` asks for labels that this workload does not have";
 
 // === impl Linker ===
 

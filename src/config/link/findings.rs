@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     Linker,
-    policies::{Place, is_named},
+    place::{Place, is_named},
 };
 use crate::{
     config::{decode::nearest, diagnostic::Severity, llm_policy::LlmPolicy},

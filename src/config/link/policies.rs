@@ -5,7 +5,13 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Linker, fallback::Own, findings::Tally, rules::ROOT_NAMESPACE};
+use super::{
+    Linker,
+    fallback::Own,
+    findings::Tally,
+    place::{Place, is_named},
+    rules::ROOT_NAMESPACE,
+};
 use crate::{
     config::{Layer, diagnostic::Severity, llm_policy::LlmPolicy, names},
     layers::route::params::{Action, Forward, Route},
@@ -22,14 +28,6 @@ pub(super) struct Rank {
     host: usize,
     /// Of the namespace, not of the mesh.
     own: bool,
-}
-
-/// A route and where it stands.
-#[derive(Clone, Copy)]
-pub(super) struct Place<'a> {
-    /// The full name.
-    host: &'a str,
-    route: &'a Route,
 }
 
 /// Policies that were linked for the same clusters before.
@@ -175,14 +173,6 @@ impl Linker<'_> {
     }
 }
 
-// === impl Place ===
-
-impl std::fmt::Display for Place<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "route {:?} of {}", &*self.route.name, self.host)
-    }
-}
-
 /// How specific a policy is for the routes of a host, those left out of account that it names; `None` if it is not for it.
 pub(super) fn rank(policy: &LlmPolicy, host: &str, namespace: &str) -> Option<Rank> {
     let of_namespace = policy.origin.namespace == namespace;
@@ -214,12 +204,4 @@ pub(super) fn rank(policy: &LlmPolicy, host: &str, namespace: &str) -> Option<Ra
 fn takes(policy: &LlmPolicy, route: &Route) -> bool {
     let routes = policy.routes.as_ref();
     routes.is_none_or(|routes| routes.iter().any(|(name, _)| is_named(route, name)))
-}
-
-/// Whether a route has a name: its own, or that of the rule whose named alternative it is.
-pub(super) fn is_named(route: &Route, name: &str) -> bool {
-    route
-        .name
-        .strip_prefix(name)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }

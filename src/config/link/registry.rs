@@ -5,7 +5,7 @@ use std::{
     net::Ipv4Addr,
 };
 
-use super::contains;
+use super::labels::contains;
 use crate::{
     config::{
         diagnostic::{Place, Report},
@@ -15,7 +15,7 @@ use crate::{
         },
         k8s::{PodTemplate, Service, Slice},
         names,
-        resource::Resources,
+        reader::Resources,
     },
     model::{Discovery, Endpoint, tls::NameMatch},
 };

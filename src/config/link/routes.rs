@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{Linker, contains};
+use super::{
+    labels::contains,
+    linker::{Linker, unserved},
+};
 use crate::{
     config::{
         decode::nearest,
-        diagnostic::{Place, Severity},
+        diagnostic::Place,
         istio::{
             http_match::MatchRule,
             rule::{DestinationRef, ForwardRule, Rule, RuleAction},
@@ -199,15 +202,6 @@ impl Linker<'_> {
         self.report
             .add(place, severity, "vs-unknown-subset", message, hint);
     }
-}
-
-/// How much it matters that a destination does not exist, and what comes of it.
-pub(super) fn unserved(idle: bool) -> (Severity, &'static str) {
-    if idle {
-        let none = "its requests would be answered 503 (NC); its weight is 0, so there are none";
-        return (Severity::Note, none);
-    }
-    (Severity::Warning, "its requests are answered 503 (NC)")
 }
 
 /// Adds a rule's routes: one, or one for each alternative where these have names.

@@ -3,7 +3,7 @@
 mod pools;
 mod routes;
 
-use super::{diagnostic::Report, resource::Resources};
+use super::{diagnostic::Report, reader::Resources};
 
 /// Checks that need one resource alone.
 pub(super) fn resources(resources: &Resources, report: &Report) {

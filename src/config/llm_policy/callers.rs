@@ -3,8 +3,7 @@
 //! Nothing that was written in the place of a key or hash is repeated.
 
 use super::{
-    Keys,
-    credential::{file, variable},
+    credential::{Keys, file, variable},
     limits,
 };
 use crate::{

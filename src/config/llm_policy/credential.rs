@@ -14,6 +14,9 @@ use crate::{
 
 const HINT: &str = "write {env: BACKUP_KEY} or {file: /var/run/secrets/backup-key}";
 
+/// Where the keys are that a policy names, and what is not to be had without each.
+pub(in crate::config) type Keys = Vec<(Credential, Place, &'static str)>;
+
 /// What a key is read from, and the header that carries it if that is said.
 pub(super) type Read = (Credential, Option<KeyHeader>);
 

@@ -1,6 +1,10 @@
 //! `fallback`: other targets, in names still to be linked.
 
-use super::{DIALECTS, MAX_PATH, credential, is_plain_path};
+use super::{
+    credential,
+    dialects::DIALECTS,
+    prefix::{MAX_PATH, is_plain_path},
+};
 use crate::{
     config::{
         decode::{Field, Object},

@@ -6,13 +6,20 @@
 mod callers;
 mod clocks;
 mod credential;
+mod dialects;
 mod fallback;
 mod limits;
 mod models;
+mod prefix;
 
 use std::{num::NonZeroU64, sync::Arc, time::Duration};
 
 pub(super) use self::fallback::TargetRef;
+use self::{
+    credential::Keys,
+    dialects::DIALECTS,
+    prefix::{MAX_PATH, is_plain_path},
+};
 use super::{
     decode::{Field, Least, Object},
     diagnostic::{Origin, Place},
@@ -24,7 +31,6 @@ use crate::{
         limit::tokens::params::Params as TokenLimits,
         retry::params::Budget,
     },
-    llm::{Dialect, Setting},
     model,
 };
 
@@ -45,28 +51,8 @@ pub(super) struct LlmPolicy {
     pub(super) keys: Keys,
 }
 
-/// Where the keys are that a policy names, and what is not to be had without each.
-pub(super) type Keys = Vec<(Credential, Place, &'static str)>;
-
-/// Names of dialects.
-const DIALECTS: &[(&str, Setting)] = &[
-    ("auto", Setting::Auto),
-    ("status-only", Setting::StatusOnly),
-    ("openai", Setting::Fixed(Dialect::OpenAi)),
-    ("openai-responses", Setting::Fixed(Dialect::OpenAiResponses)),
-    ("anthropic", Setting::Fixed(Dialect::Anthropic)),
-    ("gemini", Setting::Fixed(Dialect::Gemini)),
-    ("bedrock", Setting::Fixed(Dialect::Bedrock)),
-    ("cohere", Setting::Fixed(Dialect::Cohere)),
-    ("ollama", Setting::Fixed(Dialect::Ollama)),
-    ("tgi", Setting::Fixed(Dialect::Tgi)),
-];
-
 /// Over which a budget counts.
 const BUDGET_INTERVAL: Duration = Duration::from_secs(10);
-
-/// The longest prefix of a path.
-const MAX_PATH: usize = 1024;
 
 /// The most of a stream that can be held back, in bytes.
 const MAX_HOLD: i64 = 1 << 20;
@@ -145,12 +131,6 @@ fn route_names(spec: &Object<'_>) -> Vec<(String, Place)> {
         }
     }
     routes
-}
-
-/// Whether a text is the beginning of a path.
-fn is_plain_path(path: &str) -> bool {
-    let plain = |b: u8| b.is_ascii_graphic() && !matches!(b, b'?' | b'#' | b'*');
-    path.starts_with('/') && path.len() <= MAX_PATH && path.bytes().all(plain)
 }
 
 /// Prefixes of paths.
@@ -248,16 +228,4 @@ fn token_limits(spec: &Object<'_>) -> TokenLimits {
         .and_then(|tokens| tokens.int(1, i64::from(u32::MAX)))
         .and_then(|tokens| NonZeroU64::new(tokens.unsigned_abs()));
     limits
-}
-
-#[cfg(test)]
-mod tests {
-    use super::DIALECTS;
-
-    #[test]
-    fn dialects_have_the_names_that_they_have_everywhere() {
-        for (name, setting) in DIALECTS {
-            assert_eq!(name.parse().as_ref(), Ok(setting), "{name}");
-        }
-    }
 }
