@@ -12,7 +12,7 @@
 use std::time::Duration;
 
 use llmesh::{
-    base::{Ceiling, Fingerprint, time::Instant},
+    base::{Ceiling, Fingerprint, Share, time::Instant},
     breaker::{self, Handle, Outcome, Permit, State},
     limit::{
         keyed::Keyed,
@@ -173,7 +173,7 @@ const TTL: Duration = Duration::from_secs(10);
 
 fn percent(min_per_second: u32) -> Budget {
     Budget::Percent {
-        share: 1.0,
+        share: Share::new(1.0).unwrap(),
         min_per_second,
         ttl: TTL,
     }

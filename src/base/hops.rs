@@ -10,7 +10,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::base::ext::{Ended, caller_retries};
+use crate::base::ext::Ended;
 
 /// How often the sender of a request has sent it, from 1.
 pub const ATTEMPT_COUNT: HeaderName = HeaderName::from_static("x-envoy-attempt-count");
@@ -19,10 +19,34 @@ pub const ATTEMPT_COUNT: HeaderName = HeaderName::from_static("x-envoy-attempt-c
 /// (`budget`).
 pub const FINAL: HeaderName = HeaderName::from_static("x-llmesh-final");
 
-/// Whether a request is a retry of whoever sent it: a hop of a mesh, or an SDK.
+/// What a request says of how often it was sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// It comes from a hop that counts its attempts.
+    pub counted: bool,
+    /// It is a retry of whoever sent it: a hop of a mesh, or an SDK.
+    pub again: bool,
+}
+
+/// Reads it in one pass over the headers that are there. Of repeated ones the first counts.
 #[must_use]
-pub fn is_retry(headers: &HeaderMap) -> bool {
-    attempt_count(headers) > 1 || caller_retries(headers) > 0
+pub fn sent(headers: &HeaderMap) -> Sent {
+    let mut sent = Sent::default();
+    let mut told = false;
+    for (name, value) in headers {
+        match name.as_str() {
+            "x-envoy-attempt-count" if !sent.counted => {
+                sent.counted = true;
+                sent.again |= number(value) > 1;
+            }
+            "x-stainless-retry-count" if !told => {
+                told = true;
+                sent.again |= number(value) > 0;
+            }
+            _ => {}
+        }
+    }
+    sent
 }
 
 /// Whether a request comes from a hop that counts its attempts.
@@ -50,12 +74,10 @@ pub fn take_final(headers: &mut HeaderMap) -> Option<Ended> {
     })
 }
 
-/// Zero where there is none that can be read.
-fn attempt_count(headers: &HeaderMap) -> u32 {
-    let count = headers.get(ATTEMPT_COUNT);
-    count
-        .and_then(|count| count.to_str().ok()?.parse().ok())
-        .unwrap_or(0)
+/// Zero where it cannot be read.
+fn number(value: &HeaderValue) -> u32 {
+    let count = value.to_str().ok();
+    count.and_then(|count| count.parse().ok()).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -77,9 +99,11 @@ mod tests {
         ] {
             let mut headers = HeaderMap::new();
             headers.insert(name, HeaderValue::from_static(value));
-            assert_eq!(is_retry(&headers), retry, "{name}: {value}");
+            let found = sent(&headers);
+            assert_eq!(found.again, retry, "{name}: {value}");
+            assert_eq!(found.counted, is_from_hop(&headers));
         }
-        assert!(!is_retry(&HeaderMap::new()));
+        assert_eq!(sent(&HeaderMap::new()), Sent::default());
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub use self::{
     counter::Counter,
     error::{BoxError, Error, Kind},
     fingerprint::Fingerprint,
-    num::Ratio,
+    num::{Ratio, Share},
     refusal::Refusal,
     rng::SharedRng,
     told::Told,

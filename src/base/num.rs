@@ -6,6 +6,10 @@ use crate::base::rng::SharedRng;
 #[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
 pub struct Ratio(f64);
 
+/// So many of one thing for each of another: between 0 and 1000, both included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
+pub struct Share(f64);
+
 /// A number outside the range its type allows.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 #[error("{value} is not between {min} and {max}")]
@@ -74,6 +78,41 @@ impl Ratio {
     }
 }
 
+// === impl Share ===
+
+impl Share {
+    /// One for each five.
+    pub const FIFTH: Self = Self(0.2);
+
+    /// A share from a number.
+    ///
+    /// # Errors
+    /// If `value` is not a number between 0 and 1000.
+    pub fn new(value: f64) -> Result<Self, OutOfRange> {
+        if (0.0..=1000.0).contains(&value) {
+            Ok(Self(value))
+        } else {
+            Err(OutOfRange {
+                value,
+                min: 0.0,
+                max: 1000.0,
+            })
+        }
+    }
+
+    /// The number, between 0 and 1000.
+    #[must_use]
+    pub const fn get(self) -> f64 {
+        self.0
+    }
+}
+
+impl From<Ratio> for Share {
+    fn from(ratio: Ratio) -> Self {
+        Self(ratio.get())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,6 +122,10 @@ mod tests {
         for bad in [-0.1, 1.1, f64::NAN, f64::INFINITY] {
             assert!(Ratio::new(bad).is_err(), "{bad}");
         }
+        for bad in [-0.1, 1000.1, f64::NAN, f64::INFINITY] {
+            assert!(Share::new(bad).is_err(), "{bad}");
+        }
+        assert_eq!(Share::new(2.5).unwrap().get(), 2.5);
         assert_eq!(Ratio::from_percent(25.0).unwrap().get(), 0.25);
         assert!(Ratio::from_percent(100.1).is_err());
         assert_eq!(

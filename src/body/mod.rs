@@ -85,6 +85,14 @@ impl Body {
         matches!(self.0, Inner::Full(_)) || self.is_end_stream()
     }
 
+    /// Takes the bytes of a body that is all in memory, and leaves none.
+    pub(crate) fn take_bytes(&mut self) -> Option<Bytes> {
+        match &mut self.0 {
+            Inner::Full(bytes) => bytes.take(),
+            Inner::Empty | Inner::Boxed(_) => None,
+        }
+    }
+
     /// No bytes.
     #[must_use]
     pub const fn empty() -> Self {

@@ -7,22 +7,26 @@
 //! The copy is capped in bytes. At the cap it is thrown away: the reader at work streams on undisturbed, and the body
 //! cannot be sent again. A body that says at creation that it is larger is never copied.
 //!
+//! Bytes that are known at once ([`Full`], [`Body`](crate::body::Body)) need none of this: each clone has them.
+//!
 //! One clone reads at a time: the one that began to read last. An earlier reader that is still about (a transport may
 //! hold an abandoned request a little longer) gets an error and never steals frames or wake-ups.
 
 use std::{
-    fmt,
+    any::Any,
+    fmt, mem,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
 };
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{Extensions, HeaderMap};
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
 
 use self::buffer::Buffer;
-pub use self::lag::Lag;
+use self::lag::Lag;
 use crate::base::{BoxError, Error, Kind, error};
 
 mod buffer;
@@ -36,14 +40,21 @@ pub const DEFAULT_CAP: usize = 1024 * 1024;
 /// # Cancel safety
 /// Dropping a clone at any point loses nothing: the next one begins at the first byte again.
 pub struct Replay<B> {
-    /// `None`: the body was over at creation.
-    shared: Option<Arc<Mutex<State<B>>>>,
+    source: Source<B>,
     /// Order in which readers began; 0 until the first poll.
     ticket: u64,
     /// Bytes handed out by this reader.
     at: u64,
     done: bool,
-    lag: Option<Lag>,
+    lag: Option<Box<Lag>>,
+}
+
+enum Source<B> {
+    /// The body was over at creation.
+    Empty,
+    /// All of it in one frame, and whether it is over the cap.
+    Known(Bytes, bool),
+    Streamed(Arc<Mutex<State<B>>>),
 }
 
 struct State<B> {
@@ -72,36 +83,55 @@ where
     /// Makes `body` repeatable as long as it has at most `cap` bytes.
     ///
     /// Reads nothing. A body that is over already costs no allocation.
-    pub fn new(body: B, cap: usize) -> Self {
-        let shared = (!body.is_end_stream()).then(|| {
-            let fits = body.size_hint().lower() <= cap as u64;
-            Arc::new(Mutex::new(State {
-                buffer: fits.then(Buffer::default),
-                inner: Some(Box::pin(body)),
-                cap,
-                trailers: None,
-                seen: 0,
-                failed: None,
-                readers: 0,
-                waker: None,
-            }))
-        });
+    pub fn new(mut body: B, cap: usize) -> Self
+    where
+        B: 'static,
+    {
+        if body.is_end_stream() {
+            return Self::of(Source::Empty);
+        }
+        if let Some(bytes) = known(&mut body) {
+            let capped = bytes.len() > cap;
+            return Self::of(Source::Known(bytes, capped));
+        }
+        let fits = body.size_hint().lower() <= cap as u64;
+        Self::of(Source::Streamed(Arc::new(Mutex::new(State {
+            buffer: fits.then(Buffer::default),
+            inner: Some(Box::pin(body)),
+            cap,
+            trailers: None,
+            seen: 0,
+            failed: None,
+            readers: 0,
+            waker: None,
+        }))))
+    }
+}
+
+impl<B> Replay<B> {
+    const fn of(source: Source<B>) -> Self {
         Self {
-            shared,
+            source,
             ticket: 0,
             at: 0,
             done: false,
             lag: None,
         }
     }
-}
 
-impl<B> Replay<B> {
-    /// Notes in `lag` whether this reader waits for the caller. Clones have none.
+    /// Notes for the attempt with these extensions whether this reader waits for the caller. Clones note nothing.
     #[must_use]
-    pub fn with_lag(mut self, lag: Option<Lag>) -> Self {
-        self.lag = lag;
+    pub fn watched(mut self, attempt: &Extensions) -> Self {
+        if matches!(self.source, Source::Streamed(_)) {
+            self.lag = Lag::of(attempt).map(Box::new);
+        }
         self
+    }
+
+    /// Takes it, and leaves nothing.
+    #[must_use]
+    pub(crate) fn take(&mut self) -> Self {
+        mem::replace(self, Self::of(Source::Empty))
     }
 
     /// Whether a clone that begins to read now can give the whole body.
@@ -110,31 +140,35 @@ impl<B> Replay<B> {
     /// (such a body can still be read once).
     #[must_use]
     pub fn can_replay(&self) -> bool {
-        self.shared.as_ref().is_none_or(|shared| {
-            let state = lock(shared);
-            state.buffer.is_some() && state.failed.is_none()
-        })
+        match &self.source {
+            Source::Empty => true,
+            Source::Known(_, capped) => !capped,
+            Source::Streamed(shared) => {
+                let state = lock(shared);
+                state.buffer.is_some() && state.failed.is_none()
+            }
+        }
     }
 
     /// Whether the body is, or is known to be, over the cap.
     #[must_use]
     pub fn is_capped(&self) -> bool {
-        self.shared
-            .as_ref()
-            .is_some_and(|s| lock(s).buffer.is_none())
+        match &self.source {
+            Source::Empty => false,
+            Source::Known(_, capped) => *capped,
+            Source::Streamed(shared) => lock(shared).buffer.is_none(),
+        }
     }
 }
 
 impl<B> Clone for Replay<B> {
     /// Another reader, which begins at the first byte.
     fn clone(&self) -> Self {
-        Self {
-            shared: self.shared.clone(),
-            ticket: 0,
-            at: 0,
-            done: false,
-            lag: None,
-        }
+        Self::of(match &self.source {
+            Source::Empty => Source::Empty,
+            Source::Known(bytes, capped) => Source::Known(bytes.clone(), *capped),
+            Source::Streamed(shared) => Source::Streamed(Arc::clone(shared)),
+        })
     }
 }
 
@@ -155,8 +189,13 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.get_mut();
-        let Some(shared) = this.shared.as_ref().filter(|_| !this.done) else {
-            return Poll::Ready(None);
+        let shared = match &this.source {
+            Source::Known(bytes, _) if !this.done => {
+                this.done = true;
+                return Poll::Ready(Some(Ok(Frame::data(bytes.clone()))));
+            }
+            Source::Streamed(shared) if !this.done => shared,
+            _ => return Poll::Ready(None),
         };
         let mut state = lock(shared);
         let mut superseded = None;
@@ -180,8 +219,10 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        let Some(shared) = self.shared.as_ref().filter(|_| !self.done) else {
-            return true;
+        let shared = match &self.source {
+            Source::Streamed(shared) if !self.done => shared,
+            Source::Known(..) => return self.done,
+            _ => return true,
         };
         let state = lock(shared);
         state.failed.is_none()
@@ -191,8 +232,12 @@ where
     }
 
     fn size_hint(&self) -> SizeHint {
-        let Some(shared) = self.shared.as_ref().filter(|_| !self.done) else {
-            return SizeHint::with_exact(0);
+        let shared = match &self.source {
+            Source::Streamed(shared) if !self.done => shared,
+            Source::Known(bytes, _) if !self.done => {
+                return SizeHint::with_exact(bytes.len() as u64);
+            }
+            _ => return SizeHint::with_exact(0),
         };
         let state = lock(shared);
         let rest = state
@@ -212,7 +257,7 @@ where
 impl<B> fmt::Debug for Replay<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Replay")
-            .field("empty", &self.shared.is_none())
+            .field("empty", &matches!(self.source, Source::Empty))
             .field("capped", &self.is_capped())
             .field("at", &self.at)
             .finish()
@@ -303,6 +348,20 @@ where
             buffer.push(chunk.clone());
         }
     }
+}
+
+/// The bytes of a body that has them all in one frame.
+fn known<B: 'static>(body: &mut B) -> Option<Bytes> {
+    let body: &mut dyn Any = body;
+    if let Some(full) = body.downcast_mut::<Full<Bytes>>() {
+        let frame = Pin::new(full).poll_frame(&mut Context::from_waker(Waker::noop()));
+        return match frame {
+            Poll::Ready(Some(Ok(frame))) => frame.into_data().ok(),
+            _ => None,
+        };
+    }
+    let erased = body.downcast_mut::<crate::body::Body>()?;
+    erased.take_bytes()
 }
 
 fn lost(kind: Kind) -> BoxError {

@@ -75,6 +75,8 @@ pub struct ClientLayer {
 /// | CALL stood inside RETRY | each attempt would read the request again |
 /// | STREAM stood outside CLASSIFY | the class of a stream would be that of its 200, whatever it came to |
 ///
+/// Each attempt says its number in `x-envoy-attempt-count` and what is left of the time in `x-envoy-expected-rq-timeout-ms`.
+///
 /// Below a [`MetricsLayer`](crate::metrics::MetricsLayer) the [`Summary`](crate::metrics::Summary) of an LLM call says what
 /// each attempt cost in tokens, and at which model.
 ///
@@ -103,8 +105,10 @@ pub struct ClientLayer {
 /// ```
 pub fn client(params: ClientParams) -> ClientLayer {
     let stats = Arc::<retry::Stats>::default();
+    // A hop of a mesh may be what is called.
+    let retry = params.retry.clone().with_attempt_header(true);
     ClientLayer {
-        retry: RetryLayer::new(params.retry.clone()).with_stats(Arc::clone(&stats)),
+        retry: RetryLayer::new(retry).with_stats(Arc::clone(&stats)),
         stats,
         breaker: breaker::Handle::new(params.breaker.clone()),
         ceiling: params

@@ -184,7 +184,7 @@ headers: false"#,
     else {
         panic!("{:?}", found.retries);
     };
-    assert_eq!((share, min_per_second), (1.5, 7));
+    assert_eq!((share.get(), min_per_second), (1.5, 7));
     assert_eq!(
         (found.retries.max_hint, found.retries.before_first_token),
         (seconds(20), false)

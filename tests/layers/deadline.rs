@@ -40,7 +40,7 @@ const fn ms(ms: u64) -> Duration {
 }
 
 fn layer(timeout: u64) -> DeadlineLayer {
-    DeadlineLayer::new(Params::default().with_timeout(ms(timeout)))
+    DeadlineLayer::new(Params::default().with_timeout(ms(timeout)).with_tell(true))
 }
 
 fn kind(error: &BoxError) -> Option<Kind> {

@@ -10,7 +10,7 @@ use std::{
     collections::VecDeque,
     convert::Infallible,
     future::{Ready, pending, ready},
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -24,7 +24,7 @@ use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use llmesh::{
     base::{
-        BoxError, Ceiling, Error, Kind, SharedRng,
+        BoxError, Ceiling, Error, Kind, Ratio, Share, SharedRng,
         error::{self, ConnectFailure, ResetReason},
         ext::{Attempt, Deadline, Ended, Flag, Patience, Record, Tried, TryClock},
         time::{Instant, sleep},
@@ -32,10 +32,13 @@ use llmesh::{
     body::replay::Replay,
     classify::{Class, Classified, Hint, Outcome, Signal},
     deadline::{self, DeadlineLayer, PropagateLayer},
-    retry::{Params, Retry, RetryBudget, RetryLayer, RetryOn, Stats, params},
+    retry::{Params, Policy, Retry, RetryBudget, RetryLayer, RetryOn, Stats, params, policy},
     stack,
 };
-use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn, util::BoxCloneService};
+use tower::{
+    Layer, Service, ServiceBuilder, ServiceExt, service_fn,
+    util::{BoxCloneService, MapRequestLayer},
+};
 
 const fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
@@ -140,6 +143,7 @@ fn on(list: &str, retries: u32) -> Params {
     Params::default()
         .with_retries(retries)
         .with_retry_on(RetryOn::envoy(list).unwrap())
+        .with_attempt_header(true)
 }
 
 fn layer(params: Params) -> (RetryLayer, Arc<Stats>) {
@@ -613,7 +617,7 @@ async fn attempts_share_the_list_of_tried_endpoints() {
 #[tokio::test(start_paused = true)]
 async fn an_empty_budget_hands_on_the_answer() {
     let params = on("5xx", 3).with_budget(params::Budget::Percent {
-        share: 0.5,
+        share: Share::new(0.5).unwrap(),
         min_per_second: 0,
         ttl: secs(10),
     });
@@ -684,7 +688,7 @@ async fn a_callers_own_retry_earns_none() {
         (None, 15, 10),
     ] {
         let params = on("5xx", 3).with_budget(params::Budget::Percent {
-            share: 0.5,
+            share: Share::new(0.5).unwrap(),
             min_per_second: 0,
             ttl: secs(10),
         });
@@ -945,4 +949,137 @@ async fn each_attempt_asks_for_readiness_and_waits_no_longer_than_the_deadline()
     assert_eq!(kind(&error), Some(Kind::DeadlineExceeded));
     assert_eq!((begin.elapsed(), stats.retries.get()), (secs(2), 2));
     assert_eq!(gate.unready_calls.load(Ordering::SeqCst), 0);
+}
+
+/// Sends everything again, at once: what the layer must bound by itself.
+#[derive(Debug)]
+struct Always(Duration);
+
+impl Policy for Always {
+    fn decide(
+        &self,
+        _: &policy::Attempt,
+        _: &Class,
+        budget: Option<&RetryBudget>,
+        _: &SharedRng,
+    ) -> policy::Decision {
+        assert!(budget.is_some(), "the layer's own");
+        policy::Decision::Retry {
+            after: self.0,
+            hinted: false,
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_of_ones_own_decides_within_what_the_layer_bounds() {
+    let call = |params, wait, deadline: Option<Duration>| async move {
+        let (inner, log) = upstream([]);
+        let (layer, stats) = layer(params);
+        let service = layer.with_policy(Always(wait)).layer(inner);
+        let mut request = request();
+        if let Some(left) = deadline {
+            let at = Deadline(Instant::now() + left);
+            request.extensions_mut().insert(at);
+        }
+        let begin = Instant::now();
+        assert_eq!(service.oneshot(request).await.unwrap().status(), 200);
+        let sent = log.lock().unwrap().len();
+        (sent, begin.elapsed(), stats.limit_exceeded.get())
+    };
+    // Terms do not matter: 200 is sent again, up to the number of retries.
+    let none = Params::default()
+        .with_retries(2)
+        .with_retry_on(RetryOn::default());
+    assert_eq!(call(none.clone(), ms(5), None).await, (3, ms(10), 1));
+    assert_eq!(call(none.clone().with_retries(0), ms(5), None).await.0, 1);
+    // Nor beyond the deadline, the body's cap or the budget.
+    assert_eq!(call(none.clone(), ms(5), Some(ms(5))).await.0, 1);
+    assert_eq!(
+        call(none.clone().with_replay_cap(0), ms(5), None).await.0,
+        1
+    );
+    let empty = params::Budget::percent(Ratio::ZERO, 0, secs(10));
+    assert_eq!(call(none.with_budget(empty), ms(5), None).await.0, 1);
+}
+
+/// Whose budget it is decides how a hint is followed, not what the parameters would have made.
+#[tokio::test(start_paused = true)]
+async fn a_shared_budget_says_how_hints_are_followed() {
+    let hinted = || Answer::Class(429, Outcome::RateLimited, Some(secs(60)));
+    let standard = params::Budget::standard();
+    for (own, shared, least, most) in [
+        (Some(standard), params::Budget::aws(), secs(5), secs(6)),
+        (None, params::Budget::aws(), secs(5), secs(6)),
+        (Some(params::Budget::aws()), standard, secs(60), secs(66)),
+    ] {
+        let mut params = on("429", 1);
+        params.budget = own;
+        let (inner, log) = upstream([hinted()]);
+        let (layer, _) = layer(params);
+        let layer = layer.with_budget(Arc::new(RetryBudget::new(shared)));
+        let begin = Instant::now();
+        layer.layer(inner).oneshot(request()).await.unwrap();
+        assert_eq!(log.lock().unwrap().len(), 2);
+        let waited = begin.elapsed();
+        assert!((least..=most).contains(&waited), "{waited:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_asked_again_after_it_was_done_fails() {
+    for (params, script) in [
+        (Params::off(), vec![]),
+        (on("5xx", 1), vec![]),
+        (on("5xx", 1), vec![Status(503)]),
+        (on("5xx", 1).with_per_try_timeout(secs(1)), vec![]),
+    ] {
+        let (inner, _) = upstream(script);
+        let mut service = layer(params).0.layer(inner);
+        let mut call = pin!(service.ready().await.unwrap().call(request()));
+        assert_eq!(call.as_mut().await.unwrap().status(), 200);
+        let again = call.await.map(|_| ()).unwrap_err();
+        assert_eq!(kind(&again), Some(Kind::Internal));
+    }
+}
+
+/// Builds the request anew and forgets what was left in it.
+fn forget<B>(request: Request<B>) -> Request<B> {
+    let (head, body) = request.into_parts();
+    let mut anew = Request::new(body);
+    (*anew.method_mut(), *anew.uri_mut()) = (head.method, head.uri);
+    *anew.headers_mut() = head.headers;
+    anew
+}
+
+/// Between layers that know nothing of each other any more each goes on with what it knows itself.
+#[tokio::test(start_paused = true)]
+async fn a_foreign_layer_may_forget_the_extensions() {
+    let (inner, log) = upstream([Status(503), Read(503), Hang]);
+    let client = ServiceBuilder::new()
+        .layer(DeadlineLayer::new(
+            deadline::Params::default().with_timeout(secs(1)),
+        ))
+        .layer(MapRequestLayer::new(forget))
+        .layer(layer(on("5xx", 3)).0)
+        .layer(MapRequestLayer::new(forget))
+        .service(inner);
+    let begin = Instant::now();
+    let error = client.oneshot(request()).await.map(|_| ()).unwrap_err();
+    assert_eq!(
+        (kind(&error), begin.elapsed()),
+        (Some(Kind::DeadlineExceeded), secs(1))
+    );
+    let log = log.lock().unwrap();
+    assert_eq!(log.len(), 3);
+    assert!(
+        log.iter()
+            .all(|seen| seen.attempt.is_none() && seen.deadline.is_none())
+    );
+    assert_eq!(log[1].body.as_deref(), Some(&b"{\"model\":\"m\"}"[..]));
+    let counts: Vec<_> = log
+        .iter()
+        .map(|s| &s.headers["x-envoy-attempt-count"])
+        .collect();
+    assert_eq!(counts, ["1", "2", "3"]);
 }

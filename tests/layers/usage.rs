@@ -232,7 +232,8 @@ async fn taking_back_is_no_retry() {
     let (inner, sent) = client(&Refusals::default(), strict);
     let params = retry::Params::default()
         .with_retries(2)
-        .with_retry_on(RetryOn::envoy("5xx,retriable-4xx").unwrap());
+        .with_retry_on(RetryOn::envoy("5xx,retriable-4xx").unwrap())
+        .with_attempt_header(true);
     let layer = RetryLayer::new(params);
     let client = ServiceBuilder::new()
         .map_response(|response: Response<_>| response.map(Body::new))

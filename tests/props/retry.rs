@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use llmesh::{
-    base::{SharedRng, time::Instant},
+    base::{Share, SharedRng, time::Instant},
     retry::{
         RetryBudget, RetryOn,
         budget::Price,
@@ -35,7 +35,7 @@ proptest! {
     #[test]
     fn a_budget_is_never_overdrawn(share in 0.0..3.0_f64, floor in 0_u32..5, ttl in 1_u64..20, events in events()) {
         let life = Duration::from_secs(ttl);
-        let budget = RetryBudget::new(Budget::Percent { share, min_per_second: floor, ttl: life });
+        let budget = RetryBudget::new(Budget::Percent { share: Share::new(share).unwrap(), min_per_second: floor, ttl: life });
         let mut now = Instant::now();
         let (mut requests, mut retries) = (VecDeque::new(), VecDeque::new());
         for event in events {
@@ -69,7 +69,7 @@ proptest! {
     fn a_budget_is_exact(share in 0.0..3.0_f64, requests in 1_u32..10_000) {
         let now = Instant::now();
         let budget = RetryBudget::new(Budget::Percent {
-            share,
+            share: Share::new(share).unwrap(),
             min_per_second: 0,
             ttl: Duration::from_secs(10),
         });

@@ -10,7 +10,7 @@ use crate::base::ext::{Allowance, GivenUp, Held, TryClock};
 /// endpoint's fault ([`GivenUp`]): a caller that uploads slowly must not cost an attempt, nor discredit an endpoint. An
 /// upstream that does not read is not waited for here, because then nobody asks for more of the body.
 #[derive(Debug)]
-pub struct Lag {
+pub(super) struct Lag {
     clocks: Vec<TryClock>,
     given_up: Option<GivenUp>,
     held: Vec<Held>,
@@ -21,8 +21,7 @@ pub struct Lag {
 
 impl Lag {
     /// For the attempt with these extensions; `None` if nobody wants to know.
-    #[must_use]
-    pub fn of(attempt: &Extensions) -> Option<Self> {
+    pub(super) fn of(attempt: &Extensions) -> Option<Self> {
         let allowance = attempt.get::<Allowance>();
         let whole = allowance.into_iter().flat_map(Allowance::clocks);
         let clocks: Vec<_> = attempt

@@ -26,6 +26,7 @@ use super::{
     istio::virtual_service::host_names,
 };
 use crate::{
+    base::Share,
     layers::{
         fallback::{Credential, Resume},
         limit::tokens::params::Params as TokenLimits,
@@ -202,7 +203,7 @@ fn budget(field: &Field<'_>) -> Option<Budget> {
         field.warn("budget-of-nothing", "it allows no retry at all", hint);
     }
     Some(Budget::Percent {
-        share: percent / 100.0,
+        share: Share::new(percent / 100.0).ok()?,
         min_per_second,
         ttl: BUDGET_INTERVAL,
     })

@@ -24,33 +24,61 @@ pub const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 /// google-genai's header: seconds that the server has.
 pub const SERVER_TIMEOUT: HeaderName = HeaderName::from_static("x-server-timeout");
 
-/// How long the SDKs made by Stainless wait for a head, in seconds.
-static PATIENCE: [HeaderName; 2] = [
-    HeaderName::from_static("x-stainless-read-timeout"),
-    HeaderName::from_static("x-stainless-timeout"),
-];
-
 const GRPC_DIGITS: usize = 8;
 const GRPC_MAX: u128 = 99_999_999;
 
-/// The shortest limit that the headers state, repeated ones included. Absent, zero, negative and unreadable ones count
-/// for nothing.
-#[must_use]
-pub fn read(headers: &HeaderMap) -> Option<Duration> {
-    let expected = headers.get_all(EXPECTED).iter().filter_map(read_expected);
-    let grpc = headers.get_all(GRPC_TIMEOUT).iter().filter_map(read_grpc);
-    let server = headers.get_all(SERVER_TIMEOUT).iter();
-    expected
-        .chain(grpc.filter(|_| is_grpc(headers)))
-        .chain(server.filter_map(read_seconds))
-        .min()
+/// What a request's headers say of its time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stated {
+    /// The shortest limit, repeated ones included. Absent, zero, negative and unreadable ones count for nothing.
+    pub limit: Option<Duration>,
+    /// How long the caller waits for the response head; with the same rules.
+    pub patience: Option<Duration>,
+    /// Whether the request is gRPC: see [`is_grpc`].
+    pub grpc: bool,
+    /// Whether `x-envoy-expected-rq-timeout-ms` is there, readable or not.
+    pub expected: bool,
 }
 
-/// How long the caller waits for the response head; with the rules of [`read`].
+/// Reads all of it in one pass over the headers that are there.
 #[must_use]
-pub fn patience(headers: &HeaderMap) -> Option<Duration> {
-    let all = PATIENCE.iter().flat_map(|name| headers.get_all(name));
-    all.filter_map(read_seconds).min()
+pub fn stated(headers: &HeaderMap) -> Stated {
+    let mut stated = Stated::default();
+    let (mut typed, mut grpc_limit) = (false, None);
+    for (name, value) in headers {
+        match name.as_str() {
+            // The first one counts.
+            "content-type" => {
+                stated.grpc |= !typed && names_grpc(value);
+                typed = true;
+            }
+            "grpc-timeout" => shorten(&mut grpc_limit, read_grpc(value)),
+            "x-envoy-expected-rq-timeout-ms" => {
+                stated.expected = true;
+                shorten(&mut stated.limit, read_expected(value));
+            }
+            "x-server-timeout" => shorten(&mut stated.limit, read_seconds(value)),
+            "x-stainless-read-timeout" | "x-stainless-timeout" => {
+                shorten(&mut stated.patience, read_seconds(value));
+            }
+            _ => {}
+        }
+    }
+    shorten(&mut stated.limit, grpc_limit.filter(|_| stated.grpc));
+    stated
+}
+
+/// The shortest limit that the headers state: [`Stated::limit`].
+#[must_use]
+pub fn read(headers: &HeaderMap) -> Option<Duration> {
+    stated(headers).limit
+}
+
+fn shorten(limit: &mut Option<Duration>, other: Option<Duration>) {
+    *limit = match (*limit, other) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    };
 }
 
 /// Writes what is left, in whole milliseconds, rounded up: the time that it takes to say so is not the upstream's loss. The caller's own `x-envoy-expected-rq-timeout-ms` is
@@ -75,10 +103,12 @@ pub fn write(headers: &mut HeaderMap, left: Option<Duration>) {
 /// Whether the request is gRPC: `application/grpc`, alone or with `+proto` or the like.
 #[must_use]
 pub fn is_grpc(headers: &HeaderMap) -> bool {
-    headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.as_bytes().strip_prefix(b"application/grpc"))
-        .is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+    headers.get(CONTENT_TYPE).is_some_and(names_grpc)
+}
+
+fn names_grpc(content_type: &HeaderValue) -> bool {
+    let rest = content_type.as_bytes().strip_prefix(b"application/grpc");
+    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
 }
 
 fn read_expected(value: &HeaderValue) -> Option<Duration> {
@@ -193,7 +223,7 @@ mod tests {
             );
             for name in ["x-stainless-read-timeout", "x-stainless-timeout"] {
                 let headers = headers(&[(name, text)]);
-                assert_eq!(patience(&headers), wait, "{name}: {text}");
+                assert_eq!(stated(&headers).patience, wait, "{name}: {text}");
                 assert_eq!(read(&headers), None, "it says nothing of a stream's length");
             }
         }
@@ -201,7 +231,7 @@ mod tests {
             ("x-stainless-read-timeout", "9"),
             ("x-stainless-timeout", "4"),
         ]);
-        assert_eq!(patience(&both), Some(Duration::from_secs(4)));
+        assert_eq!(stated(&both).patience, Some(Duration::from_secs(4)));
     }
 
     #[test]

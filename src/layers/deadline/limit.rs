@@ -1,8 +1,6 @@
 //! Which limit is in force: pure.
 
-use http::HeaderMap;
-
-use super::{Params, headers};
+use super::{Params, headers::Stated};
 use crate::base::{
     ext::{Deadline, Patience},
     time::Instant,
@@ -15,15 +13,11 @@ use crate::base::{
 /// [`Expired`] if it has passed already.
 pub fn effective(
     params: &Params,
-    request: &HeaderMap,
+    stated: &Stated,
     known: Option<Deadline>,
     now: Instant,
 ) -> Result<Option<Deadline>, Expired> {
-    let caller = if params.honour_caller {
-        headers::read(request)
-    } else {
-        None
-    };
+    let caller = stated.limit.filter(|_| params.honour_caller);
     // A limit beyond the clock's range is no limit.
     let at = |limit| now.checked_add(limit).map(Deadline);
     let own = Deadline::sooner(params.timeout.and_then(at), caller.and_then(at));
@@ -34,15 +28,15 @@ pub fn effective(
 }
 
 /// Until when the caller waits for the head, where that is sooner than the deadline. A caller that gives no time at all is
-/// not one that waits: see [`headers::patience`].
+/// not one that waits: see [`Stated::patience`].
 #[must_use]
 pub fn patience(
     params: &Params,
-    request: &HeaderMap,
+    stated: &Stated,
     deadline: Option<Deadline>,
     now: Instant,
 ) -> Option<Patience> {
-    let limit = headers::patience(request).filter(|_| params.honour_caller)?;
+    let limit = stated.patience.filter(|_| params.honour_caller)?;
     let at = now.checked_add(limit)?;
     deadline.is_none_or(|d| at < d.0).then_some(Patience(at))
 }
@@ -55,9 +49,10 @@ pub struct Expired;
 mod tests {
     use std::time::Duration;
 
-    use http::HeaderValue;
+    use http::{HeaderMap, HeaderValue};
 
     use super::*;
+    use crate::layers::deadline::headers::{self, stated};
 
     const fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
@@ -88,7 +83,7 @@ mod tests {
                 headers.insert(headers::EXPECTED, HeaderValue::from_static(text));
             }
             assert_eq!(
-                effective(params, &headers, known, now),
+                effective(params, &stated(&headers), known, now),
                 Ok(expected.map(|left| Deadline(now + ms(left)))),
                 "{params:?} {caller:?} {known:?}"
             );
@@ -101,7 +96,7 @@ mod tests {
         let params = Params::default();
         let deaf = params.clone().with_honour_caller(false);
         let mut headers = HeaderMap::new();
-        assert_eq!(patience(&params, &headers, None, now), None);
+        assert_eq!(patience(&params, &stated(&headers), None, now), None);
         headers.insert("x-stainless-timeout", HeaderValue::from_static("2"));
         let two = Some(Patience(now + ms(2000)));
         for (params, deadline, expected) in [
@@ -110,14 +105,14 @@ mod tests {
             (&params, Some(Deadline(now + ms(2000))), None),
             (&deaf, None, None),
         ] {
-            assert_eq!(patience(params, &headers, deadline, now), expected);
+            assert_eq!(patience(params, &stated(&headers), deadline, now), expected);
         }
     }
 
     #[test]
     fn what_has_passed_is_not_started() {
         let now = Instant::now();
-        let headers = HeaderMap::new();
+        let headers = Stated::default();
         let zero = Params::default().with_timeout(Duration::ZERO);
         assert_eq!(effective(&zero, &headers, None, now), Err(Expired));
         let known = Some(Deadline(now));

@@ -20,8 +20,8 @@
 //! [`Kind::DeadlineExceeded`](crate::base::Kind::DeadlineExceeded). When it passes later, the body is cut with that
 //! error, and the request's [`Record`](crate::base::ext::Record) gets Envoy's `UT` and `response_timeout`.
 //!
-//! What is left is told to the upstream in the same headers. [`PropagateLayer`], put innermost, tells it anew for
-//! each attempt. Durations are sent, not clock times, so clocks need not agree.
+//! What is left is told to the upstream in the same headers: by [`PropagateLayer`], put innermost, anew for each attempt; by
+//! this layer where a request says something of its time already, and elsewhere if it is [asked to](Params::tell). Durations are sent, not clock times, so clocks need not agree.
 //!
 //! Without a limit there is no timer and no allocation. Dropping the response future or body stops the timer.
 //!

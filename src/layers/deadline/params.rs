@@ -10,6 +10,10 @@ pub struct Params {
     pub timeout: Option<Duration>,
     /// Whether the caller's `x-envoy-expected-rq-timeout-ms` and `grpc-timeout` may shorten it. They never lengthen it.
     pub honour_caller: bool,
+    /// Whether a request that says nothing of its time is told it, in `x-envoy-expected-rq-timeout-ms`. What a request says
+    /// itself is put right in any case, and a gRPC request is told in `grpc-timeout`. Not needed above a
+    /// [`PropagateLayer`](super::PropagateLayer), which tells each attempt.
+    pub tell: bool,
 }
 
 impl Default for Params {
@@ -17,6 +21,7 @@ impl Default for Params {
         Self {
             timeout: None,
             honour_caller: true,
+            tell: false,
         }
     }
 }
@@ -33,6 +38,13 @@ impl Params {
     #[must_use]
     pub fn with_honour_caller(mut self, honour: bool) -> Self {
         self.honour_caller = honour;
+        self
+    }
+
+    /// Sets whether a request that says nothing of its time is told it.
+    #[must_use]
+    pub fn with_tell(mut self, tell: bool) -> Self {
+        self.tell = tell;
         self
     }
 }

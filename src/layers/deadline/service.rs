@@ -73,6 +73,9 @@ impl<S> Deadline<S> {
 impl<S> Deadline<S> {
     /// What bounds a whole call must not stand below its repetition; what bounds one of several targets may.
     fn check_order(&self, request: &Extensions, known: &Until) {
+        if !cfg!(debug_assertions) {
+            return;
+        }
         let attempt = request.get::<ext::Attempt>();
         let each = attempt.is_some_and(|attempt| attempt.may_retry)
             && request.get::<ext::Chain>().is_none()
@@ -116,8 +119,10 @@ where
             timeout: self.params.timeout.filter(|_| moving.is_none()),
             // Where a layer like this stands above, the headers are its words and not the caller's.
             honour_caller: self.params.honour_caller && !known.moves(),
+            tell: self.params.tell,
         };
-        let deadline = match effective(&params, request.headers(), known.fixed(), now) {
+        let stated = headers::stated(request.headers());
+        let deadline = match effective(&params, &stated, known.fixed(), now) {
             Ok(deadline) => deadline,
             Err(Expired) => {
                 self.stats.timeouts.inc();
@@ -135,8 +140,10 @@ where
             self.stats.timeouts.inc();
             return ResponseFuture::expired();
         }
-        headers::write(request.headers_mut(), end.map(|d| d.left(now)));
-        let patience = patience(&params, request.headers(), deadline, now);
+        if stated.expected || (end.is_some() && (params.tell || stated.grpc)) {
+            headers::write(request.headers_mut(), end.map(|d| d.left(now)));
+        }
+        let patience = patience(&params, &stated, deadline, now);
         if end.is_none() && patience.is_none() {
             return ResponseFuture::unlimited(self.inner.call(request));
         }
@@ -160,7 +167,7 @@ where
             stats: Arc::clone(&self.stats),
         };
         // A gRPC caller may open a stream only to listen.
-        let stalls = until.moves() && !headers::is_grpc(request.headers());
+        let stalls = until.moves() && !stated.grpc;
         ResponseFuture::limited(self.inner.call(request), until, patience, stalls, notes)
     }
 }

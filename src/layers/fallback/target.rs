@@ -15,7 +15,7 @@ use crate::{
         BoxError, Error, Kind,
         ext::{OurKey, RouteMeta, Tried},
     },
-    body::{Body, Replay, replay::Lag},
+    body::{Body, Replay},
     layers::retry::RetryBudget,
     llm::{
         Dialect, Setting,
@@ -130,7 +130,7 @@ impl Target {
         if let Some(model) = &self.params.model
             && call.as_ref().and_then(|c| c.model.as_ref()) != Some(model)
         {
-            let body_read = origin.body.clone().with_lag(Lag::of(&head.extensions));
+            let body_read = origin.body.clone().watched(&head.extensions);
             let whole = body_read.collect().await?.to_bytes();
             let cannot = || {
                 let detail = "the request cannot be sent with another model";

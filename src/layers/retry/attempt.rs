@@ -1,6 +1,6 @@
 //! The loop over the attempts of one request.
 
-use std::{borrow::Cow, future::poll_fn, sync::Arc, time::Duration};
+use std::{future::poll_fn, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, request::Parts};
@@ -8,28 +8,30 @@ use http_body::Body;
 use tower::Service;
 
 use super::{
-    Params, RetryBudget, RetryOn, Stats,
-    budget::{Paid, Price},
-    policy::{self, Decision, Reason},
+    Params, Policy, RetryBudget, Stats,
+    budget::Paid,
+    future::{Follow, Next},
 };
 use crate::{
     base::{
         BoxError, Ceiling, Error, Kind, Permit, SharedRng,
         ext::{
-            Attempt, Chain, Deadline, Ended, Flag, GivenUp, Ordinary, Patience, Record,
-            RetriesAnswers, RetryHeaders, Tried, TryClock, Until,
+            Attempt, Chain, Deadline, GivenUp, Ordinary, Patience, Record, RetriesAnswers,
+            RetryHeaders, Tried, TryClock, Until,
         },
         hops::{self, ATTEMPT_COUNT},
         time::{Instant, sleep},
     },
-    body::replay::{Lag, Replay},
-    classify::{Class, Witness, class_of_result},
+    body::replay::Replay,
+    classify::Witness,
 };
 
 /// What the services of a layer share.
 #[derive(Clone, Debug)]
 pub(super) struct Shared {
     pub(super) params: Params,
+    /// In the place of the rules of `params`.
+    pub(super) policy: Option<Arc<dyn Policy>>,
     pub(super) budget: Option<Arc<RetryBudget>>,
     pub(super) ceiling: Option<Ceiling>,
     pub(super) rng: SharedRng,
@@ -49,33 +51,34 @@ impl Shared {
 /// One request on its way through its attempts.
 pub(super) struct Call<S, B> {
     inner: S,
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     /// Kept while another attempt may follow.
-    head: Option<Parts>,
-    body: Replay<B>,
-    number: u32,
-    until: Until,
+    pub(super) head: Option<Parts>,
+    pub(super) body: Replay<B>,
+    pub(super) number: u32,
+    pub(super) until: Until,
     /// Until when the caller waits for a head.
-    patience: Option<Deadline>,
-    record: Option<Record>,
+    pub(super) patience: Option<Deadline>,
+    pub(super) record: Option<Record>,
     /// Whether another target may be asked after this one.
-    elsewhere: bool,
+    pub(super) elsewhere: bool,
     /// Whether it is no LLM call: the classifier's own word is no reason to send it again.
-    ordinary: bool,
+    pub(super) ordinary: bool,
     /// Whether this is a retry of whoever sent it.
-    again: bool,
+    pub(super) again: bool,
+    /// Whether the upstream is told which attempt this is.
+    told: bool,
     /// Whether the target is only probed: one send says enough.
-    probe: bool,
-    witness: Option<Witness>,
+    pub(super) probe: bool,
+    pub(super) witness: Option<Witness>,
     /// Held while a retry is under way.
-    permit: Option<Permit>,
+    pub(super) permit: Option<Permit>,
     /// What the last retry cost.
-    paid: Option<Paid>,
+    pub(super) paid: Option<Paid>,
 }
 
-/// What follows on an attempt's result.
-enum Then {
-    Return,
+/// What follows on an attempt that is not the answer.
+pub(super) enum Then {
     Retry(Duration),
     /// No retry before the deadline, which is waited for.
     WaitOut,
@@ -95,13 +98,15 @@ where
         if shared.params.avoid_tried && head.extensions.get::<Tried>().is_none() {
             head.extensions.insert(Tried::default());
         }
+        let sent = hops::sent(&head.headers);
         Self {
             until: Until::of(&head.extensions),
             patience: head.extensions.get::<Patience>().map(|p| Deadline(p.0)),
             record: head.extensions.get::<Record>().cloned(),
             elsewhere: head.extensions.get::<Chain>().is_some_and(|c| c.follows),
             ordinary: head.extensions.get::<Ordinary>().is_some(),
-            again: hops::is_retry(&head.headers),
+            again: sent.again,
+            told: shared.params.attempt_header || sent.counted,
             probe: head.extensions.get::<Chain>().is_some_and(|c| c.probe),
             witness: head.extensions.get::<Witness>().cloned(),
             inner,
@@ -114,36 +119,64 @@ where
         }
     }
 
-    pub(super) async fn run(mut self) -> Result<Response<R>, BoxError> {
-        // What the caller sends again is a retry itself: it earns none.
+    /// A request begins. What the caller sends again is a retry itself: it earns none.
+    pub(super) fn deposit(&self) {
         if let Some(budget) = self.shared.budget.as_ref().filter(|_| !self.again) {
             budget.deposit(Instant::now());
         }
+    }
+
+    /// Sends the first attempt, where nothing but the attempt itself bounds it. `None`: the loop has to.
+    pub(super) fn first(&mut self) -> Option<Result<S::Future, BoxError>> {
+        if self.shared.params.per_try_timeout.is_some() {
+            return None;
+        }
+        Some(self.next_request().map(|(request, _)| self.start(request)))
+    }
+
+    /// All attempts.
+    pub(super) async fn run(mut self) -> Result<Response<R>, BoxError> {
+        let (request, limit) = self.next_request()?;
+        let result = self.send(request, limit).await;
+        match self.then(result) {
+            Ok(result) => result,
+            Err(then) => self.go_on(then).await,
+        }
+    }
+
+    /// All attempts but the first.
+    async fn go_on(mut self, mut then: Then) -> Result<Response<R>, BoxError> {
         loop {
-            let (request, limit) = self.next_request()?;
-            let mut result = self.send(request, limit).await;
-            self.permit = None;
-            let last_word = result
-                .as_mut()
-                .ok()
-                .and_then(|response| hops::take_final(response.headers_mut()));
-            match self.judge(&result, last_word) {
-                Then::Return => return result,
-                Then::Retry(wait) if wait.is_zero() => drop(result),
-                Then::Retry(wait) => {
-                    drop(result);
-                    sleep(wait).await;
-                }
-                Then::WaitOut => {
-                    drop(result);
-                    self.until.wait().await;
-                }
+            match then {
+                Then::Retry(wait) if wait.is_zero() => {}
+                Then::Retry(wait) => sleep(wait).await,
+                Then::WaitOut => self.until.wait().await,
             }
             if self.until.passed(Instant::now()) {
                 return Err(Error::new(Kind::DeadlineExceeded).into());
             }
             self.ready().await?;
             self.shared.stats.retries.inc();
+            let (request, limit) = self.next_request()?;
+            let result = self.send(request, limit).await;
+            match self.then(result) {
+                Ok(result) => return result,
+                Err(next) => then = next,
+            }
+        }
+    }
+
+    /// What an attempt came to, if that is the answer; else what follows, and it is dropped.
+    fn then(
+        &mut self,
+        mut result: Result<Response<R>, BoxError>,
+    ) -> Result<Result<Response<R>, BoxError>, Then> {
+        self.permit = None;
+        let head = result.as_mut().map(Response::headers_mut).ok();
+        let last_word = head.and_then(hops::take_final);
+        match self.judge(&result, last_word) {
+            None => Ok(result),
+            Some(then) => Err(then),
         }
     }
 
@@ -166,30 +199,27 @@ where
             .per_try_timeout
             .filter(|limit| self.until.at(now).is_none_or(|d| *limit < d.left(now)));
         let fixed = limit.filter(|_| !self.until.moves());
-        let ends = fixed.and_then(|limit| now.checked_add(limit)).map(Deadline);
-        if let Some(deadline) = Deadline::sooner(self.until.fixed(), ends) {
-            head.extensions.insert(deadline);
+        // It ends sooner than the deadline, if there is one.
+        if let Some(ends) = fixed.and_then(|limit| now.checked_add(limit)) {
+            head.extensions.insert(Deadline(ends));
         }
+        let body = if may_retry {
+            self.body.clone()
+        } else {
+            self.body.take()
+        };
         let answers = may_retry && params.retry_on.answers();
-        stamp(
-            &mut head,
-            self.number,
-            may_retry,
-            answers,
-            params.attempt_header,
-        );
-        Ok((Request::from_parts(head, self.body.clone()), limit))
+        stamp(&mut head, self.number, may_retry, answers, self.told);
+        Ok((Request::from_parts(head, body), limit))
     }
 
-    /// What holds for this request.
-    fn params(&self) -> Cow<'_, Params> {
-        let params = &self.shared.params;
-        if !self.ordinary || !params.retry_on.llm {
-            return Cow::Borrowed(params);
+    /// Begins an attempt.
+    fn start(&mut self, request: Request<Replay<B>>) -> S::Future {
+        // What was given up before says nothing about this attempt.
+        if let Some(given_up) = request.extensions().get::<GivenUp>() {
+            given_up.set(None);
         }
-        let mut params = params.clone();
-        params.retry_on.llm = false;
-        Cow::Owned(params)
+        self.inner.call(watched(request))
     }
 
     /// Sends one attempt. At its limit the inner future is dropped.
@@ -198,14 +228,8 @@ where
         mut request: Request<Replay<B>>,
         limit: Option<Duration>,
     ) -> Result<Response<R>, BoxError> {
-        // What was given up before says nothing about this attempt.
-        if let Some(given_up) = request.extensions().get::<GivenUp>() {
-            given_up.set(None);
-        }
         let Some(limit) = limit else {
-            let lag = Lag::of(request.extensions());
-            let request = request.map(|body| body.with_lag(lag));
-            return self.inner.call(request).await.map_err(Into::into);
+            return self.start(request).await.map_err(Into::into);
         };
         let clock = TryClock::start();
         request.extensions_mut().insert(clock.clone());
@@ -217,8 +241,6 @@ where
             .extensions_mut()
             .get_or_insert_default::<GivenUp>()
             .clone();
-        let lag = Lag::of(request.extensions());
-        let request = request.map(|body| body.with_lag(lag));
         // Set before the attempt is dropped: whoever watches it must know why.
         let expired = async {
             clock.expired(limit).await;
@@ -226,119 +248,11 @@ where
         };
         tokio::select! {
             biased;
-            result = self.inner.call(request) => result.map_err(Into::into),
+            result = self.start(request) => result.map_err(Into::into),
             () = expired => {
                 self.shared.stats.per_try_timeout.inc();
                 Err(Error::new(Kind::AttemptTimeout).into())
             }
-        }
-    }
-
-    /// What follows on a result. `last_word`: a hop below has given up on it, and why.
-    fn judge(&mut self, result: &Result<Response<R>, BoxError>, last_word: Option<Ended>) -> Then {
-        let (now, class) = (Instant::now(), class_of_result(result));
-        let attempt = policy::Attempt {
-            number: self.number,
-            left: Deadline::sooner(self.until.at(now), self.patience).map(|d| d.left(now)),
-            replayable: self.head.is_some() && self.body.can_replay(),
-            elsewhere: self.elsewhere,
-            again: self.again,
-            given_up: last_word.is_some(),
-            named: named(&self.shared.params.retry_on, result),
-        };
-        match policy::decide(&self.params(), &attempt, &class, &self.shared.rng) {
-            Decision::Retry { after, hinted } if self.admit(&class, now) => {
-                self.note_wait(hinted);
-                if let Some(witness) = &self.witness {
-                    witness.tell(&class);
-                }
-                return Then::Retry(after);
-            }
-            Decision::Retry { .. } => self.ended(Ended::Budget),
-            Decision::Stop(Reason::Exhausted) => {
-                self.shared.stats.limit_exceeded.inc();
-                self.flag(Flag::URX);
-                self.ended(Ended::Exhausted);
-            }
-            Decision::Stop(Reason::NoTime) => {
-                if self.waits_in_vain(&class, now) {
-                    return Then::WaitOut;
-                }
-                self.ended(Ended::Exhausted);
-            }
-            Decision::Stop(Reason::GivenUp) => {
-                self.ended(last_word.unwrap_or(Ended::Exhausted));
-            }
-            // A probe was all that there is to it: the caller's own repetition would be the next one.
-            Decision::Stop(Reason::NotReplayable) if self.probe => self.ended(Ended::Exhausted),
-            Decision::Stop(_) if class.is_success() => {
-                if let Some(budget) = &self.shared.budget {
-                    budget.succeeded(self.paid.take());
-                }
-                if self.number > 1 {
-                    self.shared.stats.retry_success.inc();
-                }
-            }
-            Decision::Stop(_) => {}
-        }
-        Then::Return
-    }
-
-    /// Whether a back-off lasts until the deadline ends it: as in Envoy it is the deadline that the caller is told of. Where a
-    /// wait was asked for, somebody else may be asked, or the caller's own patience ends first, what is there is better.
-    fn waits_in_vain(&self, class: &Class, now: Instant) -> bool {
-        let own = self.shared.params.waits_out && !self.elsewhere && class.hint.is_none();
-        let deadline = self.until.at(now).filter(|_| own);
-        let patient = deadline.is_some_and(|d| self.patience.is_none_or(|p| d <= p));
-        patient && !policy::throttled(class)
-    }
-
-    /// Takes what a retry needs beside the policy's consent: a place under the ceiling, then its price.
-    fn admit(&mut self, class: &Class, now: Instant) -> bool {
-        let shared = &self.shared;
-        let permit = match &shared.ceiling {
-            None => None,
-            Some(ceiling) => {
-                let permit = ceiling.try_acquire();
-                if permit.is_none() {
-                    shared.stats.overflow.inc();
-                    self.flag(Flag::UO);
-                    return false;
-                }
-                permit
-            }
-        };
-        if let Some(budget) = &shared.budget {
-            let Some(paid) = budget.withdraw(Price::of(class), now) else {
-                shared.stats.budget_exhausted.inc();
-                return false;
-            };
-            self.paid = Some(paid);
-        }
-        self.permit = permit;
-        true
-    }
-
-    fn note_wait(&self, hinted: bool) {
-        if hinted {
-            self.shared.stats.hinted.inc();
-            if let Some(record) = &self.record {
-                record.note(|n| n.hints_honoured += 1);
-            }
-        } else {
-            self.shared.stats.backoff.inc();
-        }
-    }
-
-    fn ended(&self, why: Ended) {
-        if let Some(record) = &self.record {
-            record.note(|n| n.ended = Some(why));
-        }
-    }
-
-    fn flag(&self, flag: Flag) {
-        if let Some(record) = &self.record {
-            record.flag(flag);
         }
     }
 
@@ -353,11 +267,28 @@ where
     }
 }
 
-/// Whether a response carries a field that is to be sent again for.
-fn named<R>(on: &RetryOn, result: &Result<Response<R>, BoxError>) -> bool {
-    let Ok(response) = result else { return false };
-    let mut names = on.headers.iter();
-    names.any(|name| response.headers().contains_key(name))
+impl<S, B, R> Follow<Response<R>> for Call<S, B>
+where
+    S: Service<Request<Replay<B>>, Response = Response<R>> + Send + 'static,
+    S::Error: Into<BoxError>,
+    S::Future: Send,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+    R: Send + 'static,
+{
+    fn follow(mut self: Box<Self>, result: Result<Response<R>, BoxError>) -> Next<Response<R>> {
+        match self.then(result) {
+            Ok(result) => Next::Return(result),
+            Err(then) => Next::Attempts(Box::pin(self.go_on(then))),
+        }
+    }
+}
+
+/// The request with a body that notes whether it waits for the caller.
+pub(super) fn watched<B>(request: Request<Replay<B>>) -> Request<Replay<B>> {
+    let (head, body) = request.into_parts();
+    let body = body.watched(&head.extensions);
+    Request::from_parts(head, body)
 }
 
 /// Marks a request's head as this attempt, and notes it. What may be retried here may also be answered elsewhere.

@@ -1,4 +1,4 @@
-//! The response future: the inner one where nothing is retried, the boxed loop where something may be.
+//! The response future: the first attempt as it is, and a box for what follows on it.
 
 use std::{
     fmt,
@@ -10,18 +10,36 @@ use std::{
 use http::Response;
 use pin_project::pin_project;
 
-use crate::base::{BoxError, ext::Record, hops};
+use crate::base::{BoxError, Error, Kind, ext::Record, hops};
 
 type Attempts<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
 
-/// Response future of [`Retry`](super::Retry).
+/// Response future of [`Retry`](super::Retry). Once it is done it gives an error of [`Kind::Internal`].
 #[pin_project]
 #[must_use = "futures do nothing unless polled"]
 pub struct ResponseFuture<F, T>(#[pin] Inner<F, T>);
 
 #[pin_project(project = Projected)]
 enum Inner<F, T> {
+    /// The only attempt.
     Pass(#[pin] F, Option<Record>),
+    /// The first attempt, and what its result is handed to.
+    First(#[pin] F, Option<Box<dyn Follow<T>>>),
+    Attempts(Attempts<T>),
+    Done,
+}
+
+/// What another attempt needs, kept while the first is under way.
+pub(super) trait Follow<T>: Send {
+    /// Decides what follows on the first attempt's result.
+    fn follow(self: Box<Self>, result: Result<T, BoxError>) -> Next<T>;
+}
+
+/// What follows on an attempt.
+pub(super) enum Next<T> {
+    /// It is the answer.
+    Return(Result<T, BoxError>),
+    /// The other attempts.
     Attempts(Attempts<T>),
 }
 
@@ -30,6 +48,10 @@ enum Inner<F, T> {
 impl<F, T> ResponseFuture<F, T> {
     pub(super) fn pass(future: F, record: Option<Record>) -> Self {
         Self(Inner::Pass(future, record))
+    }
+
+    pub(super) fn first(future: F, follow: Box<dyn Follow<T>>) -> Self {
+        Self(Inner::First(future, Some(follow)))
     }
 
     pub(super) fn attempts(future: Attempts<T>) -> Self {
@@ -45,25 +67,51 @@ where
     type Output = Result<Response<R>, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().0.project() {
+        let mut this = self.project().0;
+        let result = match this.as_mut().project() {
             Projected::Pass(future, record) => {
-                let mut response = ready!(future.poll(cx)).map_err(Into::into)?;
+                let mut result = ready!(future.poll(cx)).map_err(Into::into);
                 // The last word of the hop below is ours too.
-                let last_word = hops::take_final(response.headers_mut());
+                let head = result.as_mut().map(Response::headers_mut).ok();
+                let last_word = head.and_then(hops::take_final);
                 if let (Some(why), Some(record)) = (last_word, record) {
                     record.note(|n| n.ended = Some(why));
                 }
-                Poll::Ready(Ok(response))
+                result
             }
-            Projected::Attempts(future) => future.as_mut().poll(cx),
-        }
+            Projected::First(future, follow) => {
+                let result = ready!(future.poll(cx)).map_err(Into::into);
+                let next = match follow.take() {
+                    Some(follow) => follow.follow(result),
+                    None => Next::Return(result),
+                };
+                match next {
+                    Next::Return(result) => result,
+                    Next::Attempts(mut attempts) => {
+                        // The first attempt's future goes before the next one begins.
+                        this.set(Inner::Done);
+                        let polled = attempts.as_mut().poll(cx);
+                        if polled.is_pending() {
+                            this.set(Inner::Attempts(attempts));
+                        }
+                        return polled;
+                    }
+                }
+            }
+            Projected::Attempts(future) => ready!(future.as_mut().poll(cx)),
+            Projected::Done => Err(Error::new(Kind::Internal)
+                .with_detail("a call was asked again after it was done")
+                .into()),
+        };
+        this.set(Inner::Done);
+        Poll::Ready(result)
     }
 }
 
 impl<F, T> fmt::Debug for ResponseFuture<F, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseFuture")
-            .field("retries", &matches!(self.0, Inner::Attempts(_)))
+            .field("retries", &!matches!(self.0, Inner::Pass(..)))
             .finish()
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tower::Layer;
 
-use super::{Params, Retry, RetryBudget, Stats, attempt::Shared};
+use super::{Params, Policy, Retry, RetryBudget, Stats, attempt::Shared};
 use crate::base::{Ceiling, SharedRng};
 
 /// Applies [`Retry`]. Its services share budget, ceiling, random numbers and counters.
@@ -20,10 +20,18 @@ impl RetryLayer {
         Self(Shared {
             budget: params.budget.map(RetryBudget::new).map(Arc::new),
             params,
+            policy: None,
             ceiling: None,
             rng: SharedRng::from_entropy(),
             stats: Arc::default(),
         })
+    }
+
+    /// Asks this policy what is sent again and when, in the place of the parameters' terms and waits. Their number of retries,
+    /// budget and body cap go on to hold.
+    pub fn with_policy(mut self, policy: impl Policy + 'static) -> Self {
+        self.0.policy = Some(Arc::new(policy));
+        self
     }
 
     /// Bounds concurrent retries (Istio's `maxRetries`). A retry counts from the decision to its response head.

@@ -21,6 +21,8 @@
 //!
 //! With no retries or no terms the layer is a pass-through: no copy of the request's head, no per-try timeout.
 //!
+//! Whoever has rules of their own brings a [`Policy`] (`examples/own_retry_policy.rs`).
+//!
 //! Dropping the response future drops the attempt under way, the wait and the hold on the ceiling.
 //!
 //! # Examples
@@ -53,6 +55,7 @@ mod backoff;
 
 pub mod budget;
 mod future;
+mod judge;
 mod layer;
 pub mod params;
 pub mod policy;
@@ -65,6 +68,7 @@ pub use self::{
     future::ResponseFuture,
     layer::RetryLayer,
     params::{Params, RetryOn},
+    policy::Policy,
     service::Retry,
     stats::Stats,
 };

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use http::HeaderName;
 
-use crate::base::Ratio;
+use crate::base::{Ratio, Share};
 
 /// When, how often and how fast to retry.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,7 +30,8 @@ pub struct Params {
     pub replay_cap: usize,
     /// Whether endpoints already tried are avoided.
     pub avoid_tried: bool,
-    /// Whether `x-envoy-attempt-count` is sent.
+    /// Whether `x-envoy-attempt-count` is sent: for upstreams that are hops of a mesh (see
+    /// [`hops`](crate::base::hops)). A request that comes with one is told its own in any case.
     pub attempt_header: bool,
     /// Whether a back-off that the deadline will end is waited for all the same, as Envoy does: then the caller is told of
     /// the deadline. Without, it is given at once what the last attempt came to.
@@ -104,7 +105,7 @@ pub enum Budget {
     /// Retries are at most this share of requests plus a floor per second.
     Percent {
         /// Retries per request.
-        share: f64,
+        share: Share,
         /// Retries per second that are always allowed.
         min_per_second: u32,
         /// How long a request's deposit counts.
@@ -137,7 +138,7 @@ impl Default for Params {
             budget: Some(Budget::standard()),
             replay_cap: 1024 * 1024,
             avoid_tried: true,
-            attempt_header: true,
+            attempt_header: false,
             waits_out: false,
         }
     }
@@ -160,7 +161,7 @@ impl Budget {
     #[must_use]
     pub fn standard() -> Self {
         Self::Percent {
-            share: 0.2,
+            share: Share::FIFTH,
             min_per_second: 3,
             ttl: Duration::from_secs(10),
         }
@@ -170,7 +171,7 @@ impl Budget {
     #[must_use]
     pub fn percent(share: Ratio, min_per_second: u32, ttl: Duration) -> Self {
         Self::Percent {
-            share: share.get(),
+            share: share.into(),
             min_per_second,
             ttl,
         }
@@ -257,6 +258,7 @@ impl Params {
                 ..RetryOn::default()
             },
             budget: None,
+            attempt_header: true,
             waits_out: true,
             ..Self::default()
         }

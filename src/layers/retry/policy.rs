@@ -5,11 +5,14 @@
 //! configured terms. A provider that says how long to wait is obeyed instead of the back-off. And one of models that asks
 //! to slow down without saying how long is left alone for about a second, not for Envoy's 25 ms.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use http::StatusCode;
 
-use super::params::{Budget, Params, RetryOn};
+use super::{
+    RetryBudget,
+    params::{Params, RetryOn},
+};
 use crate::{
     base::{
         Kind, SharedRng,
@@ -35,6 +38,8 @@ pub struct Attempt {
     pub given_up: bool,
     /// Whether its answer carries a field that is to be sent again for ([`RetryOn::headers`]).
     pub named: bool,
+    /// Whether retries are paid from a token bucket, as AWS' SDKs do: then a hint is followed as they follow it.
+    pub bucket: bool,
 }
 
 /// What to do after an attempt.
@@ -74,6 +79,34 @@ pub enum Reason {
 
 /// The ceiling that AWS' SDKs put on a server's wish above their own wait.
 const AWS_HINT_SPAN: Duration = Duration::from_secs(5);
+
+/// Rules of one's own in the place of those of [`Params`], for [`RetryLayer::with_policy`](super::RetryLayer::with_policy).
+///
+/// It is asked after each attempt and should be pure: what it needs it is given, chance included. It is not asked to keep
+/// within the number of retries, the budget, the ceiling or the time that is left: the layer sees to those, whatever it says.
+pub trait Policy: fmt::Debug + Send + Sync {
+    /// Decides after an attempt that came to `class`. `budget` is only to be looked at: the layer pays for what is decided.
+    fn decide(
+        &self,
+        attempt: &Attempt,
+        class: &Class,
+        budget: Option<&RetryBudget>,
+        rng: &SharedRng,
+    ) -> Decision;
+}
+
+/// The rules that hold where nobody brings any: [`decide`]. For a policy that changes a part of them.
+impl Policy for Params {
+    fn decide(
+        &self,
+        attempt: &Attempt,
+        class: &Class,
+        _: Option<&RetryBudget>,
+        rng: &SharedRng,
+    ) -> Decision {
+        decide(self, attempt, class, rng)
+    }
+}
 
 /// Decides after an attempt.
 #[must_use]
@@ -239,7 +272,7 @@ fn wait(
     if attempt.elsewhere && wait > params.fallback_hint {
         return None;
     }
-    if matches!(params.budget, Some(Budget::TokenBucket { .. })) {
+    if attempt.bucket {
         return Some((wait.clamp(own, own.saturating_add(AWS_HINT_SPAN)), true));
     }
     // Up to a tenth more, so that callers told the same do not come back together; never less.

@@ -13,15 +13,16 @@ use tower::Service;
 
 use super::{
     Params, ResponseFuture,
-    attempt::{Call, Shared, stamp},
+    attempt::{Call, Shared, stamp, watched},
 };
 use crate::{
     base::{
         BoxError,
         ext::{Record, RetryHeaders},
+        hops,
         order::{self, Step},
     },
-    body::replay::{Lag, Replay},
+    body::replay::Replay,
 };
 
 /// Sends requests again as its [`Params`] say. See the [module](super).
@@ -90,18 +91,24 @@ where
         let asked = asked.map(|asked| Arc::new(self.shared.asked(asked)));
         let shared = asked.as_ref().unwrap_or(&self.shared);
         let params = &shared.params;
-        if params.retries == 0 || params.retry_on.is_empty() {
-            stamp(&mut head, 1, false, false, params.attempt_header);
-            let lag = Lag::of(&head.extensions);
-            let request = Request::from_parts(head, Replay::new(body, 0).with_lag(lag));
+        let nothing = shared.policy.is_none() && params.retry_on.is_empty();
+        if params.retries == 0 || nothing {
+            let told = params.attempt_header || hops::sent(&head.headers).counted;
+            stamp(&mut head, 1, false, false, told);
+            let request = watched(Request::from_parts(head, Replay::new(body, 0)));
             let record = request.extensions().get::<Record>().cloned();
             return ResponseFuture::pass(self.inner.call(request), record);
         }
         let clone = self.inner.clone();
         let ready = mem::replace(&mut self.inner, clone);
         let body = Replay::new(body, params.replay_cap);
-        let call = Call::new(ready, Arc::clone(shared), head, body);
-        ResponseFuture::attempts(Box::pin(call.run()))
+        let mut call = Box::new(Call::new(ready, Arc::clone(shared), head, body));
+        call.deposit();
+        match call.first() {
+            Some(Ok(first)) => ResponseFuture::first(first, call),
+            Some(Err(error)) => ResponseFuture::attempts(Box::pin(async { Err(error) })),
+            None => ResponseFuture::attempts(Box::pin(call.run())),
+        }
     }
 }
 

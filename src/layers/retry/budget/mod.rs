@@ -13,12 +13,11 @@ mod bucket;
 mod percent;
 #[cfg(test)]
 mod tests;
+mod words;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
-use arc_swap::ArcSwap;
-
-use self::{bucket::Bucket, percent::Percent};
+use self::{bucket::Bucket, percent::Percent, words::Words};
 use super::{params::Budget, policy::throttled};
 use crate::{
     base::{Kind, time::Instant},
@@ -28,7 +27,7 @@ use crate::{
 /// The state of a [`Budget`]. All operations are lock-free.
 #[derive(Debug)]
 pub struct RetryBudget {
-    params: ArcSwap<Budget>,
+    params: Words,
     state: State,
     /// What fallbacks took, of as much.
     fallbacks: OnceLock<State>,
@@ -67,7 +66,7 @@ impl RetryBudget {
     pub fn new(params: Budget) -> Self {
         Self {
             state: State::new(&params),
-            params: ArcSwap::from_pointee(params),
+            params: Words::new(params),
             fallbacks: OnceLock::new(),
         }
     }
@@ -81,32 +80,29 @@ impl RetryBudget {
     /// The parameters in force.
     #[must_use]
     pub fn params(&self) -> Budget {
-        **self.params.load()
+        self.params.get()
     }
 
     /// Puts other parameters in force from the next decision on, and keeps the state. Returns `false`, and changes
     /// nothing, if the state cannot serve them: another kind of budget or another life of deposits.
     #[must_use]
     pub fn set_params(&self, params: Budget) -> bool {
-        let fits = match (self.params(), params) {
-            (Budget::Percent { ttl: old, .. }, Budget::Percent { ttl: new, .. }) => old == new,
-            (Budget::TokenBucket { .. }, Budget::TokenBucket { .. }) => true,
-            _ => false,
-        };
-        if fits {
-            self.params.store(Arc::new(params));
-        }
-        fits
+        self.params.set(params)
+    }
+
+    /// Whether it is a token bucket. That never changes.
+    pub(super) const fn is_bucket(&self) -> bool {
+        matches!(self.params, Words::Bucket(_))
     }
 
     /// A request came in (its first attempt).
     pub fn deposit(&self, now: Instant) {
-        let Budget::Percent { share, .. } = self.params() else {
+        let Words::Percent(params) = &self.params else {
             return;
         };
         for state in [Some(&self.state), self.fallbacks.get()] {
             if let Some(State::Percent(state)) = state {
-                state.deposit(share, now);
+                state.deposit(params.units(), now);
             }
         }
     }
@@ -114,7 +110,7 @@ impl RetryBudget {
     /// Pays for a retry or a fallback. `None`: there is nothing left.
     #[must_use]
     pub fn withdraw(&self, price: Price, now: Instant) -> Option<Paid> {
-        let params = self.params();
+        let params = &self.params;
         if price != Price::Fallback {
             return self.state.withdraw(params, price, now);
         }
@@ -126,12 +122,12 @@ impl RetryBudget {
 
     /// A request succeeded; `paid` is what its last retry cost.
     pub fn succeeded(&self, paid: Option<Paid>) {
-        let Budget::TokenBucket { capacity, .. } = self.params() else {
+        let Words::Bucket(params) = &self.params else {
             return;
         };
         for state in [Some(&self.state), self.fallbacks.get()] {
             if let Some(State::Bucket(state)) = state {
-                state.put(paid.map_or(1, |paid| paid.0), capacity);
+                state.put(paid.map_or(1, |paid| paid.0), params.capacity());
             }
         }
     }
@@ -139,16 +135,11 @@ impl RetryBudget {
     /// What is left: whole retries of a percent budget, tokens of a bucket.
     #[must_use]
     pub fn left(&self, now: Instant) -> u64 {
-        match (&self.state, self.params()) {
-            (
-                State::Percent(state),
-                Budget::Percent {
-                    min_per_second,
-                    ttl,
-                    ..
-                },
-            ) => state.available(percent::reserve(min_per_second, ttl), now),
-            (State::Percent(state), _) => state.available(0, now),
+        match (&self.state, &self.params) {
+            (State::Percent(state), Words::Percent(params)) => {
+                state.available(params.reserve(), now)
+            }
+            (State::Percent(state), Words::Bucket(_)) => state.available(0, now),
             (State::Bucket(state), _) => u64::from(state.tokens()),
         }
     }
@@ -164,35 +155,29 @@ impl State {
         }
     }
 
-    fn withdraw(&self, params: Budget, price: Price, now: Instant) -> Option<Paid> {
+    fn withdraw(&self, params: &Words, price: Price, now: Instant) -> Option<Paid> {
         match (self, params) {
-            (
-                Self::Percent(state),
-                Budget::Percent {
-                    min_per_second,
-                    ttl,
-                    ..
-                },
-            ) => state
-                .withdraw(price.units(), percent::reserve(min_per_second, ttl), now)
+            (Self::Percent(state), Words::Percent(params)) => state
+                .withdraw(price.units(), params.reserve(), now)
                 .then_some(Paid(0)),
-            (Self::Bucket(state), params @ Budget::TokenBucket { .. }) => {
+            (Self::Bucket(state), Words::Bucket(params)) => {
                 let cost = params.cost(price);
                 state.withdraw(cost).then_some(Paid(cost))
             }
-            // Not reachable: `set_params` keeps the kinds together.
+            // Not reachable: a budget's kind never changes.
             _ => None,
         }
     }
 
     /// Takes a price that was paid elsewhere, as far as there is something.
-    fn charge(&self, params: Budget, price: Price, now: Instant) {
-        match self {
-            Self::Percent(state) => state.charge(price.units(), now),
-            Self::Bucket(state) => {
+    fn charge(&self, params: &Words, price: Price, now: Instant) {
+        match (self, params) {
+            (Self::Percent(state), _) => state.charge(price.units(), now),
+            (Self::Bucket(state), Words::Bucket(params)) => {
                 // An empty bucket has nothing to give, and nothing to protect.
                 let _ = state.withdraw(params.cost(price));
             }
+            (Self::Bucket(_), Words::Percent(_)) => {}
         }
     }
 }
@@ -207,27 +192,6 @@ impl tower::retry::budget::Budget for RetryBudget {
 
     fn withdraw(&self) -> bool {
         Self::withdraw(self, Price::Fault, Instant::now()).is_some()
-    }
-}
-
-// === impl Budget ===
-
-impl Budget {
-    fn cost(self, price: Price) -> u32 {
-        match self {
-            Self::Percent { .. } => 0,
-            Self::TokenBucket {
-                fault_cost,
-                throttle_cost,
-                timeout_cost,
-                ..
-            } => match price {
-                Price::Fault => fault_cost,
-                Price::Throttle => throttle_cost,
-                Price::Timeout => timeout_cost,
-                Price::Fallback => (throttle_cost / 2).max(1),
-            },
-        }
     }
 }
 

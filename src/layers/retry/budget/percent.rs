@@ -15,6 +15,7 @@
 use std::{sync::OnceLock, time::Duration};
 
 use crate::base::{
+    Share,
     sync::atomic::{AtomicI64, AtomicU64, Ordering},
     time::Instant,
 };
@@ -22,7 +23,7 @@ use crate::base::{
 /// One retry.
 pub(super) const UNIT: i64 = 10_000_000;
 /// Two are enough for every race, and few enough for a model checker.
-const SLOTS: usize = if cfg!(llmesh_loom) { 2 } else { 32 };
+const SLOTS: u32 = if cfg!(llmesh_loom) { 2 } else { 32 };
 /// A slot's word: 20 bits of tick above 44 bits of signed sum.
 const NET_BITS: u32 = 44;
 const TAG_MASK: u64 = (1 << (64 - NET_BITS)) - 1;
@@ -32,11 +33,11 @@ const NET_MAX: i64 = (1 << (NET_BITS - 1)) - 1;
 #[derive(Debug)]
 pub(super) struct Percent {
     origin: OnceLock<Instant>,
-    slot_nanos: u128,
+    slot_nanos: u64,
     /// The last tick up to which all has been expired.
     swept: AtomicU64,
     balance: AtomicI64,
-    slots: [AtomicU64; SLOTS],
+    slots: [AtomicU64; SLOTS as usize],
 }
 
 // === impl Percent ===
@@ -45,17 +46,17 @@ impl Percent {
     pub(super) fn new(ttl: Duration) -> Self {
         Self {
             origin: OnceLock::new(),
-            slot_nanos: (ttl.as_nanos() / SLOTS as u128).max(1),
+            slot_nanos: nanos(ttl / SLOTS).max(1),
             swept: AtomicU64::new(0),
             balance: AtomicI64::new(0),
             slots: std::array::from_fn(|_| AtomicU64::new(0)),
         }
     }
 
-    /// A request came in.
-    pub(super) fn deposit(&self, share: f64, now: Instant) {
+    /// A request came in, for which so many are put in.
+    pub(super) fn deposit(&self, units: i64, now: Instant) {
         let tick = self.advance(now);
-        let units = self.add(units(share), tick);
+        let units = self.add(units, tick);
         self.balance.fetch_add(units, Ordering::AcqRel);
     }
 
@@ -91,11 +92,12 @@ impl Percent {
     /// Expires what is older than the budget's life and gives the present tick.
     fn advance(&self, now: Instant) -> u64 {
         let since = now.saturating_duration_since(*self.origin.get_or_init(|| now));
-        let tick = u64::try_from(since.as_nanos() / self.slot_nanos).unwrap_or(u64::MAX);
+        let since = nanos(since);
         let swept = self.swept.load(Ordering::Acquire);
-        if tick <= swept {
+        if since < swept.saturating_add(1).saturating_mul(self.slot_nanos) {
             return swept;
         }
+        let tick = since / self.slot_nanos;
         for slot in &self.slots {
             self.expire(slot, tick);
         }
@@ -107,7 +109,7 @@ impl Percent {
             let (tag, net) = unpack(word);
             let age = tick.wrapping_sub(tag) & TAG_MASK;
             // More than half the tags away is a tick ahead of ours, not behind.
-            let gone = age >= SLOTS as u64 && age <= TAG_MASK / 2;
+            let gone = age >= u64::from(SLOTS) && age <= TAG_MASK / 2;
             (gone && net != 0).then_some(pack(tag, 0))
         });
         if let Ok(word) = old {
@@ -118,7 +120,7 @@ impl Percent {
     /// Notes `delta` in the slot of `tick`, so that it is undone when that slot expires. Returns how much of it the
     /// slot could hold.
     fn add(&self, delta: i64, tick: u64) -> i64 {
-        let index = usize::try_from(tick % SLOTS as u64).unwrap_or(0);
+        let index = usize::try_from(tick % u64::from(SLOTS)).unwrap_or(0);
         let Some(slot) = self.slots.get(index) else {
             return 0;
         };
@@ -153,13 +155,20 @@ pub(super) fn reserve(min_per_second: u32, ttl: Duration) -> i64 {
         .min(i64::MAX / 2)
 }
 
+/// As long as a clock of ours can run: 584 years at most.
+fn nanos(time: Duration) -> u64 {
+    let whole = time.as_secs().saturating_mul(1_000_000_000);
+    whole.saturating_add(time.subsec_nanos().into())
+}
+
+/// What a request deposits.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
     reason = "between 0 and 1000 retries"
 )]
-fn units(share: f64) -> i64 {
-    (share.clamp(0.0, 1000.0) * UNIT as f64).round() as i64
+pub(super) fn units(share: Share) -> i64 {
+    (share.get() * UNIT as f64).round() as i64
 }
 
 fn pack(tag: u64, net: i64) -> u64 {

@@ -4,7 +4,7 @@ use http::StatusCode;
 
 use super::*;
 use crate::{
-    base::{Ratio, SharedRng},
+    base::{Ratio, Share, SharedRng},
     classify::Hint,
     layers::retry::{
         Params, RetryOn,
@@ -19,7 +19,7 @@ fn secs(n: u64) -> Duration {
 
 fn percent(share: f64, min_per_second: u32, ttl: Duration) -> RetryBudget {
     RetryBudget::new(Budget::Percent {
-        share,
+        share: Share::new(share).unwrap(),
         min_per_second,
         ttl,
     })
@@ -244,6 +244,7 @@ impl Vector {
                 again: false,
                 given_up: false,
                 named: false,
+                bucket: self.budget.is_bucket(),
             };
             let then = match policy::decide(&self.params, &attempt, &class, &rng) {
                 Decision::Retry { after, .. } => {

@@ -58,6 +58,7 @@ const FIRST: Attempt = Attempt {
     again: false,
     given_up: false,
     named: false,
+    bucket: false,
 };
 
 fn retried(params: &Params, class: &Class) -> bool {
@@ -281,6 +282,7 @@ fn stops_in_order_of_cause() {
         again: false,
         given_up: false,
         named: false,
+        bucket: false,
     };
     for (attempt, expected) in [
         (attempt(1, None, true), None),

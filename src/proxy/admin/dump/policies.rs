@@ -108,7 +108,7 @@ fn retries(r: &Retries) -> Value {
             share,
             min_per_second,
             ..
-        } => json!({"percent": share * 100.0, "minPerSecond": min_per_second}),
+        } => json!({"percent": share.get() * 100.0, "minPerSecond": min_per_second}),
         Budget::TokenBucket { capacity, .. } => json!({"tokens": capacity}),
     });
     given([
