@@ -4,17 +4,17 @@
 //! permit is taken without waiting or refused at once, and given back on drop. The lid can be moved while permits are
 //! out (config reload): permits already out stay valid, later ones see the new lid.
 
-use crate::base::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::Arc;
+
+use crate::base::sync::atomic::{AtomicU64, Ordering};
 
 /// A shared, adjustable ceiling. Cloning shares the count.
 #[derive(Clone, Debug)]
 pub struct Ceiling(Arc<State>);
 
+/// What a ceiling's permits share.
 #[derive(Debug)]
-struct State {
+pub(crate) struct State {
     limit: AtomicU64,
     used: AtomicU64,
     refused: AtomicU64,
@@ -47,6 +47,11 @@ impl Ceiling {
     /// Takes a permit, or `None` if the ceiling is reached.
     #[must_use]
     pub fn try_acquire(&self) -> Option<Permit> {
+        self.take().map(Permit)
+    }
+
+    /// Takes one that [`State::give_back`] must give back, or `None` if the ceiling is reached.
+    pub(crate) fn take(&self) -> Option<Arc<State>> {
         let limit = self.0.limit.load(Ordering::Relaxed);
         let taken = self
             .0
@@ -58,7 +63,7 @@ impl Ceiling {
             self.0.refused.fetch_add(1, Ordering::Relaxed);
             return None;
         }
-        Some(Permit(Arc::clone(&self.0)))
+        Some(Arc::clone(&self.0))
     }
 
     /// Moves the lid. Permits already out are kept, even above the new limit.
@@ -85,11 +90,20 @@ impl Ceiling {
     }
 }
 
+// === impl State ===
+
+impl State {
+    /// Gives back one that was taken.
+    pub(crate) fn give_back(&self) {
+        self.used.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 // === impl Permit ===
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.0.used.fetch_sub(1, Ordering::AcqRel);
+        self.0.give_back();
     }
 }
 

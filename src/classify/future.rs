@@ -16,10 +16,11 @@ use http_body_util::BodyExt;
 use pin_project::pin_project;
 
 use crate::{
-    base::{BoxError, Error, Kind, time},
+    base::{BoxError, time},
     body::peek::{Held, Peek, Stopped},
     classify::{
         Class, Classified, Classifier, Verdict,
+        answer::polled_after_end,
         body::{Erased, Known, ResponseBody, finish},
     },
 };
@@ -133,12 +134,6 @@ impl<F, B: Body, C> fmt::Debug for ResponseFuture<F, B, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseFuture").finish_non_exhaustive()
     }
-}
-
-fn polled_after_end() -> BoxError {
-    Error::new(Kind::Internal)
-        .with_detail("a future was polled after it had completed")
-        .into()
 }
 
 // === impl Hold ===

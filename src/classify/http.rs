@@ -7,7 +7,7 @@
 
 use std::time::SystemTime;
 
-use ::http::{Extensions, HeaderMap, HeaderName, Method, StatusCode, Uri, response};
+use ::http::{Extensions, HeaderMap, HeaderName, Method, Response, StatusCode, Uri, response};
 use bytes::Bytes;
 
 use crate::{
@@ -71,10 +71,19 @@ impl Classifier for HttpClassifier {
 /// What the head shows to retry and outlier rules.
 #[must_use]
 pub fn signal(head: &response::Parts) -> Signal {
+    signal_in(head.status, &head.headers)
+}
+
+/// The same, of a whole response.
+pub(crate) fn signal_of<B>(response: &Response<B>) -> Signal {
+    signal_in(response.status(), response.headers())
+}
+
+fn signal_in(status: StatusCode, headers: &HeaderMap) -> Signal {
     Signal::Response {
-        status: head.status,
-        grpc_status: grpc_status(&head.headers),
-        ratelimited: head.headers.contains_key(RATELIMITED),
+        status,
+        grpc_status: grpc_status(headers),
+        ratelimited: headers.contains_key(RATELIMITED),
     }
 }
 

@@ -4,6 +4,7 @@
 //! outlier detection, load, metrics, logs. HTTP and gRPC need no more than a status; LLM answers need their body, which
 //! is what [`llm`](crate::llm) adds.
 
+pub mod answer;
 mod body;
 mod classified;
 mod failure;

@@ -5,5 +5,6 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 mod broken;
+mod foreign;
 mod matrix;
 mod services;

@@ -3,7 +3,7 @@
 //! The state machine stands behind a short mutex. One atomic word beside it says whether the circuit is closed and
 //! clean, so that a call that is admitted and succeeds while all is well takes no lock.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use arc_swap::ArcSwap;
 
@@ -11,14 +11,19 @@ use super::{
     core::{Circuit, Outcome, Rejected, State, Ticket},
     params::Params,
 };
-use crate::base::{
-    Counter, Kind,
-    ext::GivenUp,
-    sync::{
-        Arc, Mutex, MutexGuard,
-        atomic::{AtomicU64, Ordering},
+use crate::{
+    base::{
+        Counter, Kind,
+        sync::{
+            Mutex, MutexGuard,
+            atomic::{AtomicU64, Ordering},
+        },
+        time::Instant,
     },
-    time::Instant,
+    classify::{
+        Class,
+        answer::{Ended, Guard, OnEnd},
+    },
 };
 
 /// A shared circuit. Cloning shares it.
@@ -39,14 +44,12 @@ const CLOSED: u64 = 0b10;
 /// Closed, no failure in the current row, and no rate rule: a success changes nothing.
 const CLEAN: u64 = 0b11;
 
-/// The right to make one call. Dropped without an outcome it counts as given up: neutral, unless the request's
-/// [`GivenUp`] names a timeout of this side.
+/// The right to make one call. Dropped without an outcome it counts as given up, which is neutral.
 #[derive(Debug)]
 #[must_use = "a permit that is dropped counts as a cancelled call"]
 pub struct Permit {
     handle: Handle,
     ticket: Option<Ticket>,
-    given_up: Option<GivenUp>,
 }
 
 // === impl Handle ===
@@ -71,22 +74,17 @@ impl Handle {
     /// # Errors
     /// If the circuit is open, or half-open with all its probes out.
     pub fn try_acquire(&self) -> Result<Permit, Rejected> {
-        let gate = self.0.gate.load(Ordering::Acquire);
-        let ticket = if gate & CLOSED != 0 {
-            Ticket {
-                generation: gate >> 2,
-            }
-        } else {
-            let mut circuit = self.0.lock();
-            let admitted = circuit.try_acquire(&self.0.params.load(), Instant::now());
-            self.0.publish(&circuit);
-            admitted.inspect_err(|_| self.0.rejected.inc())?
-        };
+        let ticket = self.0.admit()?;
         Ok(Permit {
             handle: self.clone(),
             ticket: Some(ticket),
-            given_up: None,
         })
+    }
+
+    /// The same, with the outcome told by the end of the attempt.
+    pub(super) fn admit(&self) -> Result<Guard, Rejected> {
+        let ticket = self.0.admit()?;
+        Ok(Guard::new(Arc::clone(&self.0) as _, ticket.generation))
     }
 
     /// The state now.
@@ -105,7 +103,7 @@ impl Handle {
     /// Replaces the parameters; the state is kept, and the new ones apply from the next call.
     pub fn set_params(&self, params: Params) {
         let circuit = self.0.lock();
-        self.0.params.store(std::sync::Arc::new(params));
+        self.0.params.store(Arc::new(params));
         self.0.publish(&circuit);
     }
 
@@ -120,9 +118,26 @@ impl Handle {
     pub fn rejected(&self) -> u64 {
         self.0.rejected.get()
     }
+}
+
+// === impl Shared ===
+
+impl Shared {
+    fn admit(&self) -> Result<Ticket, Rejected> {
+        let gate = self.gate.load(Ordering::Acquire);
+        if gate & CLOSED != 0 {
+            return Ok(Ticket {
+                generation: gate >> 2,
+            });
+        }
+        let mut circuit = self.lock();
+        let admitted = circuit.try_acquire(&self.params.load(), Instant::now());
+        self.publish(&circuit);
+        admitted.inspect_err(|_| self.rejected.inc())
+    }
 
     fn record(&self, ticket: Ticket, outcome: Outcome) {
-        let gate = self.0.gate.load(Ordering::Acquire);
+        let gate = self.gate.load(Ordering::Acquire);
         let nothing_to_do = match outcome {
             Outcome::Success => gate & CLEAN == CLEAN,
             Outcome::Neutral => gate & CLOSED != 0,
@@ -131,25 +146,21 @@ impl Handle {
         if nothing_to_do {
             return;
         }
-        let mut circuit = self.0.lock();
-        let params = self.0.params.load();
+        let mut circuit = self.lock();
+        let params = self.params.load();
         let changed = circuit.record(&params, ticket, outcome, Instant::now());
-        self.0.publish(&circuit);
+        self.publish(&circuit);
         drop(circuit);
         match changed {
             Some(State::Open) => {
-                self.0.opened.inc();
+                self.opened.inc();
                 tracing::warn!("circuit opened");
             }
             Some(state) => tracing::info!(state = state.as_str(), "circuit changed"),
             None => {}
         }
     }
-}
 
-// === impl Shared ===
-
-impl Shared {
     /// The state stays consistent if a holder panics: no step of [`Circuit`] can panic half-way.
     fn lock(&self) -> MutexGuard<'_, Circuit> {
         self.circuit.lock().unwrap_or_else(PoisonError::into_inner)
@@ -165,19 +176,28 @@ impl Shared {
     }
 }
 
+impl OnEnd for Shared {
+    fn end(&self, generation: u64, ended: &Ended<'_>) {
+        let timeout = matches!(
+            ended.why,
+            Some(Kind::AttemptTimeout | Kind::DeadlineExceeded | Kind::IdleTimeout)
+        );
+        let outcome = match ended.class {
+            Some(class) => of_class(class),
+            None if timeout => Outcome::Failure,
+            None => Outcome::Neutral,
+        };
+        self.record(Ticket { generation }, outcome);
+    }
+}
+
 // === impl Permit ===
 
 impl Permit {
-    /// Reads the reason from here if the permit is dropped.
-    pub fn with_given_up(mut self, given_up: Option<GivenUp>) -> Self {
-        self.given_up = given_up;
-        self
-    }
-
     /// Hands the outcome in.
     pub fn finish(mut self, outcome: Outcome) {
         if let Some(ticket) = self.ticket.take() {
-            self.handle.record(ticket, outcome);
+            self.handle.0.record(ticket, outcome);
         }
     }
 }
@@ -185,14 +205,17 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket.take() {
-            let why = self.given_up.as_ref().and_then(GivenUp::why);
-            let outcome = match why {
-                Some(Kind::AttemptTimeout | Kind::DeadlineExceeded | Kind::IdleTimeout) => {
-                    Outcome::Failure
-                }
-                _ => Outcome::Neutral,
-            };
-            self.handle.record(ticket, outcome);
+            self.handle.0.record(ticket, Outcome::Neutral);
         }
+    }
+}
+
+fn of_class(class: &Class) -> Outcome {
+    if class.is_success() {
+        Outcome::Success
+    } else if class.blames_target() {
+        Outcome::Failure
+    } else {
+        Outcome::Neutral
     }
 }

@@ -39,7 +39,6 @@
 //! ```
 
 pub mod core;
-pub mod future;
 pub mod handle;
 pub mod layer;
 pub mod params;
@@ -48,7 +47,6 @@ pub mod window;
 
 pub use self::{
     core::{Circuit, Outcome, Rejected, State, Ticket},
-    future::ResponseFuture,
     handle::{Handle, Permit},
     layer::BreakerLayer,
     params::{Params, Rate},

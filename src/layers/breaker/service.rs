@@ -7,18 +7,13 @@ use http::{Request, Response};
 use http_body::Body;
 use tower::Service;
 
-use super::{
-    core::Rejected,
-    future::{ResponseFuture, Watch},
-    handle::Handle,
-};
+use super::{core::Rejected, handle::Handle};
 use crate::{
     base::{
         BoxError, Error, Kind,
-        ext::GivenUp,
         order::{self, Step},
     },
-    body::{BoxErrors, Observed},
+    classify::answer::{Guarded, ResponseBody},
 };
 
 /// Refuses calls while its circuit is open.
@@ -65,12 +60,12 @@ impl<S, B, R> Service<Request<B>> for Breaker<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
     S::Error: Into<BoxError>,
-    R: Body<Data = Bytes>,
+    R: Body<Data = Bytes> + Send + 'static,
     R::Error: Into<BoxError>,
 {
-    type Response = Response<Observed<BoxErrors<R>, Watch>>;
+    type Response = Response<ResponseBody>;
     type Error = BoxError;
-    type Future = ResponseFuture<S::Future>;
+    type Future = Guarded<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(cx).map_err(Into::into)
@@ -82,15 +77,14 @@ where
             Step::Classify,
             "ClassifyLayer stands above BreakerLayer, which would judge by the status alone; put ClassifyLayer below",
         );
-        match self.handle.try_acquire() {
-            Ok(permit) => {
-                let given_up = request.extensions().get::<GivenUp>().cloned();
-                let permit = permit.with_given_up(given_up);
-                ResponseFuture::admitted(self.inner.call(request), permit)
+        match self.handle.admit() {
+            Ok(guard) => {
+                let guard = guard.with_reason_of(&request);
+                Guarded::admitted(self.inner.call(request), guard)
             }
             Err(Rejected { retry_after }) => {
                 let error = Error::new(Kind::CircuitOpen);
-                ResponseFuture::refused(match retry_after {
+                Guarded::refused(match retry_after {
                     Some(wait) => error.with_retry_after(wait),
                     None => error,
                 })

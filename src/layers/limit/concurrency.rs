@@ -17,20 +17,16 @@
 //! # drop(layer);
 //! ```
 
-use std::{
-    future::Future,
-    pin::Pin,
-    task::{Context, Poll, ready},
-};
+use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use pin_project::pin_project;
 use tower::{Layer, Service};
 
 use crate::{
-    base::{BoxError, Ceiling, Error, Kind, Permit},
-    body::Guarded,
+    base::{BoxError, Ceiling, Error, Kind, ceiling},
+    classify::answer::{Ended, Guard, Guarded, OnEnd, ResponseBody},
 };
 
 /// Applies a [`Ceiling`] to a service. All services it makes share the ceiling.
@@ -47,25 +43,6 @@ pub struct ConcurrencyLayer {
 pub struct Concurrency<S> {
     inner: S,
     ceiling: Ceiling,
-}
-
-/// The response future of [`Concurrency`].
-#[pin_project]
-#[derive(Debug)]
-pub struct ResponseFuture<F> {
-    #[pin]
-    state: State<F>,
-}
-
-/// The response body of [`Concurrency`]: holds the permit until it is over.
-pub type ResponseBody<R> = Guarded<R, Option<Permit>>;
-
-#[pin_project(project = StateProj)]
-#[derive(Debug)]
-enum State<F> {
-    /// The future goes before the permit when both are dropped.
-    Called(#[pin] F, Option<Permit>),
-    Refused,
 }
 
 // === impl ConcurrencyLayer ===
@@ -104,43 +81,32 @@ impl<S, B, R> Service<Request<B>> for Concurrency<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
     S::Error: Into<BoxError>,
-    R: Body,
+    R: Body<Data = Bytes> + Send + 'static,
+    R::Error: Into<BoxError>,
 {
-    type Response = Response<ResponseBody<R>>;
+    type Response = Response<ResponseBody>;
     type Error = BoxError;
-    type Future = ResponseFuture<S::Future>;
+    type Future = Guarded<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let state = match self.ceiling.try_acquire() {
-            Some(permit) => State::Called(self.inner.call(request), Some(permit)),
-            None => State::Refused,
-        };
-        ResponseFuture { state }
+        match self.ceiling.take() {
+            Some(taken) => {
+                let guard = Guard::new(taken, 0);
+                Guarded::admitted(self.inner.call(request), guard)
+            }
+            None => Guarded::refused(Error::new(Kind::Overflow)),
+        }
     }
 }
 
-// === impl ResponseFuture ===
+// === impl ceiling::State ===
 
-impl<F, R, E> Future for ResponseFuture<F>
-where
-    F: Future<Output = Result<Response<R>, E>>,
-    E: Into<BoxError>,
-    R: Body,
-{
-    type Output = Result<Response<ResponseBody<R>>, BoxError>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().state.project() {
-            StateProj::Refused => Poll::Ready(Err(Error::new(Kind::Overflow).into())),
-            StateProj::Called(future, permit) => {
-                let result = ready!(future.poll(cx)).map_err(Into::into);
-                let permit = permit.take();
-                Poll::Ready(result.map(|response| response.map(|b| Guarded::new(b, permit))))
-            }
-        }
+impl OnEnd for ceiling::State {
+    fn end(&self, _: u64, _: &Ended<'_>) {
+        self.give_back();
     }
 }

@@ -19,8 +19,9 @@ use super::{
     open::{Opened, Opening},
 };
 use crate::{
-    base::{BoxError, Error, Kind},
+    base::BoxError,
     body::{BoxErrors, box_errors},
+    classify::answer::polled_after_end,
 };
 
 /// Response future of [`Stream`](super::Stream).
@@ -156,10 +157,4 @@ where
     B::Error: Into<BoxError>,
 {
     response.map(|body| ResponseBody::untouched(box_errors(body)))
-}
-
-fn polled_after_end() -> BoxError {
-    Error::new(Kind::Internal)
-        .with_detail("a future was polled after it had completed")
-        .into()
 }
