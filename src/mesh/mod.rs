@@ -16,6 +16,7 @@ pub mod discovery;
 mod given;
 mod handle;
 mod hop;
+mod inner;
 mod keys;
 mod passthrough;
 pub mod path;
@@ -37,7 +38,8 @@ pub(crate) use self::sanitize::request_trailers;
 pub use self::{
     client::{MeshClient, Responding},
     given::Pem,
-    handle::{Builder, Mesh, UnknownHosts},
+    handle::{Builder, Mesh},
+    inner::UnknownHosts,
     proxied::{BadProxy, Network, UpstreamProxy},
     reload::{Input, LoadError, Reloader},
     sanitize::{Refusal, canonical},
