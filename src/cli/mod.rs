@@ -3,7 +3,7 @@
 //! Exit codes: 0 done, 1 the command ran and found fault, 2 it could not run (bad flags, a port in use, an unreadable
 //! file).
 
-use std::{io::Write, num::NonZeroUsize, process::ExitCode};
+use std::{num::NonZeroUsize, process::ExitCode};
 
 use clap::Parser;
 
@@ -14,6 +14,7 @@ pub mod check;
 pub mod completions;
 pub mod demo;
 pub mod fetch;
+mod lines;
 pub mod logging;
 pub mod mock;
 pub mod providers;
@@ -24,9 +25,8 @@ pub mod table;
 pub mod upstream_proxy;
 
 use self::args::{Cli, Command};
-
-/// The exit code for what could not be run at all; clap's own for bad flags.
-pub const CANNOT_RUN: u8 = 2;
+pub use self::lines::CANNOT_RUN;
+pub(crate) use self::lines::{cannot_run, err, out};
 
 /// Parses the process's arguments, sets up logs and runs the subcommand.
 #[must_use]
@@ -65,20 +65,4 @@ fn block_on(workers: Option<NonZeroUsize>, command: impl Future<Output = ExitCod
         Ok(runtime) => runtime.block_on(command),
         Err(e) => cannot_run(format_args!("llmesh: cannot start worker threads: {e}")),
     }
-}
-
-/// Prints a line. Where nobody reads any more, as under `| head`, there is nobody to tell.
-pub(crate) fn out(line: std::fmt::Arguments<'_>) {
-    let _ = writeln!(std::io::stdout().lock(), "{line}");
-}
-
-/// Prints a line to stderr, if anybody reads it.
-pub(crate) fn err(line: std::fmt::Arguments<'_>) {
-    let _ = writeln!(std::io::stderr().lock(), "{line}");
-}
-
-/// One line on stderr, and the exit code that goes with it.
-pub(crate) fn cannot_run(line: std::fmt::Arguments<'_>) -> ExitCode {
-    err(line);
-    ExitCode::from(CANNOT_RUN)
 }

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use super::dialect::{Dialect, Provider};
+use super::provider::{Dialect, Provider};
 
 /// What a path tells of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,30 +10,16 @@
 //! Codes are the vendor's own words, under any status: `ModelAccountTpmRateLimitExceeded` is read as "model account tpm
 //! rate limit exceeded".
 
+mod family;
 mod phrases;
 mod spoken;
 
 pub(crate) use self::spoken::spelled;
-use self::{phrases::FAMILIES, spoken::spoken};
+use self::{family::cut, phrases::FAMILIES, spoken::spoken};
 use crate::classify::Outcome;
 
-/// Pieces of a phrase that stand further apart belong to different sentences. In bytes.
-const GAP: usize = 80;
 /// What a text means stands in its beginning. In bytes.
 const LONGEST: usize = 4096;
-
-/// Some phrases that mean the same.
-struct Family {
-    outcome: Outcome,
-    /// Whether it is the only signal for its outcome, so that it goes before codes, which are often general.
-    first: bool,
-    /// The statuses it is known from.
-    on: &'static [u16],
-    /// Words that say that it is about something else.
-    unless: &'static [&'static str],
-    /// Each phrase's pieces, `|` between alternatives, and who says it.
-    phrases: &'static [(&'static [&'static str], &'static str)],
-}
 
 /// When a text is asked: before the codes, or after them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,47 +92,8 @@ pub fn over_the_limit(message: &str) -> bool {
     }
 }
 
-// === impl Family ===
-
-impl Family {
-    fn is_meant(&self, text: &str) -> bool {
-        !self.unless.iter().any(|other| text.contains(other))
-            && self.phrases.iter().any(|(pieces, _)| says(text, pieces))
-    }
-}
-
-/// Whether these pieces come in this order, each soon after the one before.
-fn says(text: &str, pieces: &[&str]) -> bool {
-    let Some((piece, rest)) = pieces.split_first() else {
-        return true;
-    };
-    piece.split('|').any(|word| {
-        text.match_indices(word)
-            .any(|(at, _)| follow(text.get(at + word.len()..).unwrap_or_default(), rest))
-    })
-}
-
-fn follow(text: &str, pieces: &[&str]) -> bool {
-    let Some((piece, rest)) = pieces.split_first() else {
-        return true;
-    };
-    piece.split('|').any(|word| {
-        let near = cut(text, GAP + word.len());
-        near.match_indices(word)
-            .any(|(at, _)| follow(text.get(at + word.len()..).unwrap_or_default(), rest))
-    })
-}
-
 fn beginning(text: &str) -> &str {
     cut(text, LONGEST)
-}
-
-/// At most so many bytes, and no part of a character.
-fn cut(text: &str, bytes: usize) -> &str {
-    let end = (0..=bytes.min(text.len())).rev();
-    end.into_iter()
-        .find_map(|end| text.get(..end))
-        .unwrap_or_default()
 }
 
 /// The first number that follows one of the occurrences of `word`, with at most `:`, `=` and blanks between.

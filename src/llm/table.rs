@@ -5,18 +5,22 @@
 //! status. The first that knows decides. An error inside a 2xx often tells no status: its code and words are then all there
 //! is, and it is the server's fault only if they say nothing.
 
+mod evidence;
 mod exact;
 
 use std::time::SystemTime;
 
 use ::http::{HeaderMap, StatusCode};
 
+pub(crate) use self::evidence::Evidence;
+pub(crate) use super::finding::Finding;
 use crate::{
     classify::{Class, Elsewhere, Outcome, Scope, Signal},
     llm::{
         content::forbidden,
         dialect::Provider,
         fault::Fault,
+        finding::window,
         pattern::{self, Turn},
         signals::{
             CODES, DASHSCOPE, EXHAUSTED, GRPC, MINIMAX, MONTHLY, STATUSES, Vocabulary, ZAI, same,
@@ -24,37 +28,6 @@ use crate::{
         wait::{self, midnight_pacific, month, reset_in_text},
     },
 };
-
-/// What is known of a failed response.
-#[derive(Clone, Debug)]
-pub(crate) struct Evidence<'a> {
-    /// The HTTP status, or the one that stands in its place.
-    status: u16,
-    /// Whether that was told, by the response or in digits by its body. If not, it is the error's type in figures.
-    told: bool,
-    /// Whether the error came inside a success.
-    inside: bool,
-    headers: &'a HeaderMap,
-    fault: &'a Fault<'a>,
-    provider: Option<Provider>,
-    /// Whether the request was for an LLM API: an ordinary service's 404 is an answer, a model's is a fault.
-    llm: bool,
-    now: SystemTime,
-}
-
-/// An outcome, and where it differs from that outcome's usual rules.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Finding {
-    pub(crate) outcome: Outcome,
-    pub(crate) scope: Scope,
-    pub(crate) elsewhere: Elsewhere,
-    pub(crate) retry_same: bool,
-    pub(crate) reset_at: Option<SystemTime>,
-    /// Repeat at once where no wait is asked for.
-    pub(crate) immediate: bool,
-    /// Nothing but the HTTP status was known.
-    pub(crate) status_only: bool,
-}
 
 // === impl Evidence ===
 
@@ -343,14 +316,6 @@ fn by_status(e: &Evidence<'_>) -> Finding {
     outcome.into()
 }
 
-fn window(scope: Scope, reset_at: Option<SystemTime>) -> Finding {
-    Finding {
-        scope,
-        reset_at,
-        ..Outcome::QuotaWindow.into()
-    }
-}
-
 /// The outcome of a word in a vocabulary.
 fn lookup(vocabulary: Vocabulary, word: &str) -> Option<Outcome> {
     vocabulary
@@ -358,20 +323,6 @@ fn lookup(vocabulary: Vocabulary, word: &str) -> Option<Outcome> {
         .flat_map(|(_, rows)| rows.iter())
         .find(|(name, _)| same(name, word))
         .map(|(_, outcome)| *outcome)
-}
-
-impl From<Outcome> for Finding {
-    fn from(outcome: Outcome) -> Self {
-        Self {
-            outcome,
-            scope: outcome.scope(),
-            elsewhere: outcome.elsewhere(),
-            retry_same: outcome.retry_same(),
-            reset_at: None,
-            immediate: outcome == Outcome::OutputInvalid,
-            status_only: false,
-        }
-    }
 }
 
 #[cfg(test)]

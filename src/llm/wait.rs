@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::{
     base::time::{civil_from_days, days_from_epoch, parse_rfc3339, start_of_next_month},
     classify::{Hint, Outcome, hint},
-    llm::{fault::Fault, table::Finding},
+    llm::{fault::Fault, finding::Finding},
 };
 
 const DAY: u64 = 86_400;

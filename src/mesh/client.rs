@@ -14,7 +14,7 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 
 use super::{
     BoxFuture,
-    handle::{Inner, UnknownHosts},
+    inner::{Inner, UnknownHosts},
     sanitize,
     snapshot::Snapshot,
 };

@@ -9,6 +9,7 @@ use super::{
     connect::{Connect, Tcp},
     discovery::{Resolve, System},
     given::{Given, Pem},
+    inner::{Inner, UnknownHosts},
     passthrough,
     proxied::{Network, UpstreamProxy},
     registry::Registry,
@@ -20,7 +21,6 @@ use crate::{
     config::{Options, Source},
     context::ServerLayer,
     metrics::Report,
-    stack::Boxed,
     trace,
 };
 
@@ -45,28 +45,6 @@ use crate::{
 /// ```
 #[derive(Clone)]
 pub struct Mesh(pub(super) Arc<Inner>);
-
-/// What the handles share.
-pub(super) struct Inner {
-    pub(super) reloader: Arc<Reloader>,
-    pub(super) unknown_hosts: UnknownHosts,
-    pub(super) passthrough: Boxed,
-    pub(super) trace: trace::Params,
-    pub(super) reports: Vec<Arc<dyn Report>>,
-    pub(super) rng: SharedRng,
-    /// Dropped, it ends them.
-    _tasks: JoinSet<()>,
-}
-
-/// What happens to a request whose host the mesh does not know: Istio's `outboundTrafficPolicy`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum UnknownHosts {
-    /// It goes there by the plain way, untouched: no routes, no retries, no headers added (`ALLOW_ANY`).
-    #[default]
-    Allow,
-    /// It fails with [`Kind::UnknownHost`](crate::base::Kind::UnknownHost) (`REGISTRY_ONLY`).
-    Refuse,
-}
 
 /// Settings of a [`Mesh`].
 #[must_use = "nothing runs before start()"]

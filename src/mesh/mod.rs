@@ -16,6 +16,7 @@ pub mod discovery;
 mod given;
 mod handle;
 mod hop;
+mod inner;
 mod keys;
 mod passthrough;
 pub mod path;
@@ -36,7 +37,8 @@ pub use self::reqwest::{MeshRequest, MeshReqwest};
 pub use self::{
     client::{MeshClient, Responding},
     given::Pem,
-    handle::{Builder, Mesh, UnknownHosts},
+    handle::{Builder, Mesh},
+    inner::UnknownHosts,
     proxied::{BadProxy, Network, UpstreamProxy},
     reload::{Input, LoadError, Reloader},
     sanitize::{Refusal, canonical},

@@ -15,7 +15,7 @@ use crate::layers::{balance, outlier, retry, route::params::Route};
 
 #[cfg(feature = "llm")]
 pub use self::llm::LlmPolicy;
-pub use self::settings::{AccessLog, Normalization, Settings};
+pub use self::settings::{AccessLog, Normalization, OutboundPolicy, Settings};
 
 /// Everything that is in force.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -32,16 +32,6 @@ pub struct Model {
     /// Secrets of the files, by `namespace/name`.
     #[cfg(feature = "llm")]
     pub secrets: BTreeMap<String, tls::Secret>,
-}
-
-/// What happens to unknown hosts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OutboundPolicy {
-    /// They are refused with 502: a caller must not choose where requests and keys go.
-    #[default]
-    RegistryOnly,
-    /// They are dialled as asked.
-    AllowAny,
 }
 
 /// A set of domains and the ordered routes that serve them.

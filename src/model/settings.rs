@@ -1,6 +1,5 @@
 //! What holds for the whole mesh: Istio's MeshConfig, as far as it is in force.
 
-use super::OutboundPolicy;
 use crate::{base::Ratio, layers::metrics::access_log::params::Format};
 
 /// What holds for the whole mesh. The default is that nothing was said.
@@ -21,6 +20,16 @@ pub struct Settings {
     pub trust_domain: Option<String>,
     /// Other trust domains whose identities are the same.
     pub trust_domain_aliases: Vec<String>,
+}
+
+/// What happens to unknown hosts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OutboundPolicy {
+    /// They are refused with 502: a caller must not choose where requests and keys go.
+    #[default]
+    RegistryOnly,
+    /// They are dialled as asked.
+    AllowAny,
 }
 
 /// Where the access log goes, and what it says.

@@ -15,8 +15,8 @@ pub struct File {
     pub lines: usize,
 }
 
-/// Every non-test file below `src`.
-pub fn files() -> Vec<File> {
+/// Every non-test file below `src`: its path there, with `/`, and its whole text.
+pub fn texts() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut paths = Vec::new();
     walk(&root, &mut paths);
@@ -26,6 +26,17 @@ pub fn files() -> Vec<File> {
         .filter(|p| !p.ends_with("tests.rs") && !p.components().any(|c| c.as_os_str() == "tests"))
         .map(|path| {
             let text = fs::read_to_string(&path).unwrap();
+            let path = path.strip_prefix(&root).unwrap().to_str().unwrap();
+            (path.replace('\\', "/"), text)
+        })
+        .collect()
+}
+
+/// Every non-test file below `src`.
+pub fn files() -> Vec<File> {
+    texts()
+        .into_iter()
+        .map(|(path, text)| {
             let body: Vec<&str> = text
                 .lines()
                 .take_while(|l| !l.starts_with("#[cfg(test)]"))
@@ -35,12 +46,6 @@ pub fn files() -> Vec<File> {
                 .map(|l| l.split("//").next().unwrap())
                 .collect::<Vec<_>>()
                 .join("\n");
-            let path = path
-                .strip_prefix(&root)
-                .unwrap()
-                .to_str()
-                .unwrap()
-                .replace('\\', "/");
             File {
                 path,
                 code,

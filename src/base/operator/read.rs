@@ -1,8 +1,8 @@
 //! One operator, between its percent signs.
 
 use super::{
-    Field, Operator, ParseError,
     table::{ABSENT, PLAIN},
+    terms::{Field, Operator, ParseError},
 };
 
 /// An operator as it was written.

@@ -1,6 +1,6 @@
 //! The names that Envoy knows.
 
-use super::Plain;
+use super::terms::Plain;
 
 /// Operators without arguments.
 pub(super) const PLAIN: [(&str, Plain); 30] = [

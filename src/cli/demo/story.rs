@@ -5,10 +5,10 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::{
-    Stage,
     client::{Ask, Client, Seen, send_all},
     progress::Step,
     report::{Report, Row},
+    stage::Stage,
     tally::percentile,
 };
 use crate::{

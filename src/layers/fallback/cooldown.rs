@@ -21,7 +21,7 @@ use std::{
 };
 
 use super::{
-    health::Params,
+    judging::Params,
     who::{Account, Who},
 };
 use crate::{

@@ -14,9 +14,9 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
+pub use super::judging::Params;
 use super::{
     cooldown::{Cooldowns, Out},
     who::Who,
@@ -29,25 +29,6 @@ use crate::{
 
 /// How many ill targets are watched. Callers choose the models, so the one that is best makes room for the next.
 const MOST_CIRCUITS: usize = 1024;
-
-/// How targets are judged.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct Params {
-    /// When a target counts as ill, and how long it is left alone. Counts visits: a target with retries of its own fails
-    /// once, whatever the number of attempts.
-    pub breaker: breaker::Params,
-    /// The first cooldown after a 429 without a hint; doubled each time in a row.
-    pub pace: Duration,
-    /// The longest cooldown after a 429 without a hint.
-    pub max_pace: Duration,
-    /// The longest cooldown after a 429 with one.
-    pub max_hint: Duration,
-    /// How long an account without money is left alone before it is probed.
-    pub quota_probe: Duration,
-    /// How long a refused key is left alone before it is probed.
-    pub auth: Duration,
-}
 
 /// A shared store. Cloning shares it.
 #[derive(Clone, Debug, Default)]
@@ -88,25 +69,6 @@ pub struct Pass {
     ticket: Option<Ticket>,
     probe: bool,
     sent: Instant,
-}
-
-// === impl Params ===
-
-impl Default for Params {
-    /// Three failures in a row, 5 s to 10 s open; cooldowns of 1 s to 60 s without a hint and up to 10 minutes with one;
-    /// empty accounts probed each 5 minutes, refused keys each minute.
-    fn default() -> Self {
-        Self {
-            breaker: breaker::Params::default()
-                .with_consecutive(Some(3))
-                .with_open_for(Duration::from_secs(5), Duration::from_secs(10)),
-            pace: Duration::from_secs(1),
-            max_pace: Duration::from_secs(60),
-            max_hint: Duration::from_secs(600),
-            quota_probe: Duration::from_secs(300),
-            auth: Duration::from_secs(60),
-        }
-    }
 }
 
 // === impl Health ===

@@ -70,11 +70,13 @@
 //! # }
 //! ```
 
+mod ask;
 pub mod chain;
 pub mod cooldown;
 mod cut;
 mod first;
 pub mod health;
+mod judging;
 pub mod key;
 mod layer;
 pub mod params;

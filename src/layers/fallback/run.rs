@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header::ACCEPT_ENCODING, request::Parts};
+use http::{HeaderValue, Request, Response, header::ACCEPT_ENCODING, request::Parts};
 use http_body::Body as HttpBody;
 use tower::{Service, ServiceExt};
 
@@ -11,10 +11,9 @@ use super::{
     Resume,
     chain::{self, Next, Place, Progress},
     cooldown::Out,
-    cut::Cut,
     first::First,
     health::Pass,
-    resume::{Resumed, Splice},
+    resume::Splice,
     shared::Shared,
     target::Origin,
     watch::Watch,
@@ -28,7 +27,7 @@ use crate::{
         time::Instant,
     },
     body::{Body, Observed, Replay, box_errors},
-    classify::{Class, Classified, Outcome, Witness, class_of_result},
+    classify::{Class, Classified, Witness},
     layers::retry::budget::Price,
     llm::{Dialect, dialect::Api, request::Call},
 };
@@ -43,7 +42,7 @@ pub(super) struct Run<S> {
     pub(super) places: Vec<Place>,
     chain: Chain,
     pub(super) asked: Vec<(usize, Class)>,
-    first: Option<First>,
+    pub(super) first: Option<First>,
     /// Whether the request carries the beginning of its answer.
     pub(super) begun: bool,
     until: Until,
@@ -72,7 +71,7 @@ impl<S> Run<S> {
 
     /// The target to begin with: the first one that is well. If none is, the one that will be soonest, since it may be
     /// better than is known; unless its provider said that it will not serve before the deadline.
-    fn begin(&self, now: Instant) -> Result<(usize, Pass), Error> {
+    pub(super) fn begin(&self, now: Instant) -> Result<(usize, Pass), Error> {
         let stats = &self.shared.stats;
         let health = &self.shared.health;
         // A body that cannot be sent twice goes where it was sent to.
@@ -161,7 +160,7 @@ impl<S> Run<S> {
     }
 
     /// Whether a stream that is cut may be gone on with.
-    fn resumes(&self) -> bool {
+    pub(super) fn resumes(&self) -> bool {
         self.shared.params.resume == Resume::Prefill && self.body.can_replay()
     }
 
@@ -253,87 +252,6 @@ where
     R: HttpBody<Data = Bytes> + Send + 'static,
     R::Error: Into<BoxError> + 'static,
 {
-    pub(super) async fn run(mut self) -> Result<Response<Body>, BoxError> {
-        let (mut at, mut pass) = self.begin(Instant::now())?;
-        if at > 0 {
-            self.shared.stats.passed_over.inc();
-        }
-        loop {
-            let result = self.send(at, pass.is_probe()).await;
-            let class = class_of_result(&result);
-            let result = match result {
-                Ok(response) if class.is_success() => {
-                    return Ok(self.answer(at, response, pass, class));
-                }
-                failure => failure,
-            };
-            pass.finish(&class);
-            self.asked.push((at, class));
-            let Some((to, ticket)) = self.next(Instant::now()) else {
-                return self.fail(at, result);
-            };
-            if self.first.is_none() {
-                self.first = Some(First::keep(result, self.by(at)).await);
-            }
-            self.shared.stats.fallbacks.inc();
-            (at, pass) = (to, ticket);
-        }
-    }
-
-    /// Hands an answer on. Its target is judged at its end.
-    fn answer(
-        self,
-        at: usize,
-        mut response: Response<R>,
-        pass: Pass,
-        class: Class,
-    ) -> Response<Body> {
-        if self.first.is_some() {
-            self.shared.stats.rescued.inc();
-        }
-        let by = self.by(at);
-        note(self.record.as_ref(), &by);
-        response.extensions_mut().insert(by);
-        let splice = self.splice(&response);
-        let (head, body) = watched(response, pass, class).into_parts();
-        let body = match splice {
-            Some(splice) => Body::new(Resumed::new(body, splice, Box::new(Cut { run: self, at }))),
-            None => body,
-        };
-        Response::from_parts(head, body)
-    }
-
-    /// How the answer can be joined with another one, if it is a stream and that is wanted.
-    fn splice(&self, response: &Response<R>) -> Option<Splice> {
-        let wanted = self.resumes() && response.status() == StatusCode::OK;
-        let dialect = wanted.then(|| self.dialect())??;
-        Splice::of(dialect, response)
-    }
-
-    /// All that were asked failed. The first error is shown, unless the last target's answer is a verdict in place of an
-    /// answer, which says more.
-    fn fail(
-        mut self,
-        at: usize,
-        result: Result<Response<R>, BoxError>,
-    ) -> Result<Response<Body>, BoxError> {
-        let last = self.asked.last().map(|(_, class)| class.outcome);
-        let verdict = matches!(last, Some(Outcome::ContentFilter | Outcome::OutputInvalid))
-            && result.as_ref().is_ok_and(|r| r.status().is_success());
-        let (result, by) = match self.first.take() {
-            Some(first) if !verdict => {
-                self.shared.stats.exhausted.inc();
-                (first.result, first.by)
-            }
-            _ => (result.map(|r| r.map(Body::new)), self.by(at)),
-        };
-        note(self.record.as_ref(), &by);
-        result.map(|mut response| {
-            response.extensions_mut().insert(by);
-            response
-        })
-    }
-
     /// Sends the request to a target; to one that is `probe`d once.
     pub(super) async fn send(&mut self, at: usize, probe: bool) -> Result<Response<R>, BoxError> {
         let shared = Arc::clone(&self.shared);

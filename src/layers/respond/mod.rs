@@ -48,6 +48,7 @@ mod service;
 mod told;
 #[cfg(feature = "llm")]
 mod verdict;
+mod wait;
 
 #[cfg(feature = "llm")]
 pub use self::caller::Speaks;

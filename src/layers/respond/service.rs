@@ -6,7 +6,6 @@ use std::{
     future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -23,6 +22,7 @@ use super::caller::{Caller, Rules, Sender};
 use super::{
     answer::{Answer, answer, grpc_status},
     limits, refusal,
+    wait::whole_seconds,
 };
 #[cfg(feature = "llm")]
 use crate::llm::Setting;
@@ -375,10 +375,4 @@ fn write_grpc(answer: &Answer, headers: &mut HeaderMap) {
     {
         headers.insert(GRPC_MESSAGE, message);
     }
-}
-
-/// Rounded up: a caller that comes back early is refused again.
-pub(super) fn whole_seconds(wait: Duration) -> u64 {
-    wait.as_secs()
-        .saturating_add(u64::from(wait.subsec_nanos() > 0))
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header::RETRY_AFTER};
 
-use super::service::whole_seconds;
+use super::wait::whole_seconds;
 use crate::{
     base::{
         Kind,

@@ -9,7 +9,7 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header, request::Parts,
 };
 
-use super::matcher::scheme;
+use super::scheme::scheme;
 use crate::base::{
     Error,
     ext::{Arrival, Notes, Record, RetryHeaders, RouteMeta},

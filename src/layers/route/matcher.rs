@@ -12,8 +12,10 @@
 
 use http::{HeaderMap, HeaderName, Request, Uri, header, uri::Scheme};
 
-use super::params::{FieldName, Match, StringMatch};
-use crate::base::ext::Arrival;
+use super::{
+    params::{FieldName, Match, StringMatch},
+    scheme::scheme,
+};
 
 /// What matching looks at, read once from a request.
 #[derive(Clone, Copy, Debug)]
@@ -193,22 +195,6 @@ fn authority<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> &'a str {
     match (hosts.next(), hosts.next()) {
         (Some(host), None) => host.to_str().unwrap_or_default(),
         _ => "",
-    }
-}
-
-pub(super) fn scheme<'a>(
-    uri: &'a Uri,
-    headers: &'a HeaderMap,
-    arrival: Option<&Arrival>,
-) -> &'a str {
-    const FORWARDED: HeaderName = HeaderName::from_static("x-forwarded-proto");
-    if let Some(sent) = headers.get(FORWARDED).and_then(|v| v.to_str().ok()) {
-        return sent;
-    }
-    match arrival {
-        Some(arrival) if arrival.tls => "https",
-        Some(_) => "http",
-        None => uri.scheme_str().unwrap_or("http"),
     }
 }
 

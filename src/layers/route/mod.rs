@@ -44,6 +44,7 @@ pub mod model;
 pub mod params;
 mod re2;
 pub mod rewrite;
+mod scheme;
 mod service;
 mod table;
 mod weighted;

@@ -3,8 +3,9 @@
 use http::{HeaderMap, HeaderName};
 
 use super::{
-    context::{Context, extract},
+    context::Context,
     params::Params,
+    propagation::extract,
     request_id::{self, Mark, RequestId},
 };
 use crate::base::SharedRng;

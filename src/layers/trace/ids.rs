@@ -3,7 +3,12 @@
 use bytes::Bytes;
 use http::HeaderValue;
 
-use super::{context::Context, w3c};
+use super::{context::Context, digits::Digits};
+
+/// The flag of a sampled trace.
+pub(super) const SAMPLED: u8 = 0x01;
+/// The flag of a trace id whose right half is random.
+pub(super) const RANDOM: u8 = 0x02;
 
 /// All ids of a context as one text, `{traceparent}{parent}`, of which header values are parts: one allocation for all.
 pub(super) struct Ids {
@@ -15,7 +20,7 @@ pub(super) struct Ids {
 
 impl Ids {
     pub(super) fn of(context: &Context) -> Self {
-        let text = w3c::digits(context);
+        let text = digits(context);
         let text = match context.parent {
             Some(parent) => text.hex(parent.get().into(), 16),
             None => text,
@@ -52,4 +57,18 @@ impl Ids {
         }
         HeaderValue::from_maybe_shared(self.text.slice(from..to)).ok()
     }
+}
+
+/// The text of a `traceparent`.
+fn digits(context: &Context) -> Digits {
+    let sampled = if context.is_sampled() { SAMPLED } else { 0 };
+    let random = if context.random { RANDOM } else { 0 };
+    Digits::default()
+        .hex(0, 2)
+        .dash()
+        .hex(context.trace_id.get(), 32)
+        .dash()
+        .hex(context.span_id.get().into(), 16)
+        .dash()
+        .hex(u128::from(sampled | random), 2)
 }

@@ -38,15 +38,17 @@ mod legacy;
 #[cfg(feature = "otel")]
 pub mod otel;
 mod params;
+mod propagation;
 pub mod request_id;
 mod service;
 mod w3c;
 
 pub use self::{
     begin::begin,
-    context::{Context, Extracted, Formats, SpanId, TraceId, extract, inject},
+    context::{Context, Extracted, Formats, SpanId, TraceId},
     layer::{InjectLayer, TraceLayer},
     legacy::Carried,
     params::Params,
+    propagation::{extract, inject},
     service::{Inject, Trace},
 };

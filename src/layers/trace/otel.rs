@@ -14,7 +14,8 @@ use opentelemetry::{
 
 use super::{
     b3,
-    context::{Context, Formats, SpanId, TraceId, extract, inject},
+    context::{Context, Formats, SpanId, TraceId},
+    propagation::{extract, inject},
     w3c,
 };
 

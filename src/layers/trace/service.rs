@@ -7,8 +7,9 @@ use tower::Service;
 
 use super::{
     begin::{begin, ensure_request_id},
-    context::{Context, inject},
+    context::Context,
     params::Params,
+    propagation::inject,
 };
 use crate::base::{
     SharedRng,

@@ -8,15 +8,12 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{
     context::{Context, Extracted, SpanId, TraceId, only, put},
-    digits::Digits,
-    ids::Ids,
+    ids::{Ids, RANDOM, SAMPLED},
 };
 
 pub(super) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 pub(super) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
-const SAMPLED: u8 = 0x01;
-const RANDOM: u8 = 0x02;
 const MAX_MEMBERS: usize = 32;
 /// What must be passed on of a combined `tracestate` (section 3.3.1.5).
 const KEPT_LEN: usize = 512;
@@ -37,20 +34,6 @@ pub(super) fn inject(context: &Context, ids: &Ids, headers: &mut HeaderMap) {
     if let Some(state) = &context.state {
         headers.insert(TRACESTATE, state.clone());
     }
-}
-
-/// The text of a `traceparent`.
-pub(super) fn digits(context: &Context) -> Digits {
-    let sampled = if context.is_sampled() { SAMPLED } else { 0 };
-    let random = if context.random { RANDOM } else { 0 };
-    Digits::default()
-        .hex(0, 2)
-        .dash()
-        .hex(context.trace_id.get(), 32)
-        .dash()
-        .hex(context.span_id.get().into(), 16)
-        .dash()
-        .hex(u128::from(sampled | random), 2)
 }
 
 /// `{version}-{trace id}-{parent id}-{flags}`, lower-case hexadecimal.

@@ -2,7 +2,7 @@
 //!
 //! The first family that is meant decides, so money comes before pacing, and a verdict before a fault.
 
-use super::Family;
+use super::family::Family;
 use crate::classify::Outcome;
 
 /// What one request can exceed.

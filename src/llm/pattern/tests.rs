@@ -1,6 +1,9 @@
 //! The rules that phrases are compared by; what they mean is shown by the table's tests.
 
-use super::*;
+use super::{
+    family::{Family, says},
+    *,
+};
 
 #[test]
 fn every_phrase_is_meant_under_its_statuses_only() {

@@ -1,6 +1,6 @@
 //! The model that a form names: `multipart/form-data`, as speech, images and files are sent.
 
-use super::{as_name, named::Named};
+use super::{as_name, names::Named};
 
 /// The longest head of a part that is read.
 const HEAD: usize = 4096;

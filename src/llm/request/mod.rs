@@ -6,6 +6,7 @@
 mod alias;
 mod form;
 pub(crate) mod named;
+mod names;
 mod rename;
 mod resume;
 mod rewrite;

@@ -4,14 +4,11 @@
 //! arrive, keeps nothing but the member at hand, and stops asking for more once the model is known. SDKs send `messages`
 //! before `model`, so the name may stand behind megabytes.
 //!
-//! What follows is read too, as it passes ([`Sole`]): of a member that stands twice some parsers take the first and some the
+//! What follows is read too, as it passes ([`Sole`](super::sole::Sole)): of a member that stands twice some parsers take the first and some the
 //! last, and some take `Model` for `model`. A body that names two models would be routed by one and served by the other, so
 //! it fails before its end is sent.
 
-use std::{
-    ops::{ControlFlow, Range},
-    sync::Arc,
-};
+use std::ops::ControlFlow;
 
 use ::http::{
     HeaderMap, Method,
@@ -19,7 +16,8 @@ use ::http::{
     request::Parts,
 };
 
-use super::{as_name, form::Form, scan, sole::Sole};
+pub(crate) use super::names::Named;
+use super::{as_name, form::Form, scan};
 use crate::{
     base::{Error, Kind, Told},
     body::{
@@ -44,17 +42,6 @@ pub(crate) enum Naming {
     Json(Json),
     /// A form, such as the ones that carry sound.
     Form(Form),
-}
-
-/// What a body says of its model.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Named {
-    /// The first name; `None` in it is a value that is no name.
-    pub(crate) first: Option<(Option<Arc<str>>, Range<u64>)>,
-    /// Whether a name follows it.
-    pub(crate) again: bool,
-    /// Whether one that follows differs.
-    pub(crate) differs: bool,
 }
 
 /// Reads the members of an object, and no more of a value than whether it is over.
@@ -178,7 +165,7 @@ impl Naming {
     }
 
     /// Whether nothing that follows can name a model.
-    fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         match self {
             Self::Json(json) => json.at == At::Over,
             Self::Form(form) => form.is_over(),
@@ -188,48 +175,12 @@ impl Naming {
     fn is_settled(&self) -> bool {
         self.named().first.is_some() || self.is_over()
     }
-
-    /// The body that was read so far, watched for the rest. Another name fails it; so does the same one, unless it `repeats`.
-    ///
-    /// # Errors
-    /// [`Kind::BadRequest`] if that is in what was read.
-    pub(crate) fn watch(self, body: Held<Whole>, repeats: bool) -> Result<Whole, Error> {
-        let named = self.named();
-        if named.differs || (named.again && !repeats) {
-            return Err(contradiction());
-        }
-        if self.is_over() || body.ended() || named.first.is_none() {
-            return Ok(Whole::new(body));
-        }
-        let known = body.bytes();
-        Ok(Whole::new(Sole::new(body, self, known, repeats)))
-    }
 }
 
 /// Whether a body is in a coding that hides it.
 fn is_coded(headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(CONTENT_ENCODING).iter();
     codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
-}
-
-// === impl Named ===
-
-impl Named {
-    /// Notes a name, or a value that is none.
-    pub(super) fn note(&mut self, name: Option<Arc<str>>, place: Range<u64>) {
-        match &self.first {
-            None => self.first = Some((name, place)),
-            Some((first, _)) => {
-                self.again = true;
-                self.differs |= *first != name;
-            }
-        }
-    }
-
-    /// The model, if it is a name.
-    pub(crate) fn model(&self) -> Option<&Arc<str>> {
-        self.first.as_ref()?.0.as_ref()
-    }
 }
 
 // === impl Json ===

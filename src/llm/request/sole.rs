@@ -10,7 +10,10 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project::pin_project;
 
 use super::named::{Naming, contradiction};
-use crate::base::BoxError;
+use crate::{
+    base::{BoxError, Error},
+    body::{Body as Whole, peek::Held},
+};
 
 /// A body in which nothing may name another model than what was read of it.
 #[pin_project]
@@ -23,6 +26,26 @@ pub(super) struct Sole<B> {
     known: u64,
     /// Whether the same name may follow.
     repeats: bool,
+}
+
+// === impl Naming ===
+
+impl Naming {
+    /// The body that was read so far, watched for the rest. Another name fails it; so does the same one, unless it `repeats`.
+    ///
+    /// # Errors
+    /// [`Kind::BadRequest`] if that is in what was read.
+    pub(crate) fn watch(self, body: Held<Whole>, repeats: bool) -> Result<Whole, Error> {
+        let named = self.named();
+        if named.differs || (named.again && !repeats) {
+            return Err(contradiction());
+        }
+        if self.is_over() || body.ended() || named.first.is_none() {
+            return Ok(Whole::new(body));
+        }
+        let known = body.bytes();
+        Ok(Whole::new(Sole::new(body, self, known, repeats)))
+    }
 }
 
 // === impl Sole ===

@@ -2,10 +2,11 @@
 
 use ::http::{HeaderMap, HeaderName};
 
-use super::{Evidence, Finding, window};
+use super::evidence::Evidence;
 use crate::{
     classify::{Outcome, Scope},
     llm::{
+        finding::{Finding, window},
         signals::AWS,
         wait::{midnight_pacific, midnight_utc, resets_at},
     },

@@ -9,13 +9,14 @@
 
 mod address;
 mod except;
+mod outside;
 mod tunnel;
 
 use std::{env, error::Error as StdError, fmt, net::SocketAddr, str::FromStr, sync::Arc};
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use self::{address::Address, except::Except, tunnel::Tunnel};
+use self::{address::Address, except::Except, outside::Outside, tunnel::Tunnel};
 use super::{
     BoxFuture,
     connect::{BoxIo, Connect, Dial},
@@ -58,13 +59,6 @@ pub struct BadProxy {
 pub struct Network {
     outside: Outside,
     proxy: Option<Arc<UpstreamProxy>>,
-}
-
-/// The network as this host sees it.
-#[derive(Clone)]
-struct Outside {
-    connect: Arc<dyn Connect>,
-    resolve: Arc<dyn Resolve>,
 }
 
 /// Finds names of those that go past a proxy, and addresses that stand for the others.

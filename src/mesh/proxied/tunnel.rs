@@ -10,7 +10,7 @@ use http::{
 use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 
-use super::{Address, Outside};
+use super::{address::Address, outside::Outside};
 use crate::{
     base::{Error, Kind, error::ConnectFailure},
     body::Body,

@@ -2,8 +2,6 @@
 
 use std::{
     convert::Infallible,
-    error::Error as _,
-    io,
     pin::{Pin, pin},
     sync::{
         Arc,
@@ -31,7 +29,7 @@ use super::{
 };
 use crate::{
     base::{
-        BoxError, Error, Kind,
+        BoxError,
         ext::Arrival,
         time::{Instant, Sleep, sleep},
     },
@@ -167,16 +165,6 @@ where
             switches: upgrade.map(|_| self.slot.clone()),
         }
     }
-}
-
-/// Why a request's body broke off: what came was no HTTP, or the caller went away. Neither is an upstream's fault.
-pub(super) fn broken(error: hyper::Error) -> Error {
-    let io = error.source().and_then(|e| e.downcast_ref::<io::Error>());
-    let kind = match io.map(io::Error::kind) {
-        Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => Kind::BadRequest,
-        _ => Kind::Canceled,
-    };
-    Error::new(kind).with_source(error)
 }
 
 fn is_grpc(headers: &HeaderMap) -> bool {

@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use super::Params;
+use super::params::Params;
 use crate::base::time::Instant;
 
 /// How HTTP/2 begins.

@@ -1,6 +1,8 @@
 //! A request's body on its way in.
 
 use std::{
+    error::Error as _,
+    io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -89,7 +91,7 @@ impl Body for Upload {
                     _ => {}
                 }
             }
-            return Poll::Ready(frame.map(|f| f.map_err(|e| super::edge::broken(e).into())));
+            return Poll::Ready(frame.map(|f| f.map_err(|e| broken(e).into())));
         }
         let (Some(limit), Some(request)) = (*this.limit, this.request.as_ref()) else {
             return Poll::Pending;
@@ -123,4 +125,14 @@ impl Body for Upload {
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
     }
+}
+
+/// Why a request's body broke off: what came was no HTTP, or the caller went away. Neither is an upstream's fault.
+fn broken(error: hyper::Error) -> Error {
+    let io = error.source().and_then(|e| e.downcast_ref::<io::Error>());
+    let kind = match io.map(io::Error::kind) {
+        Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) => Kind::BadRequest,
+        _ => Kind::Canceled,
+    };
+    Error::new(kind).with_source(error)
 }

@@ -12,7 +12,7 @@ const COMPARED: usize = 1024 * 1024;
 /// # Panics
 /// If it is not.
 pub fn coding(data: &[u8]) {
-    let (label, body) = super::line(data);
+    let (label, body) = super::text::line(data);
     let mut headers = HeaderMap::new();
     if let Ok(label) = HeaderValue::from_bytes(label) {
         headers.insert(CONTENT_ENCODING, label);

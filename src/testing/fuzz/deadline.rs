@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue};
 
-use super::headers;
+use super::text::headers;
 use crate::deadline::headers::{EXPECTED, GRPC_TIMEOUT, is_grpc, read, write};
 
 /// Input: header lines.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::headers;
+use super::text::headers;
 use crate::{
     base::time::{format_http_date, format_rfc3339, parse_http_date, parse_rfc3339},
     classify::hint::{LONGEST, asked, epoch, reset, until},

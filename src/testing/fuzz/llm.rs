@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header::HOST, response};
 
-use super::{headers, line};
+use super::text::{headers, line};
 use crate::{
     classify::{Class, Classifier, Outcome, Verdict, hint::LONGEST},
     llm::{

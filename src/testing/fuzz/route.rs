@@ -2,7 +2,7 @@
 
 use http::{HeaderName, HeaderValue, Request, header::HOST};
 
-use super::line;
+use super::text::line;
 use crate::route::{
     Outcome, RequestView, Table,
     params::{Action, FieldName, Forward, Match, Regex, Route, StringMatch},

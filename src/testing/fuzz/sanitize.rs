@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, Request, Uri, header::HOST};
 
-use super::{headers, line};
+use super::text::{headers, line};
 use crate::{mesh::sanitize::outbound, route::RequestView};
 
 /// What only the mesh may say.

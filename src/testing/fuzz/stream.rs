@@ -8,7 +8,7 @@ use crate::{
     },
 };
 
-use super::line;
+use super::text::line;
 
 const DIALECTS: [(&str, Dialect); 8] = [
     ("openai", Dialect::OpenAi),

@@ -2,7 +2,7 @@
 
 use http::HeaderMap;
 
-use super::headers;
+use super::text::headers;
 use crate::{
     base::SharedRng,
     trace::{Params, begin, extract, inject},

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header::CONTENT_TYPE, request::Parts};
 use serde_json::{Map, Value, json};
 
-use super::{Answer, BadDirective, Script, Shared, body::ReplyBody, cases};
+use super::{Answer, BadDirective, Script, body::ReplyBody, cases, shared::Shared};
 
 /// The answer, if the path is about the mock itself.
 pub(super) fn answer(shared: &Shared, parts: &Parts, body: &Bytes) -> Option<Response<ReplyBody>> {

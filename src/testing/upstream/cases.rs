@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     answer::{Answer, Content, Fault},
-    directive::BadDirective,
+    bad_directive::BadDirective,
     wire,
 };
 

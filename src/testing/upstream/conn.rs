@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     pin::{Pin, pin},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll},
@@ -23,32 +23,12 @@ use tokio::{
     sync::watch,
 };
 
-use super::{Shared, serve};
+use super::{
+    doors::{Conn, Order, subscribe},
+    serve,
+    shared::Shared,
+};
 use crate::base::{Counter, time::sleep};
-
-/// A connection's own state.
-#[derive(Debug)]
-pub(super) struct Conn {
-    /// Counted from 1.
-    pub(super) id: u64,
-    /// Close with RST.
-    pub(super) reset: AtomicBool,
-}
-
-/// What a connection is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Order {
-    Serve,
-    Finish,
-    Die,
-}
-
-/// The way to tell the accept loop and the connections to end. A sender is `closed()` once all that it told are gone.
-#[derive(Debug)]
-pub(super) struct Doors {
-    listening: Mutex<watch::Sender<()>>,
-    connections: Mutex<watch::Sender<Order>>,
-}
 
 /// A socket that resets the connection on drop if its [`Conn`] says so.
 struct Socket {
@@ -58,55 +38,6 @@ struct Socket {
 
 /// Holds the count of open connections.
 struct Open<'a>(&'a Counter);
-
-// === impl Doors ===
-
-impl Doors {
-    pub(super) fn new() -> Self {
-        Self {
-            listening: Mutex::new(watch::Sender::new(())),
-            connections: Mutex::new(watch::Sender::new(Order::Serve)),
-        }
-    }
-
-    /// Closes the listening socket, and returns once it is closed.
-    pub(super) async fn refuse(&self) {
-        let told = swap(&self.listening, ());
-        told.send_replace(());
-        told.closed().await;
-    }
-
-    /// Closes all connections at once, and returns once they are.
-    pub(super) async fn kill(&self) {
-        let told = swap(&self.connections, Order::Serve);
-        told.send_replace(Order::Die);
-        told.closed().await;
-    }
-
-    /// Lets all connections finish their requests, and returns once they have.
-    pub(super) async fn finish(&self) {
-        let told = swap(&self.connections, Order::Serve);
-        told.send_replace(Order::Finish);
-        told.closed().await;
-    }
-
-    /// Tells all to end, without waiting.
-    pub(super) fn shut(&self) {
-        swap(&self.listening, ()).send_replace(());
-        swap(&self.connections, Order::Serve).send_replace(Order::Die);
-    }
-}
-
-/// Puts a fresh sender in place, for those that come later.
-fn swap<T>(cell: &Mutex<watch::Sender<T>>, fresh: T) -> watch::Sender<T> {
-    let mut current = cell.lock().unwrap_or_else(PoisonError::into_inner);
-    std::mem::replace(&mut *current, watch::Sender::new(fresh))
-}
-
-fn subscribe<T>(cell: &Mutex<watch::Sender<T>>) -> watch::Receiver<T> {
-    let current = cell.lock().unwrap_or_else(PoisonError::into_inner);
-    current.subscribe()
-}
 
 /// Starts to accept on `listener`.
 pub(super) fn spawn(shared: &Arc<Shared>, listener: TcpListener) {

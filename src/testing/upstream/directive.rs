@@ -1,20 +1,14 @@
 //! Answers as text: the names and values that request headers, JSON scripts and command lines use.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{str::FromStr, time::Duration};
 
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::{
     answer::{Answer, Content, Encoding, ErrorKind, Fault, Finish},
+    bad_directive::BadDirective,
     cases,
 };
-
-/// A directive that cannot be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BadDirective {
-    name: String,
-    expected: &'static str,
-}
 
 // === impl Answer ===
 
@@ -239,25 +233,6 @@ impl FromStr for ErrorKind {
         })
     }
 }
-
-// === impl BadDirective ===
-
-impl BadDirective {
-    pub(super) fn new(name: &str, expected: &'static str) -> Self {
-        Self {
-            name: name.to_owned(),
-            expected,
-        }
-    }
-}
-
-impl fmt::Display for BadDirective {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}`: expected {}", self.name, self.expected)
-    }
-}
-
-impl std::error::Error for BadDirective {}
 
 // Values.
 

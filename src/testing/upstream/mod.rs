@@ -45,11 +45,11 @@ use std::{io, net::SocketAddr, sync::Arc};
 
 use arc_swap::ArcSwap;
 use http::HeaderValue;
-use hyper_util::{rt::TokioExecutor, server::conn::auto};
 
 mod admin;
 mod answer;
 mod anthropic;
+mod bad_directive;
 mod bedrock;
 mod body;
 mod cases;
@@ -58,6 +58,7 @@ mod cohere;
 mod conn;
 mod dialect;
 mod directive;
+mod doors;
 mod errors;
 mod event;
 mod faults;
@@ -71,16 +72,20 @@ mod responses;
 mod script;
 mod seen;
 mod serve;
+mod shared;
+mod spoken;
 mod usage;
 mod wire;
 
 pub use self::{
     answer::{Answer, ErrorKind, Fault},
-    directive::BadDirective,
+    bad_directive::BadDirective,
     script::{Script, Sequences},
     seen::SeenRequest,
     usage::Usage,
 };
+
+use self::shared::Shared;
 
 /// A running upstream. Dropping it closes its listener and connections.
 #[derive(Debug)]
@@ -97,22 +102,6 @@ pub struct Builder {
     script: Script,
     sequences: Sequences,
     record: bool,
-}
-
-/// What the listener, its connections and the handle share.
-struct Shared {
-    address: SocketAddr,
-    listener: HeaderValue,
-    label: Option<HeaderValue>,
-    script: ArcSwap<Script>,
-    initial: Arc<Script>,
-    sequences: Sequences,
-    record: bool,
-    recorder: seen::Recorder,
-    stats: seen::Stats,
-    ledger: usage::Ledger,
-    doors: conn::Doors,
-    http: auto::Builder<TokioExecutor>,
 }
 
 // === impl Upstream ===
@@ -278,31 +267,11 @@ impl Builder {
             recorder: seen::Recorder::default(),
             stats: seen::Stats::new(),
             ledger: usage::Ledger::default(),
-            doors: conn::Doors::new(),
+            doors: doors::Doors::new(),
             http: conn::http(),
+            revive_after: conn::revive_after,
         });
         conn::spawn(&shared, listener);
         Ok(Upstream { shared })
-    }
-}
-
-// === impl Shared ===
-
-impl Shared {
-    fn records(&self) -> bool {
-        self.record
-    }
-
-    fn label_text(&self) -> Option<&str> {
-        self.label.as_ref().and_then(|l| l.to_str().ok())
-    }
-}
-
-impl std::fmt::Debug for Shared {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Shared")
-            .field("address", &self.address)
-            .field("label", &self.label)
-            .finish_non_exhaustive()
     }
 }

@@ -1,6 +1,6 @@
 //! Answers in turn: `503;times=2,429,hold`.
 
-use super::{answer::Answer, directive::BadDirective};
+use super::{answer::Answer, bad_directive::BadDirective};
 
 /// Items, each for its `times` (once unless told), and what follows them.
 #[derive(Clone, Debug, PartialEq)]

@@ -13,12 +13,13 @@ use serde_json::Value;
 use super::{
     answer::{Answer, Content, Encoding, ErrorKind, Fault},
     body::{Ending, Pace, Piece, ReplyBody},
-    conn::Conn,
     dialect::{Ask, Dialect},
+    doors::Conn,
     errors,
     event::{self, Event},
     faults,
-    reply::{self, Reply},
+    reply::Reply,
+    spoken,
     usage::Meter,
     wire::Gzip,
 };
@@ -118,11 +119,11 @@ fn in_dialect(scene: &Scene<'_>, mut head: Head, answer: &Answer) -> Response<Re
         return whole(
             head,
             JSON,
-            reply::whole(ask, &reply, answer.body_bytes),
+            spoken::whole(ask, &reply, answer.body_bytes),
             answer,
         );
     }
-    let events = reply::events(ask, &reply);
+    let events = spoken::events(ask, &reply);
     streamed(scene, head, answer, events, || {
         errors::event(ask, kind, body_of_error())
     })

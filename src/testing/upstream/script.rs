@@ -13,7 +13,7 @@ use std::{
 
 use http::HeaderMap;
 
-use super::{answer::Answer, directive::BadDirective, plan::Steps, seen::SeenRequest};
+use super::{answer::Answer, bad_directive::BadDirective, plan::Steps, seen::SeenRequest};
 use crate::base::time::Instant;
 
 /// A listener's plan: some answers in order, then a default; or a function.

@@ -14,15 +14,16 @@ use hyper::body::Incoming;
 use serde_json::json;
 
 use super::{
-    Shared, admin,
+    admin,
     answer::{Answer, Content, Fault},
+    bad_directive::BadDirective,
     body::{Aborted, ReplyBody},
-    conn::{self, Conn},
     dialect::Ask,
-    directive::BadDirective,
+    doors::Conn,
     render::{self, Scene},
     script,
     seen::SeenRequest,
+    shared::Shared,
 };
 use crate::base::time::sleep;
 
@@ -131,7 +132,7 @@ async fn break_off(
         Fault::Refuse => shared.doors.refuse().await,
         Fault::RefuseFor(ms) => {
             shared.doors.refuse().await;
-            conn::revive_after(shared, Duration::from_millis(ms.into()));
+            (shared.revive_after)(shared, Duration::from_millis(ms.into()));
         }
         Fault::Reset if version != Version::HTTP_2 => conn.reset.store(true, Ordering::Relaxed),
         _ => {}

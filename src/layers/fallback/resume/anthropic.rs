@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::{
     events::Event,
+    facts::{Facts, Said},
     openai::add,
-    splice::{Facts, Said},
 };
 
 /// Where the message stands.

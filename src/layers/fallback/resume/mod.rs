@@ -25,6 +25,7 @@
 
 mod anthropic;
 mod events;
+mod facts;
 mod openai;
 mod splice;
 

@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use super::splice::{Facts, Said};
+use super::facts::{Facts, Said};
 use crate::llm::fault::Fault;
 
 /// What is more than text.

@@ -1,7 +1,7 @@
 use http::HeaderValue;
 
 use super::*;
-use crate::layers::route::params::Regex;
+use crate::{base::ext::Arrival, layers::route::params::Regex};
 
 fn exact(s: &str) -> StringMatch {
     StringMatch::Exact(s.into())

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::seconds;
+use super::seconds::seconds;
 use crate::{
     balance::params::{HashKey, HashTable, Policy},
     model::{Cluster, Discovery, Pool, Protocol},

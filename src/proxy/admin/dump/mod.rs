@@ -3,8 +3,7 @@
 mod clusters;
 mod policies;
 mod routes;
-
-use std::time::Duration;
+mod seconds;
 
 use serde_json::{Value, json};
 
@@ -38,13 +37,4 @@ pub fn config(model: &Model, listeners: &[(String, String)]) -> Value {
         {"@type": kind("ClustersConfigDump"), "dynamic_active_clusters": clusters},
         {"@type": "type.llmesh.io/LlmPoliciesConfigDump", "dynamic_llm_policies": policies},
     ]})
-}
-
-/// A duration as proto-JSON writes it: `1.500s`, `30s`.
-fn seconds(d: Duration) -> String {
-    if d.subsec_nanos() == 0 {
-        format!("{}s", d.as_secs())
-    } else {
-        format!("{:.3}s", d.as_secs_f64())
-    }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use serde_json::{Map, Value, json};
 
-use super::seconds;
+use super::seconds::seconds;
 use crate::{
     layers::{
         callers::{Caller, CallerKey},

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::seconds;
+use super::seconds::seconds;
 use crate::{
     model::{LlmPolicy, VirtualHost},
     retry,

@@ -1,0 +1,43 @@
+//! How targets are judged, and how long they are left alone.
+
+use std::time::Duration;
+
+use crate::layers::breaker;
+
+/// How targets are judged.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Params {
+    /// When a target counts as ill, and how long it is left alone. Counts visits: a target with retries of its own fails
+    /// once, whatever the number of attempts.
+    pub breaker: breaker::Params,
+    /// The first cooldown after a 429 without a hint; doubled each time in a row.
+    pub pace: Duration,
+    /// The longest cooldown after a 429 without a hint.
+    pub max_pace: Duration,
+    /// The longest cooldown after a 429 with one.
+    pub max_hint: Duration,
+    /// How long an account without money is left alone before it is probed.
+    pub quota_probe: Duration,
+    /// How long a refused key is left alone before it is probed.
+    pub auth: Duration,
+}
+
+// === impl Params ===
+
+impl Default for Params {
+    /// Three failures in a row, 5 s to 10 s open; cooldowns of 1 s to 60 s without a hint and up to 10 minutes with one;
+    /// empty accounts probed each 5 minutes, refused keys each minute.
+    fn default() -> Self {
+        Self {
+            breaker: breaker::Params::default()
+                .with_consecutive(Some(3))
+                .with_open_for(Duration::from_secs(5), Duration::from_secs(10)),
+            pace: Duration::from_secs(1),
+            max_pace: Duration::from_secs(60),
+            max_hint: Duration::from_secs(600),
+            quota_probe: Duration::from_secs(300),
+            auth: Duration::from_secs(60),
+        }
+    }
+}
