@@ -63,7 +63,7 @@ mod secrets;
 mod shown;
 mod sources;
 
-#[cfg(feature = "proxy")] // for its fuzz target
+#[cfg(all(feature = "proxy", feature = "test-util"))] // for its fuzz target
 pub(crate) use self::scalar::duration as parse_duration;
 #[cfg(feature = "mesh")]
 pub(crate) use self::sources::{beginning, entries};
