@@ -35,7 +35,7 @@
 //! # }
 //! ```
 //!
-//! | room | what |
+//! | module | what |
 //! |---|---|
 //! | [`deadline`] | one limit over all attempts and the whole body; told to the upstream, shortened by the caller |
 //! | [`retry`] | Envoy's conditions and LLM verdicts, hints, back-off, budgets, replayable bodies |

@@ -27,14 +27,14 @@ use crate::{
     layers::breaker::{self, Circuit, State, Ticket},
 };
 
-/// How many ill targets are watched. Callers choose the models, so the one that is best makes room for the next.
+/// How many failing targets are watched. Callers choose the models, so the one that is best makes room for the next.
 const MOST_CIRCUITS: usize = 1024;
 
 /// How targets are judged.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Params {
-    /// When a target counts as ill, and how long it is left alone. Counts visits: a target with retries of its own fails
+    /// When a target counts as failing, and how long it is not asked. Counts visits: a target with retries of its own fails
     /// once, whatever the number of attempts.
     pub breaker: breaker::Params,
     /// The first cooldown after a 429 without a hint; doubled each time in a row.
@@ -43,9 +43,9 @@ pub struct Params {
     pub max_pace: Duration,
     /// The longest cooldown after a 429 with one.
     pub max_hint: Duration,
-    /// How long an account without money is left alone before it is probed.
+    /// How long an account without money is not asked before it is probed.
     pub quota_probe: Duration,
-    /// How long a refused key is left alone before it is probed.
+    /// How long a refused key is not used before it is probed.
     pub auth: Duration,
 }
 
@@ -121,7 +121,7 @@ impl Health {
         }))
     }
 
-    /// Lets a request ask this target, or says until when it is left alone.
+    /// Lets a request ask this target, or says until when it is not asked.
     ///
     /// # Errors
     /// If it cools down, its breaker is open, or a probe is under way.
@@ -154,7 +154,7 @@ impl Health {
         self.pass(who, None, probe, now)
     }
 
-    /// Until when this target is to be left alone; `None`: it may be asked. Takes nothing.
+    /// Until when this target is not to be asked; `None`: it may be asked. Takes nothing.
     #[must_use]
     pub fn out(&self, who: &Who, now: Instant) -> Option<Out> {
         let store = self.lock();
@@ -289,7 +289,7 @@ impl Target {
 // === impl Pass ===
 
 impl Pass {
-    /// Whether it is a probe of a target that is known to be ill: one send says enough.
+    /// Whether it is a probe of a target that is known to fail: one send says enough.
     #[must_use]
     pub fn is_probe(&self) -> bool {
         self.probe
