@@ -1,6 +1,6 @@
 //! What the mesh client adds to a bare hyper client, in process, on one connection over loopback.
 //!
-//! `cargo bench --features proxy --bench mesh`, or with `-- --smoke` a few requests. Both clients run on one thread, the
+//! `cargo bench --features mesh --bench mesh`, or with `-- --smoke` a few requests. Both clients run on one thread, the
 //! upstream on another; one request after the other, a POST of 250 bytes for an answer of 1 KB, read to its end. The
 //! clients take turns, so that a busy moment of the machine hits both alike. The mesh client has the policy of the proxy
 //! bench (`benches/proxy/llmesh.yaml`): route, timeout, retries, trace, balancing, outlier detection, summaries.

@@ -1,6 +1,6 @@
 //! What TLS to an upstream costs: on connections that are kept, for a full handshake, for resumed ones.
 //!
-//! `cargo bench --features proxy --bench tls`, or with `-- --smoke` a few requests. All in one process: the client's thread
+//! `cargo bench --features mesh --bench tls`, or with `-- --smoke` a few requests. All in one process: the client's thread
 //! is measured by the processor time that it took (`/proc/thread-self/schedstat`), the upstream has another. Requests are
 //! those of the mesh bench. The ways take turns, so that a busy moment of the machine hits all alike, and the least of each
 //! counts. "bare" is rustls' own client under hyper, which dials, shakes hands, asks once and closes; it has the same

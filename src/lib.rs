@@ -35,7 +35,7 @@
 //! # }
 //! ```
 //!
-//! | room | what |
+//! | module | what |
 //! |---|---|
 //! | [`deadline`] | one limit over all attempts and the whole body; told to the upstream, shortened by the caller |
 //! | [`retry`] | Envoy's conditions and LLM verdicts, hints, back-off, budgets, replayable bodies |
@@ -64,7 +64,7 @@
 //!
 //! With feature `config`, `config::load` reads
 //! VirtualServices, DestinationRules, ServiceEntries and their kin into a [`model`]; with feature `proxy`,
-//! `proxy::Proxy` serves one, and the `llmesh` binary is its command line.
+//! `proxy::Proxy` serves one; the `llmesh` binary (feature `bin`) is its command line.
 //!
 //! # Features
 //!
@@ -77,7 +77,9 @@
 //! | `hyper` | layers over a hyper-util client |
 //! | `reqwest` | layers over a reqwest client; reqwest's own requests through a mesh |
 //! | `mesh` | a mesh at work inside a process: the mesh client, pools, discovery, hot reload |
-//! | `proxy` | the proxy and the command line |
+//! | `regex` | regular expressions in the router (comes with `config`) |
+//! | `proxy` | the proxy, as a library |
+//! | `bin` | the `llmesh` binary and its command line |
 //! | `test-util` | a scripted LLM upstream, scripted bodies, a probe for the tower contract |
 //!
 //! A feature adds to what there is; it never changes what another does.
@@ -90,7 +92,7 @@ struct Readme;
 pub mod base;
 pub mod body;
 pub mod classify;
-#[cfg(feature = "proxy")]
+#[cfg(feature = "bin")]
 pub mod cli;
 #[cfg(feature = "hyper")]
 pub mod client;

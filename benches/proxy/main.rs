@@ -1,6 +1,6 @@
 //! What a proxy hop costs: direct, through llmesh, and through Envoy with the same route, retries and outlier detection.
 //!
-//! `ENVOY=/path/to/envoy cargo bench --features proxy --bench proxy`, or with `-- --smoke` about a second of llmesh
+//! `ENVOY=/path/to/envoy cargo bench --features bin --bench proxy`, or with `-- --smoke` about a second of llmesh
 //! alone, to see that it runs; `-- --abuse` is the table of what hostile peers cost, `-- --llm` and `-- --scale` are in
 //! [`llm`], `-- --tls` in [`originate`]. `LLMESH` names another llmesh binary to measure, `BEFORE` one of an earlier version to measure beside it.
 //!

@@ -26,6 +26,10 @@ impl Fingerprint {
 
     /// Of several strings of bytes. Where one ends and the next begins makes a difference.
     #[must_use]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a key of this process alone; see above"
+    )]
     pub fn of_all<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
         static KEY: OnceLock<RandomState> = OnceLock::new();
         let mut hasher = KEY.get_or_init(RandomState::new).build_hasher();

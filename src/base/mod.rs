@@ -1,4 +1,4 @@
-//! Floor 0: what every other room stands on.
+//! What every other module is built on.
 //!
 //! Errors, the extension types that layers leave for each other, validated numbers, the one clock and the one
 //! source of entropy. Nothing here knows HTTP routing, providers or configuration.

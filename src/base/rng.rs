@@ -5,14 +5,12 @@
 //! It is for jitter, sampling and balancing; nothing secret may be made from it.
 
 use std::{
-    convert::Infallible,
+    hash::{BuildHasher, Hasher, RandomState},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
-
-use rand::{RngExt, TryRng};
 
 /// A shared generator. Cloning shares the state.
 #[derive(Clone, Debug)]
@@ -29,14 +27,15 @@ impl SharedRng {
         Self(Arc::new(AtomicU64::new(seed)))
     }
 
-    /// A generator seeded by the operating system.
+    /// A generator seeded by the operating system, by way of the standard library: its hash maps are keyed with what the
+    /// system gives, and the hash of nothing under such a key is as good a seed.
     #[must_use]
     #[expect(
         clippy::disallowed_methods,
         reason = "the one place that draws entropy"
     )]
     pub fn from_entropy() -> Self {
-        Self::seeded(rand::rng().random())
+        Self::seeded(RandomState::new().build_hasher().finish())
     }
 
     /// Uniform over all of `u64`.
@@ -81,27 +80,6 @@ impl Default for SharedRng {
     }
 }
 
-/// So that everything in `rand` (`RngExt`, distributions) works on `&mut rng`.
-impl TryRng for SharedRng {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        Ok((Self::next(self) >> 32) as u32)
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        Ok(Self::next(self))
-    }
-
-    fn try_fill_bytes(&mut self, dst: &mut [u8]) -> Result<(), Infallible> {
-        for chunk in dst.chunks_mut(8) {
-            let bytes = Self::next(self).to_le_bytes();
-            chunk.copy_from_slice(&bytes[..chunk.len()]);
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,9 +107,9 @@ mod tests {
     }
 
     #[test]
-    fn serves_as_a_rand_generator() {
-        let mut rng = SharedRng::seeded(3);
-        let n: u32 = rng.random_range(5..6);
-        assert_eq!(n, 5);
+    fn generators_from_entropy_differ() {
+        let first: std::collections::BTreeSet<_> =
+            (0..100).map(|_| SharedRng::from_entropy().next()).collect();
+        assert_eq!(first.len(), 100);
     }
 }

@@ -1,4 +1,4 @@
-//! Floor 6: the command line. Parsing, dispatch and terminal output; the work is done a floor below.
+//! The command line: parsing, dispatch and terminal output; the work is done in [`proxy`](crate::proxy).
 //!
 //! Exit codes: 0 done, 1 the command ran and found fault, 2 it could not run (bad flags, a port in use, an unreadable
 //! file).

@@ -3,6 +3,8 @@
 //! With one provider all of them go to it, with or without its name before the path. With several, only those whose path
 //! begins with a provider's name: were one of them the default, a path that two providers have could take one's key to the
 //! other (`/openai/v1` is a path of Groq's and of Azure's).
+#![doc = ""]
+#![doc = include_str!("providers.md")]
 
 use std::{net::SocketAddr, str::FromStr};
 

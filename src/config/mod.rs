@@ -1,4 +1,4 @@
-//! Floor 4: Istio and Kubernetes YAML to the model.
+//! Istio and Kubernetes YAML to the model.
 //!
 //! [`load`] takes texts and gives a [`Model`] and [`Diagnostic`]s; it touches no file, no clock and no network.
 //! [`read_paths`] fetches the texts. Reading goes in four steps, each reporting all it finds:
@@ -33,6 +33,8 @@
 //! let model = loaded.model.expect("no errors");
 //! assert!(model.clusters.contains_key("outbound|8080||llm.ai.svc.cluster.local"));
 //! ```
+#![doc = ""]
+#![doc = include_str!("reference.md")]
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -67,7 +69,7 @@ mod shown;
 mod source;
 mod sources;
 
-#[cfg(feature = "proxy")] // for its fuzz target
+#[cfg(all(feature = "proxy", feature = "test-util"))] // for its fuzz target
 pub(crate) use self::scalar::duration as parse_duration;
 #[cfg(feature = "mesh")]
 pub(crate) use self::sources::{beginning, entries};

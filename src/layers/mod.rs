@@ -1,4 +1,4 @@
-//! Floor 2: the mechanisms, each usable alone.
+//! The mechanisms, each usable alone.
 //!
 //! Every mechanism has the same shape: `params.rs` is plain validated data; a synchronous core takes `now`, the
 //! parameters and random draws as arguments; `layer.rs` and `service.rs` adapt it to tower.

@@ -14,6 +14,8 @@
 //! *Has it said anything?* White space and comments are nothing, however long they last.
 //!
 //! Nothing of a body is kept in a class, an error or a log, and no input panics.
+#![doc = ""]
+#![doc = include_str!("judged.md")]
 
 pub mod account;
 pub mod answer;

@@ -1,4 +1,4 @@
-//! Floor 5: a mesh at work.
+//! A mesh at work.
 //!
 //! Connections, names, files, and the state that outlives a configuration: everything between a [`Model`](crate::model::Model)
 //! and an answered request that is the same for a proxy and for a client inside a process. Connections are made at the
@@ -6,6 +6,8 @@
 //! a simulated network.
 //!
 //! [`Mesh`] is the whole of it for a Rust service, [`MeshClient`] what its code calls.
+#![doc = ""]
+#![cfg_attr(feature = "reqwest", doc = include_str!("inside.md"))]
 
 use std::pin::Pin;
 

@@ -1,4 +1,4 @@
-//! Floor 3: what a mesh is, in typed names and layer parameters.
+//! What a mesh is, in typed names and layer parameters.
 //!
 //! Configuration compiles to a [`Model`]; stacks and the proxy are built from one. It is plain data and comparable:
 //! a reload that compiles to an equal model changes nothing.

@@ -1,10 +1,12 @@
-//! Floor 6: the proxy.
+//! The proxy.
 //!
 //! Listeners, their servers and pages over a [`mesh`](crate::mesh). Connections come in at the seam
 //! [`Accept`](listener::Accept) and go out at [`Connect`](connect::Connect), so that all of it can run over a simulated
 //! network.
 //!
 //! [`Proxy::start`] is the whole of it: configuration in, a running proxy out. It can be embedded.
+#![doc = ""]
+#![doc = include_str!("http.md")]
 
 pub mod admin;
 mod dispatch;

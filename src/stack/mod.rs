@@ -1,4 +1,4 @@
-//! Floor 3: the layers in their canonical order.
+//! The layers in their canonical order.
 //!
 //! ```text
 //! shell      TRACE ▸ METRICS ▸ RESPOND             context in; one summary a request; errors become responses
@@ -28,6 +28,11 @@
 //! without configuration, [`client`].
 //!
 //! Stacks are static inside and boxed at the two seams, so types stay nameable and builds short.
+#![doc = ""]
+#![cfg_attr(
+    all(feature = "reqwest", feature = "test-util"),
+    doc = include_str!("alone.md")
+)]
 
 mod client;
 mod cluster;

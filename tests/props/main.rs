@@ -1,14 +1,15 @@
 //! Properties over random input.
 #![allow(clippy::unwrap_used, unreachable_pub, reason = "tests")]
 
-#[cfg(feature = "llm")]
+#[cfg(feature = "test-util")]
 mod answers;
 mod balance;
 mod bodies;
-#[cfg(feature = "proxy")]
+#[cfg(all(feature = "proxy", feature = "test-util"))]
 mod corpus;
 mod limit;
 mod retry;
+#[cfg(feature = "regex")]
 mod route;
 #[cfg(feature = "llm")]
 mod stream;

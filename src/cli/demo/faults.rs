@@ -290,10 +290,10 @@ fn verdicts() -> Vec<Case> {
 /// Requests of the flapping case, and what is between them.
 const FLAPS: usize = 15;
 const PAUSE: Duration = Duration::from_secs(4);
-/// How long the model is ill, then well.
+/// How long the model fails, then works.
 const SPELL: Duration = Duration::from_secs(20);
 
-/// One request each 4 s for a minute, of a model that is ill for 20 s, well for 20 s and ill again.
+/// One request each 4 s for a minute, of a model that fails for 20 s, works for 20 s and fails again.
 async fn flap(proxy: SocketAddr, done: &(dyn Fn() + Sync)) -> Vec<(Duration, Reply)> {
     let begin = Instant::now();
     let mut seen = Vec::with_capacity(FLAPS);

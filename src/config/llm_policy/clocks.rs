@@ -10,7 +10,7 @@ use crate::{
     layers::stream::Clocks,
 };
 
-/// The slowest and the fastest throughput floor, in tokens a second.
+/// The lowest and the highest least throughput, in tokens a second.
 const FLOOR: (f64, f64) = (0.01, 10_000.0);
 
 /// Reads `timeouts`. Gives back what was read, for the comparison with routes.

@@ -190,7 +190,7 @@ fn retries(spec: &Object<'_>, retries: &mut model::llm::Retries) {
     retries.before_first_token = object.bool("beforeFirstToken").unwrap_or(true);
 }
 
-/// As a DestinationRule's `retryBudget`, but for the name of the floor. More than 100 % is a retry for each request and
+/// As a DestinationRule's `retryBudget`, but for the name of its minimum. More than 100 % is a retry for each request and
 /// more.
 fn budget(field: &Field<'_>) -> Option<Budget> {
     let object = field.object()?;

@@ -54,7 +54,7 @@ pub enum Why {
     NotReplayable,
     /// Too little time is left.
     NoTime,
-    /// No target is left that could do better and is not ill, cooling down or too dear.
+    /// No target is left that could do better and is not failing, cooling down or too dear.
     NoTarget,
 }
 

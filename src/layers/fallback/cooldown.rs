@@ -1,7 +1,7 @@
-//! Cooldowns: who is to be left alone, and until when. Pure: told the time at each step.
+//! Cooldowns: who is not to be asked, and until when. Pure: told the time at each step.
 //!
 //! A breaker suspects; a cooldown knows. The provider said how long to wait, when the window opens again, or that a key is
-//! refused. So a 429 opens no breaker: the key is full, the target is not ill.
+//! refused. So a 429 opens no breaker: the key is full, the target is healthy.
 //!
 //! | class | what cools | for how long |
 //! |---|---|---|
@@ -38,7 +38,7 @@ const LEASE: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub struct Cooldowns(HashMap<What, Cooling>);
 
-/// Until when somebody is to be left alone.
+/// Until when somebody is not to be asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Out {
     /// The end.
@@ -68,7 +68,7 @@ struct Cooling {
 // === impl Cooldowns ===
 
 impl Cooldowns {
-    /// How long this one is to be left alone; `None`: it may be asked.
+    /// How long this one is not to be asked; `None`: it may be asked.
     #[must_use]
     pub fn out(&self, who: &Who, now: Instant) -> Option<Out> {
         whats(who)

@@ -27,7 +27,7 @@ use crate::{
     layers::breaker::{self, Circuit, State, Ticket},
 };
 
-/// How many ill targets are watched. Callers choose the models, so the one that is best makes room for the next.
+/// How many failing targets are watched. Callers choose the models, so the one that is best makes room for the next.
 const MOST_CIRCUITS: usize = 1024;
 
 /// A shared store. Cloning shares it.
@@ -83,7 +83,7 @@ impl Health {
         }))
     }
 
-    /// Lets a request ask this target, or says until when it is left alone.
+    /// Lets a request ask this target, or says until when it is not asked.
     ///
     /// # Errors
     /// If it cools down, its breaker is open, or a probe is under way.
@@ -116,7 +116,7 @@ impl Health {
         self.pass(who, None, probe, now)
     }
 
-    /// Until when this target is to be left alone; `None`: it may be asked. Takes nothing.
+    /// Until when this target is not to be asked; `None`: it may be asked. Takes nothing.
     #[must_use]
     pub fn out(&self, who: &Who, now: Instant) -> Option<Out> {
         let store = self.lock();
@@ -251,7 +251,7 @@ impl Target {
 // === impl Pass ===
 
 impl Pass {
-    /// Whether it is a probe of a target that is known to be ill: one send says enough.
+    /// Whether it is a probe of a target that is known to fail: one send says enough.
     #[must_use]
     pub fn is_probe(&self) -> bool {
         self.probe

@@ -6,16 +6,16 @@
 //! - *Whether and where* to go on follows from what happened ([`chain`]): a fault goes anywhere, an empty account to another
 //!   account, a prompt over the window to a larger one, a content filter's verdict only where that is allowed, a caller's
 //!   mistake nowhere.
-//! - *Who is asked first* follows from what is known ([`health`]): a target whose breaker is open, or that asked to be left
-//!   alone, is passed over at no cost. If all are ill, the one that will be soonest is asked all the same, and nobody
+//! - *Who is asked first* follows from what is known ([`health`]): a target whose breaker is open, or that asked for a
+//!   pause, is passed over at no cost. If all are failing, the one that will be soonest is asked all the same, and nobody
 //!   after it: it may be better than is known. Only if each provider said that it will not serve before the deadline, the
 //!   request is refused here, with the wait.
-//!   A target that is well but says that too little is left of its limits ([`with_room`](FallbackLayer::with_room)) comes after
-//!   all that are well and have room.
+//!   A target that is healthy but says that too little is left of its limits ([`with_room`](FallbackLayer::with_room)) comes after
+//!   all that are healthy and have room.
 //! - *What is sent* is the request with the target's model, authority and key ([`Target`]). The caller's key never leaves the
 //!   host it was sent to. Bytes that need not change do not.
 //! - *What it costs*: each fallback is paid from the retry budget of the cluster it goes to, at a lower price than a retry
-//!   ([`Price::Fallback`](crate::retry::budget::Price)). So the sum of all repetitions is bounded; and since an ill target is
+//!   ([`Price::Fallback`](crate::retry::budget::Price)). So the sum of all repetitions is bounded; and since a failing target is
 //!   passed over, an outage soon costs nothing.
 //! - *What the caller sees*: the answer as it came, with the model that it names. If all fail, the first error, of the
 //!   target the caller meant. Which target it was stands in [`AnsweredBy`](crate::base::ext::AnsweredBy).
@@ -69,6 +69,8 @@
 //! # Ok(())
 //! # }
 //! ```
+#![doc = ""]
+#![doc = include_str!("chain.md")]
 
 mod ask;
 pub mod chain;

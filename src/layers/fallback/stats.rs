@@ -9,7 +9,7 @@ pub struct Stats {
     pub fallbacks: Counter,
     /// Requests that another target than the first one asked served.
     pub rescued: Counter,
-    /// Requests that did not begin at the route's own target, because it is ill, cools down or has no room.
+    /// Requests that did not begin at the route's own target, because it is failing, cools down or has no room.
     pub passed_over: Counter,
     /// Of those, the ones that passed a target over that is well: what it said is left of its limits is too little.
     pub steered: Counter,

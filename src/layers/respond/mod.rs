@@ -19,7 +19,7 @@
 //!
 //! An upstream's failure has the status of its class: whether a quota is empty or the key is refused, providers say it in
 //! many ways. A key that was put on here is not spoken of: its 401 is a 502. A stream that fails after its head tells it in
-//! an event of the caller's API and then ends uncleanly. What is no LLM call, gRPC among it, is left alone.
+//! an event of the caller's API and then ends uncleanly. What is no LLM call, gRPC among it, passes as it is.
 //!
 //! Whatever the call, a hop of a mesh above, which is a caller that counts its attempts, is told where no repetition is left
 //! here: see [`hops`](crate::base::hops).
@@ -37,6 +37,8 @@
 //!     "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure"
 //! );
 //! ```
+#![doc = ""]
+#![doc = include_str!("caller.md")]
 
 mod answer;
 #[cfg(feature = "llm")]

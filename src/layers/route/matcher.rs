@@ -123,6 +123,7 @@ impl StringMatch {
         match self {
             Self::Exact(s) => value == s.as_bytes(),
             Self::Prefix(s) => value.starts_with(s.as_bytes()),
+            #[cfg(feature = "regex")]
             Self::Regex(r) => std::str::from_utf8(value).is_ok_and(|v| r.is_match(v)),
             Self::Present => true,
         }
@@ -213,4 +214,5 @@ pub(super) fn split_port(authority: &str) -> (&str, Option<u16>) {
 }
 
 #[cfg(test)]
+#[cfg(feature = "regex")]
 mod tests;

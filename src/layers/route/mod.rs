@@ -42,7 +42,10 @@ pub mod matcher;
 #[cfg(feature = "llm")]
 pub mod model;
 pub mod params;
+#[cfg(feature = "regex")]
 mod re2;
+#[cfg(feature = "regex")]
+mod regex;
 pub mod rewrite;
 mod scheme;
 mod service;

@@ -144,22 +144,29 @@ pub(super) fn is_empty(level: &[Side<'_>; 2]) -> bool {
     level.iter().all(Side::is_empty)
 }
 
+/// What the path becomes; `None` if it stays.
+fn new_path(rewrite: &Rewrite, matched: Option<&Match>, path: &str) -> Option<String> {
+    #[cfg(feature = "regex")]
+    if let Some((regex, template)) = &rewrite.regex {
+        return Some(regex.replace_all(path, template));
+    }
+    let uri = rewrite.uri.as_ref()?;
+    Some(match matched.and_then(|m| m.uri.as_ref()) {
+        Some(StringMatch::Prefix(prefix)) => {
+            uri.clone() + path.get(prefix.len()..).unwrap_or_default()
+        }
+        Some(_) => uri.clone(),
+        None => uri.clone() + path.strip_prefix('/').unwrap_or(path),
+    })
+}
+
 fn rewrite_path(
     rewrite: &Rewrite,
     matched: Option<&Match>,
     head: &mut request::Parts,
 ) -> Result<(), Error> {
-    let path = head.uri.path();
-    let new = match (&rewrite.regex, &rewrite.uri) {
-        (Some((regex, template)), _) => regex.replace_all(path, template),
-        (None, Some(uri)) => match matched.and_then(|m| m.uri.as_ref()) {
-            Some(StringMatch::Prefix(prefix)) => {
-                uri.clone() + path.get(prefix.len()..).unwrap_or_default()
-            }
-            Some(_) => uri.clone(),
-            None => uri.clone() + path.strip_prefix('/').unwrap_or(path),
-        },
-        (None, None) => return Ok(()),
+    let Some(new) = new_path(rewrite, matched, head.uri.path()) else {
+        return Ok(());
     };
     let original = head.uri.path_and_query().map_or("/", |pq| pq.as_str());
     let original = HeaderValue::from_bytes(original.as_bytes())
@@ -214,4 +221,5 @@ fn bad(detail: &'static str, source: impl Into<BoxError>) -> Error {
 }
 
 #[cfg(test)]
+#[cfg(feature = "regex")]
 mod tests;

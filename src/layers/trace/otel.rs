@@ -1,4 +1,4 @@
-//! The formats of this room as an OpenTelemetry propagator.
+//! The formats of this module as an OpenTelemetry propagator.
 
 use std::str::FromStr;
 

@@ -6,7 +6,7 @@
 //! connection.
 //!
 //! Certificates, keys and authorities are read from files and secrets when the cluster is made and again whenever they
-//! change. New connections use the new ones; those that are open, and what is under way on them, are left alone. What is
+//! change. New connections use the new ones; those that are open, and what is under way on them, are not touched. What is
 //! read and is not good changes nothing.
 
 mod client;

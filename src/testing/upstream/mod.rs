@@ -40,6 +40,8 @@
 //! # Ok(())
 //! # }
 //! ```
+#![doc = ""]
+#![doc = include_str!("models.md")]
 
 use std::{io, net::SocketAddr, sync::Arc};
 

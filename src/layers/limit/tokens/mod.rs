@@ -46,6 +46,8 @@
 //! let layer = TokenLimitLayer::new(Params::new([limit])).with_registry(&registry);
 //! # drop(layer);
 //! ```
+#![doc = ""]
+#![doc = include_str!("guarantees.md")]
 
 mod admit;
 mod key;
