@@ -1,4 +1,4 @@
-//! How targets are judged, and how long they are left alone.
+//! How targets are judged, and how long they are not asked.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::layers::breaker;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Params {
-    /// When a target counts as failing, and how long it is left alone. Counts visits: a target with retries of its own fails
+    /// When a target counts as failing, and how long it is not asked. Counts visits: a target with retries of its own fails
     /// once, whatever the number of attempts.
     pub breaker: breaker::Params,
     /// The first cooldown after a 429 without a hint; doubled each time in a row.
