@@ -56,6 +56,8 @@ pub(super) struct Call<S, B> {
     pub(super) head: Option<Parts>,
     pub(super) body: Replay<B>,
     pub(super) number: u32,
+    /// What its attempts tell each other, where nobody above does.
+    tried: Option<Tried>,
     pub(super) until: Until,
     /// Until when the caller waits for a head.
     pub(super) patience: Option<Deadline>,
@@ -94,10 +96,7 @@ where
     B::Error: Into<BoxError>,
 {
     /// `inner` must be ready.
-    pub(super) fn new(inner: S, shared: Arc<Shared>, mut head: Parts, body: Replay<B>) -> Self {
-        if shared.params.avoid_tried && head.extensions.get::<Tried>().is_none() {
-            head.extensions.insert(Tried::default());
-        }
+    pub(super) fn new(inner: S, shared: Arc<Shared>, head: Parts, body: Replay<B>) -> Self {
         let sent = hops::sent(&head.headers);
         Self {
             until: Until::of(&head.extensions),
@@ -105,6 +104,8 @@ where
             record: head.extensions.get::<Record>().cloned(),
             elsewhere: head.extensions.get::<Chain>().is_some_and(|c| c.follows),
             ordinary: head.extensions.get::<Ordinary>().is_some(),
+            tried: (shared.params.avoid_tried && head.extensions.get::<Tried>().is_none())
+                .then(Tried::default),
             again: sent.again,
             told: shared.params.attempt_header || sent.counted,
             probe: head.extensions.get::<Chain>().is_some_and(|c| c.probe),
@@ -202,6 +203,10 @@ where
         // It ends sooner than the deadline, if there is one.
         if let Some(ends) = fixed.and_then(|limit| now.checked_add(limit)) {
             head.extensions.insert(Deadline(ends));
+        }
+        // Put in here, so that it is not copied with the head.
+        if let Some(tried) = &self.tried {
+            head.extensions.insert(tried.clone());
         }
         let body = if may_retry {
             self.body.clone()
