@@ -275,6 +275,8 @@ pub struct Notes {
     pub finish: Option<Finish>,
     /// The endpoint of the last attempt.
     pub endpoint: Option<SocketAddr>,
+    /// The name that people know it by, where its address only stands for one.
+    pub endpoint_name: Option<Arc<str>>,
     /// The `version` label of the workload behind it.
     pub version: Option<Arc<str>>,
     /// When the last attempt's response head came in, counted from the first send.

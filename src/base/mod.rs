@@ -8,6 +8,7 @@ pub mod ceiling;
 mod clock;
 pub mod cost;
 pub mod counter;
+pub mod durations;
 pub mod error;
 pub mod ext;
 pub mod fingerprint;
@@ -33,6 +34,7 @@ pub use self::late::Late;
 pub use self::{
     ceiling::{Ceiling, Permit},
     counter::Counter,
+    durations::Durations,
     error::{BoxError, Error, Kind},
     fingerprint::Fingerprint,
     num::{Ratio, Share},

@@ -1,6 +1,6 @@
 //! How upstream connections are made: the seam between the pool and the network.
 
-use std::{fmt, io, net::SocketAddr, time::Duration};
+use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
@@ -44,6 +44,12 @@ pub trait Connect: Send + Sync + 'static {
     /// # Cancel safety
     /// Dropping the future gives the connection up.
     fn connect(&self, address: SocketAddr, dial: Dial) -> BoxFuture<'_, Result<BoxIo, Error>>;
+
+    /// The name that people know an address by, where it only stands for one and leads nowhere itself.
+    fn named(&self, address: SocketAddr) -> Option<Arc<str>> {
+        let _ = address;
+        None
+    }
 }
 
 /// Plain TCP, with `TCP_NODELAY`.

@@ -237,6 +237,13 @@ impl Upstream {
         self.pools.limits()
     }
 
+    /// The host at the address of an endpoint, for people: a name where the address only stands for one.
+    #[must_use]
+    pub fn shown(&self, address: SocketAddr) -> String {
+        let name = self.pools.named(address);
+        name.map_or_else(|| address.ip().to_string(), |name| name.to_string())
+    }
+
     /// Addresses of the endpoints that are ejected now.
     #[must_use]
     pub fn ejected(&self) -> Vec<SocketAddr> {

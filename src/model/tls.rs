@@ -30,8 +30,8 @@ pub enum Verify {
         roots: Roots,
         /// The names of which it must have one (`subjectAltNames`); empty is the server name.
         names: Vec<NameMatch>,
-        /// A file of certificates that were taken back (`caCrl`).
-        revoked: Option<PathBuf>,
+        /// Certificates that were taken back.
+        revoked: Option<Revoked>,
     },
 }
 
@@ -43,6 +43,15 @@ pub enum Roots {
     /// A PEM file (`caCertificates`).
     File(PathBuf),
     /// Of a secret (`namespace/name`): its `ca.crt`, or `cacert`.
+    Secret(String),
+}
+
+/// A list of certificates that were taken back.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Revoked {
+    /// A PEM file (`caCrl`).
+    File(PathBuf),
+    /// Of a secret (`namespace/name`): its `ca.crl`, or `crl`.
     Secret(String),
 }
 

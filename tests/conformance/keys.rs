@@ -142,6 +142,8 @@ fn what_is_wrong_is_said_without_a_key() {
         (format!("callers: [{{name: web, sha256: {of_nothing}}}]"), "error[bad-hash] spec.callers[0].sha256: this is the SHA-256 of an empty text, which is no key"),
         (format!("callers: [{{name: web, env: {KEY}}}]"), "error[bad-credential] spec.callers[0].env: this is no name of an environment variable"),
         (format!("callers: [{{name: web, key: {KEY}}}]"), "error[unknown-field] spec.callers[0].key"),
+        (format!("callers: [{{name: web, key: {KEY}}}]"), "hint: write `env: WEB_KEY`: the variable holds the key; or `file` with the path of a file, or `sha256`"),
+        (format!("callers: [{{name: web, apiKey: {{value: {KEY}}}}}]"), "hint: write `env: WEB_KEY`"),
         (format!("callers: [{{name: '{KEY} {KEY}', env: A}}]"), "error[bad-name] spec.callers[0].name: a caller's name has 1 to 64 characters"),
         ("callers: [{name: '', env: A}]".to_owned(), "error[bad-name] spec.callers[0].name"),
         ("callers: [{name: web, env: A}, {name: web, env: B}]".to_owned(), "error[duplicate-caller] spec.callers[1]: \"web\" is already the name of the caller in line 16"),

@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf};
 
 use llmesh::{
     config::{Loaded, Options, Severity, Source, load},
-    model::tls::{Identity, Roots, Tls, Verify},
+    model::tls::{Identity, Revoked, Roots, Tls, Verify},
 };
 
 const CLUSTER: &str = "outbound|443||api.vendor.example";
@@ -241,8 +241,32 @@ fn a_folder_holds_secrets_as_kubernetes_mounts_them() {
         Verify::Chain { revoked, .. } => revoked,
         Verify::Nothing => None,
     };
-    assert_eq!(revoked, Some(folder.join("n/s/ca.crl")));
+    assert_eq!(revoked, Some(Revoked::File(folder.join("n/s/ca.crl"))));
     fs::remove_dir_all(folder).expect("it is there");
+}
+
+#[test]
+fn a_list_of_what_was_taken_back_stands_beside_its_authorities() {
+    let revoked = |tls: Tls| match tls.verify {
+        Verify::Chain { revoked, .. } => revoked,
+        Verify::Nothing => None,
+    };
+    for key in ["crl", "ca.crl"] {
+        let values = format!("stringData: {{cacert: ROOT, {key}: LIST}}");
+        let text = mesh("SIMPLE", "s", &secret("name: s, namespace: n", &values));
+        let (loaded, tls) = read(&text, &Options::default());
+        assert_eq!(revoked(tls), Some(Revoked::Secret("n/s".to_owned())));
+        assert!(!warned(&loaded, "not-in-force"), "{:?}", loaded.diagnostics);
+    }
+    // Where the authorities are elsewhere it is not looked at, and that is said.
+    let pair = secret(
+        "name: s, namespace: n",
+        "stringData: {cert: c, key: k, crl: LIST}",
+    );
+    let own = secret("name: s-cacert, namespace: n", "stringData: {cacert: ROOT}");
+    let (loaded, tls) = read(&mesh("MUTUAL", "s", &(pair + &own)), &Options::default());
+    assert_eq!(revoked(tls), None);
+    assert!(warned(&loaded, "not-in-force"));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use llmesh::{
     config::{Loaded, Options, Severity, Source, load},
     model::{
         Cluster, Protocol,
-        tls::{Identity, NameMatch, Roots, Tls, Verify},
+        tls::{Identity, NameMatch, Revoked, Roots, Tls, Verify},
     },
 };
 
@@ -77,7 +77,7 @@ fn each_mode_of_a_rule() {
     mutual.verify = Verify::Chain {
         roots: Roots::File(PathBuf::from("/ca.pem")),
         names: Vec::new(),
-        revoked: Some(PathBuf::from("/crl.pem")),
+        revoked: Some(Revoked::File(PathBuf::from("/crl.pem"))),
     };
     assert_eq!(by_block(files).0, Some(mutual));
 

@@ -13,6 +13,7 @@ use llmesh::{
     body::Body,
     config::Source,
     mesh::{Mesh, UpstreamProxy},
+    metrics::access_log::{AccessLog, Encoding},
     proxy::{Input, Options, Proxy},
     testing::upstream::Upstream,
 };
@@ -22,7 +23,10 @@ use tokio::{
     task::JoinSet,
 };
 
-use crate::support::{Raw, bind, soon, text};
+use crate::{
+    kit::Caller,
+    support::{Raw, bind, soon, text},
+};
 
 /// A name that no name server knows.
 const HOST: &str = "api.llm.invalid";
@@ -93,10 +97,19 @@ async fn serve(
 }
 
 async fn proxy(through: Option<UpstreamProxy>) -> Proxy {
+    logged(through, Arc::default()).await
+}
+
+/// The same; lines of its access log come to `lines`.
+async fn logged(through: Option<UpstreamProxy>, lines: Arc<Mutex<Vec<String>>>) -> Proxy {
+    let access = AccessLog::new(Encoding::Json, move |line| {
+        lines.lock().unwrap().push(line.to_owned());
+    });
     let mut options = Options::new(Input::inline(vec![Source::new("mesh.yaml", MESH)]));
     options.outbound = ([127, 0, 0, 1], 0).into();
-    options.admin = None;
+    options.admin = Some(([127, 0, 0, 1], 0).into());
     options.upstream_proxy = through;
+    options.reports = vec![Arc::new(access)];
     Proxy::start(options).await.unwrap()
 }
 
@@ -116,10 +129,29 @@ async fn ask(proxy: &Proxy) -> String {
 async fn a_name_that_nobody_here_can_resolve_is_reached_through_the_proxy() {
     let upstream = Upstream::start().await.unwrap();
     let corporate = Corporate::start(upstream.addr(), None).await;
-    let proxy = proxy(Some(corporate.url())).await;
+    let lines: Arc<Mutex<Vec<String>>> = Arc::default();
+    let proxy = logged(Some(corporate.url()), Arc::clone(&lines)).await;
     for _ in 0..3 {
         let answer = ask(&proxy).await;
         assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+    }
+    // People are told the name, wherever they look.
+    soon(async {
+        while lines.lock().unwrap().len() < 3 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    for line in lines.lock().unwrap().iter() {
+        let told = format!("\"upstream_host\":\"{HOST}:80\"");
+        assert!(line.contains(&told), "{line}");
+    }
+    for page in ["/clusters", "/clusters?format=json"] {
+        let mut caller = Caller::http1(proxy.admin().unwrap()).await;
+        let request = Request::get(page).header("host", "admin");
+        let request = request.body(Body::empty()).unwrap();
+        let page = caller.send(request).await.body;
+        assert!(page.contains(HOST) && !page.contains("100::"), "{page}");
     }
     // One tunnel, kept as any connection is.
     let asked = corporate.asked();

@@ -162,11 +162,20 @@ async fn clients_for_python() {
 #[ignore = "takes minutes on a busy machine; .ci/run runs it alone"]
 async fn every_call_of_a_client_is_the_same_through_the_proxy() {
     let Some(python) = python().await else { return };
-    for sdk in ["google", "openai", "anthropic"] {
+    let walk = |sdk| {
         let mut command = Command::new(&python);
         command.arg(script("same_as_direct.py"));
         command.args([env!("CARGO_BIN_EXE_llmesh"), sdk]);
-        let said = run(&mut command).await.unwrap();
+        async move { run(&mut command).await }
+    };
+    let (google, openai, anthropic) =
+        tokio::join!(walk("google"), walk("openai"), walk("anthropic"));
+    for (sdk, said) in [
+        ("google", google),
+        ("openai", openai),
+        ("anthropic", anthropic),
+    ] {
+        let said = said.unwrap_or_else(|e| panic!("{sdk}: {e}"));
         println!("{sdk}: {said}");
         assert!(said.contains("the same through the proxy"), "{said}");
     }

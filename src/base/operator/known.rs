@@ -107,6 +107,10 @@ impl<'a> Known<'a> {
         }
     }
 
+    fn endpoint_name(&self) -> Option<&'a str> {
+        self.notes?.endpoint_name.as_deref()
+    }
+
     fn plain(&self, plain: Plain) -> Option<Value<'a>> {
         let endpoint = || self.notes?.endpoint;
         let address = |a: SocketAddr| Value::text(a.to_string());
@@ -136,8 +140,14 @@ impl<'a> Known<'a> {
                 Some(Value::Number(self.notes.map_or(0, |n| n.attempts.into())))
             }
             Plain::UpstreamCluster => self.route.map(|r| Value::text(r.cluster.to_string())),
-            Plain::UpstreamHost => endpoint().map(address),
-            Plain::UpstreamHostWithoutPort => endpoint().map(ip),
+            Plain::UpstreamHost => endpoint().map(|at| match self.endpoint_name() {
+                Some(name) => Value::text(format!("{name}:{}", at.port())),
+                None => address(at),
+            }),
+            Plain::UpstreamHostWithoutPort => endpoint().map(|at| match self.endpoint_name() {
+                Some(name) => Value::text(name.to_owned()),
+                None => ip(at),
+            }),
             Plain::UpstreamPort => endpoint().map(port),
             Plain::UpstreamTransportFailureReason => {
                 self.notes?.transport_failure.clone().map(Value::text)

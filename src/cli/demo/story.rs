@@ -51,9 +51,14 @@ async fn added_latency(stage: &Stage, report: &mut Report) {
     report.facts.push((
         "added p50 / p99",
         format!(
-            "{:.0?} / {:.0?} (one connection, {ROUNDS} calls)",
+            "{:.0?} / {:.0?} (one connection, {ROUNDS} calls{})",
             added(50),
-            added(99)
+            added(99),
+            if cfg!(debug_assertions) {
+                "; a build without optimisation"
+            } else {
+                ""
+            }
         ),
     ));
     step.end();

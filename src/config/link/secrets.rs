@@ -3,7 +3,7 @@
 //! A folder holds a secret as Kubernetes mounts it, one file a key: `DIR/NAMESPACE/NAME/tls.crt`, or `DIR/NAME/tls.crt`.
 //! As in Istio the authorities may be in a secret of their own, `NAME-cacert`, and the keys have two sets of names.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::Linker;
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
         names,
         secrets::Secret,
     },
-    model::tls::{Identity, Roots, Tls, Verify},
+    model::tls::{Identity, Revoked, Roots, Tls, Verify},
 };
 
 /// The names of a certificate and its key.
@@ -31,7 +31,7 @@ const OF_ROOTS: &str = "-cacert";
 struct Found {
     identity: Option<Identity>,
     roots: Option<Roots>,
-    revoked: Option<PathBuf>,
+    revoked: Option<Revoked>,
 }
 
 // === impl Found ===
@@ -129,7 +129,10 @@ impl Linker<'_> {
         let roots = both().find_map(|secret| Some((secret, file(secret, ROOTS)?)));
         Some(Found {
             identity: pairs.next(),
-            revoked: roots.as_ref().and_then(|(secret, _)| file(secret, REVOKED)),
+            revoked: roots.as_ref().and_then(|(secret, _)| {
+                let path = file(secret, REVOKED)?;
+                Some(Revoked::File(path))
+            }),
             roots: roots.map(|(_, path)| Roots::File(path)),
         })
     }
@@ -147,22 +150,27 @@ impl Linker<'_> {
         let mut both = of_roots.iter().chain(&own);
         let roots = both.find(|(_, secret)| ROOTS.iter().any(|key| has(secret, key)));
         for (name, secret) in identity.iter().chain(&roots) {
-            self.use_secret(name, secret, place);
+            let with_roots = roots.is_some_and(|(of_roots, _)| of_roots == name);
+            self.use_secret(name, secret, with_roots, place);
         }
+        let lists = |(_, secret): &&(String, &Secret)| REVOKED.iter().any(|key| has(secret, key));
         Some(Found {
             identity: identity.map(|(name, _)| Identity::Secret(name.clone())),
             roots: roots.map(|(name, _)| Roots::Secret(name.clone())),
-            revoked: None,
+            revoked: roots
+                .filter(lists)
+                .map(|(name, _)| Revoked::Secret(name.clone())),
         })
     }
 
-    /// Notes that a Secret object is used, and says what of it cannot be.
-    fn use_secret(&self, name: &str, secret: &Secret, place: &Place) {
+    /// Notes that a Secret object is used, and says what of it cannot be. A list of what was taken back is of the authorities
+    /// beside it.
+    fn use_secret(&self, name: &str, secret: &Secret, with_roots: bool, place: &Place) {
         self.used_secrets.borrow_mut().insert(name.to_owned());
         let known = PAIRS
             .iter()
             .flat_map(|(certificate, key)| [certificate, key]);
-        let known: Vec<_> = known.chain(&ROOTS).copied().collect();
+        let known: Vec<_> = known.chain(&ROOTS).chain(&REVOKED).copied().collect();
         for key in secret
             .unreadable
             .iter()
@@ -172,12 +180,13 @@ impl Linker<'_> {
             let hint = "encode it, or write it under `stringData` as it is";
             self.report.warn(place, "bad-secret", message, hint);
         }
-        if let Some(key) = REVOKED
-            .iter()
-            .find(|key| secret.values.0.contains_key(**key))
-        {
-            let message = format!("`{key}` of {} is not in force in llmesh", secret.place);
-            let hint = "name the list's file in `caCrl`";
+        let mut lists = REVOKED.iter();
+        if let Some(key) = lists.find(|key| secret.values.0.contains_key(**key) && !with_roots) {
+            let message = format!(
+                "`{key}` of {} has no effect: it stands beside no authorities",
+                secret.place
+            );
+            let hint = "put it where `ca.crt` is";
             self.report.warn(place, "not-in-force", message, hint);
         }
     }

@@ -17,7 +17,7 @@ use crate::{
     layers::route::params::Action,
     model::{
         Cluster, ClusterName, Discovery, Endpoint, VirtualHost,
-        tls::{Identity, NameMatch, Roots, Tls, Verify},
+        tls::{Identity, NameMatch, Revoked, Roots, Tls, Verify},
     },
 };
 
@@ -123,7 +123,10 @@ impl Linker<'_> {
             if let Some(file) = &block.authorities {
                 *roots = Roots::File(self.file(to, file));
             }
-            *revoked = block.revoked.as_ref().map(|file| self.file(to, file));
+            *revoked = block
+                .revoked
+                .as_ref()
+                .map(|file| Revoked::File(self.file(to, file)));
         }
         if block.mode == Mode::Mutual
             && let (Some(certificate), Some(key)) = (&block.certificate, &block.key)

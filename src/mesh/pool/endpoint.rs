@@ -82,6 +82,19 @@ impl Endpoint {
         self.address
     }
 
+    /// The name that people know it by, where its address only stands for one.
+    pub(super) fn named(&self) -> Option<Arc<str>> {
+        self.connect.named(self.address)
+    }
+
+    /// Where it is, for people.
+    pub(super) fn shown(&self) -> String {
+        match self.named() {
+            Some(name) => format!("{name}:{}", self.address.port()),
+            None => self.address.to_string(),
+        }
+    }
+
     pub(super) fn limits(&self) -> &Limits {
         &self.limits
     }
@@ -187,7 +200,7 @@ impl Endpoint {
             Err(error) => error,
         };
         self.count_failed(error.kind() == Kind::Connect(ConnectFailure::Timeout));
-        tracing::debug!(address = %self.address, error = %error, "dial failed");
+        tracing::debug!(address = %self.shown(), error = %error, "dial failed");
         Err(DialFailure::new(&error))
     }
 
@@ -207,8 +220,7 @@ impl Endpoint {
         let secured = secured.map_err(|failure| self.count_refused(failure))?;
         let stats = self.limits.stats();
         stats.ssl_handshake.inc();
-        let took = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        stats.ssl_handshake_ms.add(took);
+        stats.ssl_handshake_took.note(begun.elapsed());
         if secured.resumed {
             stats.ssl_session_reused.inc();
         }
@@ -231,7 +243,7 @@ impl Endpoint {
             What::Names => stats.ssl_fail_verify_san.inc(),
             What::Protocol | What::Broken | What::Unusable => stats.ssl_connection_error.inc(),
         }
-        tracing::warn!(address = %self.address, "no TLS connection: {}", failure.reason);
+        tracing::warn!(address = %self.shown(), "no TLS connection: {}", failure.reason);
         failure.into_error()
     }
 

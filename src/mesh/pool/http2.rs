@@ -318,7 +318,7 @@ pub(super) async fn run(
             biased;
             ended = polled => {
                 if let Err(error) = ended {
-                    tracing::debug!(address = %endpoint.address(), %error, "connection failed");
+                    tracing::debug!(address = %endpoint.shown(), %error, "connection failed");
                 }
                 break;
             }

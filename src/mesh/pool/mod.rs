@@ -150,6 +150,11 @@ impl Pool {
         self.0.0.address()
     }
 
+    /// The name that people know it by, where its address only stands for one.
+    pub(super) fn named(&self) -> Option<Arc<str>> {
+        self.0.0.named()
+    }
+
     /// The cluster's limits.
     #[must_use]
     pub fn limits(&self) -> &Limits {

@@ -1,6 +1,6 @@
 //! What a cluster's pools count, under Envoy's names.
 
-use crate::base::Counter;
+use crate::base::{Counter, Durations};
 
 macro_rules! stats {
     ($($(#[$doc:meta])* $field:ident => $name:literal,)*) => {
@@ -8,6 +8,8 @@ macro_rules! stats {
         #[derive(Debug, Default)]
         pub struct PoolStats {
             $($(#[$doc])* pub $field: Counter,)*
+            /// How long the TLS handshakes took that succeeded. Not in Envoy.
+            pub ssl_handshake_took: Durations,
         }
 
         impl PoolStats {
@@ -52,8 +54,6 @@ stats! {
     cx_tx_bytes => "upstream_cx_tx_bytes_total",
     /// TLS handshakes that succeeded.
     ssl_handshake => "ssl.handshake",
-    /// Milliseconds that they took, together. Not in Envoy.
-    ssl_handshake_ms => "ssl.handshake_ms",
     /// Those among them that resumed an earlier session.
     ssl_session_reused => "ssl.session_reused",
     /// Handshakes that failed for other reasons than the server's certificate.

@@ -1,8 +1,8 @@
 //! HTTP proxies on the way out: connections to endpoints are opened through one, with `CONNECT`.
 //!
 //! Behind a company's proxy names from outside often cannot be resolved, so the proxy is told the name. An endpoint that is
-//! a name then stands under an address of its own in `100::/64`, which leads nowhere (RFC 6666): pools, balancers and logs
-//! know it by that, and only the connector knows what it stands for. Endpoints that are addresses are asked for by address.
+//! a name then stands under an address of its own in `100::/64`, which leads nowhere (RFC 6666): pools and balancers know it
+//! by that, and only the connector knows what it stands for; people are told the name. Endpoints that are addresses are asked for by address.
 //!
 //! What goes past the proxy (`NO_PROXY`, and always the machine's own loopback addresses) is resolved and dialled as without
 //! one. Plain-text connections go through a tunnel as well; a proxy may have to be told that other ports than 443 are allowed.
@@ -266,6 +266,10 @@ impl Connect for Via {
             _ => return self.tunnel.outside.connect.connect(address, dial),
         };
         Box::pin(async move { self.tunnel.open(&to, dial).await })
+    }
+
+    fn named(&self, address: SocketAddr) -> Option<Arc<str>> {
+        self.host.clone().filter(|_| is_stand_in(address))
     }
 }
 

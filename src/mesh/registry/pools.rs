@@ -132,6 +132,11 @@ impl Pools {
         self.plain_text.store(it_is, Ordering::Relaxed);
     }
 
+    /// The name that people know an address by, where it only stands for one.
+    pub(super) fn named(&self, address: SocketAddr) -> Option<Arc<str>> {
+        self.by_address.load().get(&address)?.pool.named()
+    }
+
     /// What they share.
     pub(super) fn limits(&self) -> &Limits {
         &self.limits
@@ -171,7 +176,10 @@ impl Service<Request<Body>> for Noted {
             return Box::pin(std::future::ready(Err(error.into())));
         }
         if let Some(record) = request.extensions().get::<Record>() {
-            record.note(|n| n.version.clone_from(&self.origin.version));
+            record.note(|n| {
+                n.version.clone_from(&self.origin.version);
+                n.endpoint_name = self.pool.named();
+            });
         }
         self.pool.call(request)
     }

@@ -19,8 +19,11 @@ use zeroize::Zeroizing;
 use super::provider::provider;
 use crate::{
     base::fingerprint::Fingerprint,
-    model::tls::{Identity, Roots, Secret, Tls, Verify},
+    model::tls::{Identity, Revoked, Roots, Secret, Tls, Verify},
 };
+
+/// What is said of a key that cannot be opened.
+const ENCRYPTED: &str = "the private key is encrypted, and there is no passphrase: write it as it is (openssl pkey -in ENCRYPTED -out KEY)";
 
 /// No file of certificates is longer.
 const MAX_BYTES: u64 = 4 << 20;
@@ -107,7 +110,11 @@ impl Store {
                 Roots::File(path) => Some(Piece::file(path)?),
                 Roots::Secret(name) => Some(self.secret(name, &["cacert", "ca.crt"])?),
             };
-            revoked = list.as_deref().map(Piece::file).transpose()?;
+            revoked = match list {
+                Some(Revoked::File(path)) => Some(Piece::file(path)?),
+                Some(Revoked::Secret(name)) => Some(self.secret(name, &["crl", "ca.crl"])?),
+                None => None,
+            };
         }
         let (certificate, key) = match &tls.identity {
             Some(Identity::Files { certificate, key }) => {
@@ -252,7 +259,7 @@ impl Materials {
         let Some(piece) = &self.revoked else {
             return Ok(Vec::new());
         };
-        let lists: Vec<_> = CertificateRevocationListDer::pem_slice_iter(&piece.bytes)
+        let lists: Vec<_> = CertificateRevocationListDer::pem_slice_iter(piece.pem())
             .collect::<Result<_, _>>()
             .map_err(|e| piece.broken(&e))?;
         if lists.is_empty() {
@@ -269,7 +276,8 @@ impl Materials {
             return Ok(None);
         };
         let chain = certificate.certificates()?;
-        let key = PrivateKeyDer::from_pem_slice(&key.bytes).map_err(|error| match error {
+        let key = PrivateKeyDer::from_pem_slice(key.pem()).map_err(|error| match error {
+            _ if key.is_encrypted() => key.bad(&ENCRYPTED),
             pem::Error::NoItemsFound => key.bad(&"no private key in it"),
             error => key.broken(&error),
         })?;
@@ -333,8 +341,20 @@ impl Piece {
         }
     }
 
+    /// Its text: some editors put a mark before it.
+    fn pem(&self) -> &[u8] {
+        self.bytes
+            .strip_prefix(b"\xef\xbb\xbf")
+            .unwrap_or(&self.bytes)
+    }
+
+    /// Whether it holds a key that only a passphrase opens: either form has the word.
+    fn is_encrypted(&self) -> bool {
+        memchr::memmem::find(self.pem(), b"ENCRYPTED").is_some()
+    }
+
     fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, Unusable> {
-        let all: Vec<_> = CertificateDer::pem_slice_iter(&self.bytes)
+        let all: Vec<_> = CertificateDer::pem_slice_iter(self.pem())
             .collect::<Result<_, _>>()
             .map_err(|e| self.broken(&e))?;
         if all.is_empty() {
@@ -369,7 +389,9 @@ pub(super) fn files(tls: &Tls) -> Vec<std::path::PathBuf> {
         if let Roots::File(path) = roots {
             all.push(path.clone());
         }
-        all.extend(revoked.clone());
+        if let Some(Revoked::File(path)) = revoked {
+            all.push(path.clone());
+        }
     }
     if let Some(Identity::Files { certificate, key }) = &tls.identity {
         all.extend([certificate.clone(), key.clone()]);

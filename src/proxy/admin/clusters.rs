@@ -38,6 +38,10 @@ pub(super) fn text(snapshot: &Snapshot) -> String {
         line("default_priority::max_retries", pool.max_retries.into());
         for endpoint in endpoints(cluster) {
             let address = endpoint.address();
+            let address = match cluster.shown(address) {
+                ip if ip == address.ip().to_string() => address.to_string(),
+                name => format!("{name}:{}", address.port()),
+            };
             for (what, value) in numbers(&endpoint) {
                 let _ = writeln!(out, "{name}::{address}::{what}::{value}");
             }
@@ -57,7 +61,8 @@ pub(super) fn text(snapshot: &Snapshot) -> String {
 #[must_use]
 pub(super) fn to_json(snapshot: &Snapshot) -> Value {
     let clusters = snapshot.clusters.iter().map(|(name, cluster)| {
-        let hosts: Vec<Value> = endpoints(cluster).iter().map(host).collect();
+        let hosts = endpoints(cluster);
+        let hosts: Vec<Value> = hosts.iter().map(|e| host(cluster, e)).collect();
         let model = cluster.model();
         let mut status =
             json!({"name": &**name, "namespace": &*model.namespace, "host_statuses": hosts});
@@ -86,7 +91,7 @@ fn numbers(endpoint: &Endpoint) -> [(&'static str, u64); 5] {
     ]
 }
 
-fn host(endpoint: &Arc<Endpoint>) -> Value {
+fn host(cluster: &Upstream, endpoint: &Arc<Endpoint>) -> Value {
     let address = endpoint.address();
     let stats = numbers(endpoint).map(|(name, value)| json!({"name": name, "value": value}));
     let mut health = json!({"eds_health_status": "HEALTHY"});
@@ -94,7 +99,7 @@ fn host(endpoint: &Arc<Endpoint>) -> Value {
         health["failed_outlier_check"] = true.into();
     }
     json!({
-        "address": {"socket_address": {"address": address.ip().to_string(), "port_value": address.port()}},
+        "address": {"socket_address": {"address": cluster.shown(address), "port_value": address.port()}},
         "stats": stats,
         "health_status": health,
         "weight": endpoint.weight(),

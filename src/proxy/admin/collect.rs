@@ -138,8 +138,14 @@ impl Page<'_> {
     }
 
     fn pool(&mut self, cluster: &Upstream) {
-        let tls = cluster.model().tls.is_some();
-        for (name, value) in cluster.limits().stats().iter() {
+        let (tls, stats) = (cluster.model().tls.is_some(), cluster.limits().stats());
+        if tls {
+            let scope = Scope::Cluster(self.cluster.to_owned());
+            let took = &stats.ssl_handshake_took;
+            self.out
+                .push(Stat::durations(scope, "ssl.handshake_ms", took));
+        }
+        for (name, value) in stats.iter() {
             if name.starts_with("ssl.") && !tls {
                 continue;
             }

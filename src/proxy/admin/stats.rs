@@ -8,6 +8,8 @@ use std::{collections::BTreeMap, fmt::Write};
 
 use serde_json::{Value, json};
 
+use crate::base::Durations;
+
 /// One number.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Stat {
@@ -15,6 +17,8 @@ pub struct Stat {
     name: String,
     kind: Kind,
     value: u64,
+    /// Of a histogram: each bound, and how many are no more than it; the value is the sum.
+    buckets: Vec<(&'static str, u64)>,
 }
 
 /// What a number is about.
@@ -32,13 +36,15 @@ pub enum Scope {
     Fallback,
 }
 
-/// Whether a number only grows.
+/// What kind of number it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// It only grows.
     Counter,
     /// It goes up and down.
     Gauge,
+    /// How often something took how long; as one number, their sum.
+    Histogram,
 }
 
 // === impl Stat ===
@@ -51,6 +57,7 @@ impl Stat {
             name: name.into(),
             kind: Kind::Counter,
             value,
+            buckets: Vec::new(),
         }
     }
 
@@ -61,6 +68,18 @@ impl Stat {
             name: name.into(),
             kind: Kind::Gauge,
             value,
+            buckets: Vec::new(),
+        }
+    }
+
+    /// How often something took how long, in milliseconds: for Prometheus a histogram, elsewhere their sum.
+    pub fn durations(scope: Scope, name: impl Into<String>, durations: &Durations) -> Self {
+        Self {
+            scope,
+            name: name.into(),
+            kind: Kind::Histogram,
+            value: durations.sum_ms(),
+            buckets: durations.buckets(),
         }
     }
 
@@ -129,28 +148,45 @@ pub fn prometheus(stats: &[Stat]) -> String {
             .iter()
             .map(|(k, v)| format!("{k}=\"{}\"", escape(v)))
             .collect();
-        let series = if labels.is_empty() {
-            String::new()
-        } else {
-            format!("{{{}}}", labels.join(","))
-        };
         let entry = families
             .entry(family.clone())
             .or_insert((stat.kind, Vec::new()));
-        entry.1.push(format!("{family}{series} {}\n", stat.value));
+        entry.1.extend(series(stat, &family, &labels));
     }
     let mut out = String::new();
     for (family, (kind, series)) in families {
-        let kind = if kind == Kind::Counter {
-            "counter"
-        } else {
-            "gauge"
+        let kind = match kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
         };
         // Writing to a string cannot fail.
         let _ = writeln!(out, "# TYPE {family} {kind}");
         out.extend(series);
     }
     out
+}
+
+/// The lines of one number, or of one histogram.
+fn series(stat: &Stat, family: &str, labels: &[String]) -> Vec<String> {
+    let line = |end: &str, more: Option<String>, value: u64| {
+        let all: Vec<_> = labels.iter().cloned().chain(more).collect();
+        let all = if all.is_empty() {
+            String::new()
+        } else {
+            format!("{{{}}}", all.join(","))
+        };
+        format!("{family}{end}{all} {value}\n")
+    };
+    if stat.kind != Kind::Histogram {
+        return vec![line("", None, stat.value)];
+    }
+    let bucket = |(bound, n): &(&str, u64)| line("_bucket", Some(format!("le=\"{bound}\"")), *n);
+    let mut lines: Vec<_> = stat.buckets.iter().map(bucket).collect();
+    lines.push(line("_sum", None, stat.value));
+    let all = stat.buckets.last().map_or(0, |(_, n)| *n);
+    lines.push(line("_count", None, all));
+    lines
 }
 
 /// `upstream_rq_503` is `upstream_rq` with a code; `upstream_rq_5xx` is `upstream_rq_xx` with a class.
@@ -216,5 +252,28 @@ mod tests {
         assert!(page.contains("llmesh_llm_limit_tokens_total{limit=\"ns/p/key\"} 7\n"));
         assert!(page.contains("llmesh_llm_fallback_rescued 3\n"));
         assert_eq!(page.matches("# TYPE").count(), 6);
+    }
+
+    #[test]
+    fn a_histogram_is_one_for_prometheus_and_its_sum_elsewhere() {
+        let took = Durations::default();
+        took.note(std::time::Duration::from_millis(3));
+        took.note(std::time::Duration::from_millis(700));
+        let scope = Scope::Cluster("c".to_owned());
+        let stats = [Stat::durations(scope, "ssl.handshake_ms", &took)];
+        assert_eq!(text(&stats), "cluster.c.ssl.handshake_ms: 703\n");
+        let page = prometheus(&stats);
+        let name = "envoy_cluster_ssl_handshake_ms";
+        assert!(page.starts_with(&format!("# TYPE {name} histogram\n")));
+        for line in [
+            "_bucket{cluster_name=\"c\",le=\"1\"} 0",
+            "_bucket{cluster_name=\"c\",le=\"5\"} 1",
+            "_bucket{cluster_name=\"c\",le=\"1000\"} 2",
+            "_bucket{cluster_name=\"c\",le=\"+Inf\"} 2",
+            "_sum{cluster_name=\"c\"} 703",
+            "_count{cluster_name=\"c\"} 2",
+        ] {
+            assert!(page.contains(&format!("\n{name}{line}\n")), "{page}");
+        }
     }
 }

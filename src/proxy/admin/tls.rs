@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::model::{
     Cluster, Protocol,
-    tls::{Identity, NameMatch, Roots, Tls, Verify},
+    tls::{Identity, NameMatch, Revoked, Roots, Tls, Verify},
 };
 
 /// Istio's word for it.
@@ -104,7 +104,8 @@ pub(super) fn transport_socket(cluster: &Cluster, tls: &Tls) -> Value {
                     common["validation_context_sds_secret_config"] = json!({"name": name});
                 }
             }
-            if let Some(path) = revoked {
+            // A secret's own list goes with its authorities.
+            if let Some(Revoked::File(path)) = revoked {
                 context["crl"] = json!({"filename": path});
             }
             common["validation_context"] = context;

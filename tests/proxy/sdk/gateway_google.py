@@ -10,8 +10,12 @@ BASE, WEB, BATCH = sys.argv[1:4]
 ASK = "What does the fox do?"
 
 
-def client(key):
-    return genai.Client(api_key=key, http_options=types.HttpOptions(base_url=BASE))
+OPEN = []  # a client closes its connections when nobody holds it
+
+
+def models_for(key):
+    OPEN.append(genai.Client(api_key=key, http_options=types.HttpOptions(base_url=BASE)))
+    return OPEN[-1].models
 
 
 def held(name):
@@ -20,14 +24,14 @@ def held(name):
 
 def refused(status, key, call):
     try:
-        call(client(key).models)
+        call(models_for(key))
     except errors.ClientError as error:
         assert error.code == status, error
         return error
     raise AssertionError(f"no {status}")
 
 
-web, batch = client(WEB).models, client(BATCH).models
+web, batch = models_for(WEB), models_for(BATCH)
 text = web.generate_content(model="fast", contents=ASK).text
 assert text.startswith("The quick brown fox"), text
 assert "".join(part.text or "" for part in web.generate_content_stream(model="fast", contents=ASK)) == text

@@ -107,6 +107,7 @@ LABELS = ["application/json", "text/plain; charset=utf-8", "application/octet-st
 
 class Service(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # heads and bodies are written one after the other: each would wait for the client
     seen = []
 
     def log_message(self, *_):

@@ -143,6 +143,12 @@ pub(super) const TEXTS: &[Row] = &[
 
 /// Keys that are not known where they stand.
 pub(super) const UNKNOWN: &[Row] = &[
+    ("callers[].key", OF_CALLER),
+    ("callers[].keys", OF_CALLER),
+    ("callers[].token", OF_CALLER),
+    ("callers[].apiKey", OF_CALLER),
+    ("callers[].secret", OF_CALLER),
+    ("callers[].hash", "sha256: \"64 HEXADECIMAL DIGITS\""),
     ("match[].headers.set.*", ONLY_LOOKS),
     ("match[].headers.add.*", ONLY_LOOKS),
     ("match[].headers.remove.*", ONLY_LOOKS),
@@ -278,6 +284,10 @@ pub(super) const UNKNOWN: &[Row] = &[
     ),
     ("LlmPolicy.spec.fallbacks", "fallback: [{host: NAME}]"),
 ];
+
+/// A caller's key is nowhere written as it is.
+const OF_CALLER: &str =
+    "env: WEB_KEY | the variable holds the key; or `file` with the path of a file, or `sha256`";
 
 const ONLY_LOOKS: &str =
     "headers: {request: {set: {NAME: VALUE}}} | beside `match`, which only looks";

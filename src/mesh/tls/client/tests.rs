@@ -15,6 +15,8 @@ use zeroize::Zeroizing;
 use super::*;
 use crate::model::tls::{Identity, NameMatch, Roots, Secret};
 
+mod odd;
+
 /// An authority of this test's own.
 struct Ca(CertifiedIssuer<'static, KeyPair>);
 
