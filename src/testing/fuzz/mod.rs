@@ -13,6 +13,7 @@ mod llm;
 mod retry_on;
 mod route;
 mod sanitize;
+mod sniff;
 mod stream;
 mod trace;
 
@@ -20,14 +21,15 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 pub use self::{
     coding::coding, config::config, deadline::deadline, duration::duration, hint::hint, llm::llm,
-    retry_on::retry_on, route::route, sanitize::sanitize, stream::stream, trace::trace,
+    retry_on::retry_on, route::route, sanitize::sanitize, sniff::sniff, stream::stream,
+    trace::trace,
 };
 
 /// A target.
 pub type Target = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: [(&str, Target); 11] = [
+pub const TARGETS: [(&str, Target); 12] = [
     ("coding", coding),
     ("config", config),
     ("deadline", deadline),
@@ -37,6 +39,7 @@ pub const TARGETS: [(&str, Target); 11] = [
     ("retry_on", retry_on),
     ("route", route),
     ("sanitize", sanitize),
+    ("sniff", sniff),
     ("stream", stream),
     ("trace", trace),
 ];
