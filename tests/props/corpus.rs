@@ -161,6 +161,7 @@ targets! {
     retry_on: 2_000,
     route: 2_000,
     sanitize: 2_000,
+    sniff: 2_000,
     stream: 1_000,
     trace: 2_000,
 }

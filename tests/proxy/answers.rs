@@ -500,7 +500,7 @@ async fn an_error_after_seconds_of_blanks_is_that_error() {
             }
             let mut chunks = vec![" "; 12];
             chunks.push(r#"{"error":{"code":503,"message":"Provider returned error"}}"#);
-            chunked(label, ms(150), &chunks)
+            chunked(label, ms(100), &chunks)
         });
         let reply = mesh.ask(AUTO, "/api/v1/chat/completions", CHAT, &[]).await;
         assert_eq!((reply.status, mesh.first.sends()), (200, 2), "{label}");
@@ -657,5 +657,247 @@ async fn a_field_that_the_mesh_added_fails_no_call() {
             assert_eq!(told, (200, false, sends), "{refusal}");
             assert_eq!(reply.body, [ROLE, TEXT, STOP, DONE].concat());
         }
+    }
+}
+
+/// Labels, cuts and mixtures that no server is known to send: what is not positively an error passes, and only once.
+#[tokio::test]
+async fn answers_that_nobody_wrote_pass_once_as_they_are() {
+    let mesh = Mesh::start().await;
+    let good = [ROLE, TEXT, STOP, DONE].concat();
+    let length = |headers: &str, body: &[u8]| {
+        let head = format!(
+            "HTTP/1.1 200 OK\r\n{headers}content-length: {}\r\nconnection: close\r\n\r\n",
+            body.len()
+        );
+        now([head.as_bytes(), body].concat())
+    };
+    let typed = |label: &str, body: &[u8]| length(&format!("content-type: {label}\r\n"), body);
+    let ndjson = good
+        .replace("data: ", "")
+        .replace("\n\n", "\n")
+        .replace("[DONE]\n", "");
+    let wide: Vec<u8> = WHOLE.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let trailing = format!("{WHOLE}\n\u{1}\u{2}");
+    let two = format!("{{\"error\":null}}\n{WHOLE}");
+    let bom = format!("\u{feff}{good}");
+    let nul = good.replace("Hello", "He\0llo");
+    let lone = good.replace("\n\n", "\r\r");
+    let blank = WHOLE.replacen('{', "{\"error\":\"\",", 1);
+    let empty = WHOLE.replacen('{', "{\"error\":{},", 1);
+    let no = WHOLE.replacen('{', "{\"error\":false,", 1);
+    let nested = format!("[{WHOLE}]");
+    let text = "\"error: 503 overloaded\"";
+    let deep = "[".repeat(5000) + &"]".repeat(5000);
+    let trailers = {
+        let mut answer = events(SSE, &[ROLE, TEXT, STOP, DONE]);
+        answer.pop();
+        answer.push((Duration::ZERO, b"0\r\nx-error: 503\r\n\r\n".to_vec()));
+        answer
+    };
+    let hints = {
+        let mut answer = now(
+            "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\nretry-after: 9\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n",
+        );
+        answer.extend(whole(200, JSON, WHOLE));
+        answer
+    };
+    let rows: Vec<(&str, &str, Answer, &[u8])> = vec![
+        (
+            "a coding that it has not",
+            CHAT,
+            length(
+                "content-type: application/json\r\ncontent-encoding: gzip\r\n",
+                WHOLE.as_bytes(),
+            ),
+            WHOLE.as_bytes(),
+        ),
+        (
+            "a stream in a coding that it has not",
+            STREAM,
+            length(
+                "content-type: text/event-stream\r\ncontent-encoding: br\r\n",
+                good.as_bytes(),
+            ),
+            good.as_bytes(),
+        ),
+        (
+            "a coding of nobody's",
+            STREAM,
+            length("content-encoding: x-own\r\n", b"\x01\x02\x03"),
+            b"\x01\x02\x03",
+        ),
+        (
+            "two labels",
+            STREAM,
+            length(
+                "content-type: text/html\r\ncontent-type: text/event-stream\r\n",
+                good.as_bytes(),
+            ),
+            good.as_bytes(),
+        ),
+        (
+            "a label in pieces",
+            STREAM,
+            typed("text/event-stream;;; charset=\"", good.as_bytes()),
+            good.as_bytes(),
+        ),
+        (
+            "a label that is none",
+            CHAT,
+            typed("\u{1f600}", WHOLE.as_bytes()),
+            WHOLE.as_bytes(),
+        ),
+        (
+            "lines of JSON under the label of events",
+            STREAM,
+            typed(SSE, ndjson.as_bytes()),
+            ndjson.as_bytes(),
+        ),
+        (
+            "events behind a byte order mark",
+            STREAM,
+            typed(JSON, bom.as_bytes()),
+            bom.as_bytes(),
+        ),
+        (
+            "NUL in an event",
+            STREAM,
+            typed(SSE, nul.as_bytes()),
+            nul.as_bytes(),
+        ),
+        (
+            "lines that end in CR alone",
+            STREAM,
+            typed(SSE, lone.as_bytes()),
+            lone.as_bytes(),
+        ),
+        ("JSON in UTF-16", CHAT, typed(JSON, &wide), &wide),
+        (
+            "bytes behind the JSON",
+            CHAT,
+            typed(JSON, trailing.as_bytes()),
+            trailing.as_bytes(),
+        ),
+        (
+            "two documents",
+            CHAT,
+            typed(JSON, two.as_bytes()),
+            two.as_bytes(),
+        ),
+        (
+            "a list of one answer",
+            CHAT,
+            typed(JSON, nested.as_bytes()),
+            nested.as_bytes(),
+        ),
+        (
+            "an empty error beside an answer",
+            CHAT,
+            typed(JSON, empty.as_bytes()),
+            empty.as_bytes(),
+        ),
+        (
+            "an error of no words beside an answer",
+            CHAT,
+            typed(JSON, blank.as_bytes()),
+            blank.as_bytes(),
+        ),
+        (
+            "an error that is false",
+            CHAT,
+            typed(JSON, no.as_bytes()),
+            no.as_bytes(),
+        ),
+        (
+            "words about an error, as JSON",
+            CHAT,
+            typed(JSON, text.as_bytes()),
+            text.as_bytes(),
+        ),
+        (
+            "deeper than anybody reads",
+            CHAT,
+            typed(JSON, deep.as_bytes()),
+            deep.as_bytes(),
+        ),
+        (
+            "half a document of nobody's",
+            CHAT,
+            typed(JSON, b"{\"items\":[{"),
+            b"{\"items\":[{",
+        ),
+        (
+            "trailers that nobody asked for",
+            STREAM,
+            trailers,
+            good.as_bytes(),
+        ),
+        ("interim responses", CHAT, hints, WHOLE.as_bytes()),
+    ];
+    let mut wrong = Vec::new();
+    for (what, ask, answer, body) in rows {
+        for host in [OPENAI, AUTO, FIXED, PAIR] {
+            let answer = answer.clone();
+            mesh.first.plays(move |_, _| answer.clone());
+            mesh.backup.plays(|_, _| whole(200, JSON, WHOLE));
+            let reply = mesh.ask(host, CHATS, ask, &[]).await;
+            let told = (
+                reply.status,
+                reply.broken,
+                mesh.first.sends(),
+                mesh.backup.sends(),
+            );
+            let same = reply.body == String::from_utf8_lossy(body);
+            if told != (200, false, 1, 0) || !same {
+                wrong.push(format!("{what} {host}: {told:?} {:.200}", reply.body));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What is cut in the middle of a compressed stream is as cut as any other.
+#[tokio::test]
+async fn half_a_compressed_stream_never_ends_well() {
+    let mesh = Mesh::start().await;
+    let long = TEXT.replacen("Hello", &"Hello ".repeat(2000), 1);
+    for host in [OPENAI, AUTO, FIXED] {
+        let pieces = [ROLE, &long, STOP, DONE].concat();
+        let whole = gzipped(200, SSE, &pieces);
+        mesh.first.plays(move |_, _| whole.clone());
+        let reply = mesh.ask(host, CHATS, STREAM, &[]).await;
+        assert_eq!((reply.status, reply.broken), (200, false));
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        packed.write_all([ROLE, &long].concat().as_bytes()).unwrap();
+        packed.flush().unwrap();
+        let packed = packed.get_ref().clone();
+        let head = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: {SSE}\r\ncontent-encoding: gzip\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n{:x}\r\n",
+            packed.len()
+        );
+        // Its last chunk comes in due form.
+        let cut = now([head.as_bytes(), &packed, b"\r\n0\r\n\r\n"].concat());
+        mesh.first.plays(move |_, _| cut.clone());
+        let reply = mesh.ask(host, CHATS, STREAM, &[]).await;
+        assert_eq!(
+            (reply.status, reply.broken, mesh.first.sends()),
+            (200, true, 1),
+            "{host}"
+        );
+    }
+}
+
+/// A switch that nobody asked for is no answer, whatever stands behind it: a reset to the route's `retryOn`, as in Envoy.
+#[tokio::test]
+async fn a_switch_in_answer_to_a_call_is_an_error() {
+    let mesh = Mesh::start().await;
+    for host in [OPENAI, AUTO] {
+        mesh.first.plays(|_, _| {
+            let switch = "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n";
+            now(format!("{switch}HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"))
+        });
+        let reply = mesh.ask(host, CHATS, CHAT, &[]).await;
+        assert_eq!((reply.status, mesh.first.sends()), (502, 2), "{host}");
     }
 }

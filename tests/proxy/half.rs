@@ -1,6 +1,6 @@
 //! Callers that send no more: those that wait are answered, those that have gone are given up.
 
-use std::time::Duration;
+use std::{task::Poll, time::Duration};
 
 use llmesh::proxy::server::Params;
 use tokio::{
@@ -62,7 +62,7 @@ async fn a_caller_that_sends_no_more_gets_its_answer() {
     let stream: String = (0..EVENTS).map(|n| format!("data: {n}\n\n")).collect();
     let body = "content-length: 5\r\n\r\nhello";
     let chunks = "transfer-encoding: chunked\r\n\r\n0\r\n\r\n";
-    for (text, answers) in [
+    let rows = [
         (request("GET", "/a", "1.1", "\r\n"), vec!["ok"]),
         (request("GET", "/a", "1.0", "\r\n"), vec!["ok"]),
         (request("POST", "/a", "1.1", body), vec!["ok"]),
@@ -74,14 +74,19 @@ async fn a_caller_that_sends_no_more_gets_its_answer() {
             request("GET", "/a", "1.1", "\r\n") + &request("GET", "/stream", "1.1", "\r\n"),
             vec!["ok", &*stream],
         ),
-    ] {
-        // The end may come with the request, before the answer and in the middle of it.
-        for after in [0, 60, 220] {
+    ];
+    // The end may come with the request, before the answer and in the middle of it.
+    let all = rows
+        .iter()
+        .flat_map(|row| [0, 60, 220].map(|after| (row, after)));
+    let asked = all.map(|((text, answers), after)| {
+        let proxy = &proxy;
+        async move {
             let mut wire = Wire::connect(proxy.outbound()).await;
             wire.write(text.as_bytes()).await;
             sleep(Duration::from_millis(after)).await;
             wire.finish().await;
-            for wanted in &answers {
+            for wanted in answers {
                 let answer = wire.answer().await.unwrap_or_else(|| panic!("{text}"));
                 assert!(answer.head.starts_with("HTTP/1."), "{}", answer.head);
                 assert_eq!((answer.status, answer.whole), (200, true), "{text}");
@@ -89,7 +94,21 @@ async fn a_caller_that_sends_no_more_gets_its_answer() {
             }
             assert!(wire.is_closed().await, "{text}");
         }
-    }
+    });
+    together(asked).await;
+}
+
+/// All of them at once.
+async fn together(all: impl Iterator<Item = impl Future<Output = ()>>) {
+    let mut all: Vec<_> = all.map(Box::pin).collect();
+    std::future::poll_fn(|cx| {
+        all.retain_mut(|one| one.as_mut().poll(cx).is_pending());
+        match all.is_empty() {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    })
+    .await;
 }
 
 /// The end comes while the body is being handed on: the sooner, the more often.

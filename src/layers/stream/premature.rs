@@ -54,10 +54,7 @@ fn find(bytes: &[u8]) -> Option<(usize, usize)> {
     };
     let whole = memmem::find_iter(bytes, MARK).find_map(|at| {
         let before = bytes.get(..at)?;
-        let begin = before
-            .iter()
-            .rposition(|b| is_break(b))
-            .map_or(0, |n| n + 1);
+        let begin = before.iter().rposition(is_break).map_or(0, |n| n + 1);
         let field = before.get(begin..)?.strip_prefix(b"data:")?;
         let end = at_end_of_line(at + MARK.len())?;
         field.iter().all(|b| *b == b' ').then_some((begin, end))

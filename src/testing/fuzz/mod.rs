@@ -13,20 +13,22 @@ mod llm;
 mod retry_on;
 mod route;
 mod sanitize;
+mod sniff;
 mod stream;
 mod text;
 mod trace;
 
 pub use self::{
     coding::coding, config::config, deadline::deadline, duration::duration, hint::hint, llm::llm,
-    retry_on::retry_on, route::route, sanitize::sanitize, stream::stream, trace::trace,
+    retry_on::retry_on, route::route, sanitize::sanitize, sniff::sniff, stream::stream,
+    trace::trace,
 };
 
 /// A target.
 pub type Target = fn(&[u8]);
 
 /// All targets by name.
-pub const TARGETS: [(&str, Target); 11] = [
+pub const TARGETS: [(&str, Target); 12] = [
     ("coding", coding),
     ("config", config),
     ("deadline", deadline),
@@ -36,6 +38,7 @@ pub const TARGETS: [(&str, Target); 11] = [
     ("retry_on", retry_on),
     ("route", route),
     ("sanitize", sanitize),
+    ("sniff", sniff),
     ("stream", stream),
     ("trace", trace),
 ];
