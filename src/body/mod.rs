@@ -7,13 +7,13 @@ use std::{
     any::Any,
     fmt,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::{
-    BodyExt,
+    BodyExt, Full,
     combinators::{MapErr, UnsyncBoxBody},
 };
 
@@ -63,7 +63,7 @@ enum Inner {
 // === impl Body ===
 
 impl Body {
-    /// Erases a body's type: one allocation, so do it at seams only. A `Body` is taken as it is.
+    /// Erases a body's type: one allocation, so do it at seams only. A `Body` is taken as it is, and bytes in memory ([`Full`]) cost none.
     pub fn new<B>(body: B) -> Self
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
@@ -73,10 +73,22 @@ impl Body {
         if let Some(body) = (&mut body as &mut dyn Any).downcast_mut::<Option<Self>>() {
             return body.take().unwrap_or_default();
         }
+        if let Some(full) = (&mut body as &mut dyn Any).downcast_mut::<Option<Full<Bytes>>>() {
+            return full.take().map_or_else(Self::empty, Self::of_full);
+        }
         Self(
             body.map(|b| Inner::Boxed(b.map_err(Into::into).boxed_unsync()))
                 .unwrap_or(Inner::Empty),
         )
+    }
+
+    /// All is there already, so nobody needs to be woken.
+    fn of_full(mut full: Full<Bytes>) -> Self {
+        let mut cx = Context::from_waker(Waker::noop());
+        let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut full).poll_frame(&mut cx) else {
+            return Self::empty();
+        };
+        frame.into_data().map_or_else(|_| Self::empty(), Self::from)
     }
 
     /// Whether nothing more of it is waited for: it is over, or all in memory.

@@ -1,37 +1,16 @@
-//! The response body that decides the final class.
-
-use std::{
-    fmt,
-    pin::Pin,
-    task::{Context, Poll},
-};
+//! What decides the final class at the end of a response body.
 
 use ::http::{HeaderMap, Response, response};
 use bytes::Bytes;
-use http_body::{Body, Frame, SizeHint};
-use http_body_util::combinators::MapErr;
-use pin_project::pin_project;
 
 use crate::{
     base::{BoxError, Error, Kind},
-    body::{End, Observe, Observed, peek::Held},
-    classify::{Class, Classified, Classifier},
+    body::{End, Observe},
+    classify::{
+        Class, Classified, Classifier,
+        answer::{ResponseBody, watched},
+    },
 };
-
-/// The inner body, with its error erased.
-pub(super) type Erased<B> = MapErr<B, fn(<B as Body>::Error) -> BoxError>;
-
-/// A response body whose end decides the final class.
-#[pin_project]
-pub struct ResponseBody<B, C>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<BoxError>,
-    C: Classifier,
-{
-    #[pin]
-    inner: Observed<Held<Erased<B>>, Watch<C>>,
-}
 
 struct Watch<C> {
     classifier: C,
@@ -51,46 +30,6 @@ pub(super) struct Known {
     pub(super) last: Option<Class>,
     /// Data frames that the classifier has seen.
     pub(super) seen: usize,
-}
-
-// === impl ResponseBody ===
-
-impl<B, C> Body for ResponseBody<B, C>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<BoxError>,
-    C: Classifier,
-{
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        self.project().inner.poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
-    }
-}
-
-impl<B, C> fmt::Debug for ResponseBody<B, C>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<BoxError>,
-    C: Classifier,
-{
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResponseBody")
-            .field("size_hint", &self.size_hint())
-            .finish_non_exhaustive()
-    }
 }
 
 // === impl Watch ===
@@ -130,18 +69,14 @@ impl<C: Classifier> Watch<C> {
     }
 }
 
-/// Puts a response together from its parts, and leaves its class in its extensions. One that is there stays.
-pub(super) fn finish<B, C>(
+/// Puts a response together from its parts, and leaves its class in its body and, for those who see only a foreign body, in its extensions. One that is there
+/// stays.
+pub(super) fn finish<C: Classifier + Send + 'static>(
     mut parts: response::Parts,
-    body: Held<Erased<B>>,
+    body: ResponseBody,
     classifier: C,
     known: Known,
-) -> Response<ResponseBody<B, C>>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<BoxError>,
-    C: Classifier,
-{
+) -> Response<ResponseBody> {
     let classified = parts.extensions.get::<Classified>().cloned();
     let classified = classified.unwrap_or_default();
     if let Some(class) = known.head {
@@ -155,6 +90,5 @@ where
         last: known.last,
         trailers: None,
     };
-    let inner = Observed::new(body, watch);
-    Response::from_parts(parts, ResponseBody { inner })
+    watched(Response::from_parts(parts, body), watch)
 }

@@ -12,16 +12,15 @@ use std::{
 use ::http::{HeaderMap, Response, StatusCode, response};
 use bytes::Bytes;
 use http_body::Body;
-use http_body_util::BodyExt;
 use pin_project::pin_project;
 
 use crate::{
     base::{BoxError, time},
-    body::peek::{Held, Peek, Stopped},
+    body::peek::{Peek, Stopped},
     classify::{
         Class, Classified, Classifier, Verdict,
-        answer::polled_after_end,
-        body::{Erased, Known, ResponseBody, finish},
+        answer::{ResponseBody, polled_after_end},
+        body::{Known, finish},
     },
 };
 
@@ -35,25 +34,25 @@ pub(super) enum Hold {
 
 /// The future of a [`Classify`](super::Classify) service.
 #[pin_project]
-pub struct ResponseFuture<F, B: Body, C> {
+pub struct ResponseFuture<F, C> {
     #[pin]
-    state: State<F, B, C>,
+    state: State<F, C>,
 }
 
 #[pin_project(project = StateProj)]
-enum State<F, B: Body, C> {
+enum State<F, C> {
     Called {
         #[pin]
         inner: F,
         classifier: Option<C>,
         hold: Hold,
     },
-    Holding(Option<Box<Holding<B, C>>>),
+    Holding(Option<Box<Holding<C>>>),
 }
 
-struct Holding<B: Body, C> {
+struct Holding<C> {
     parts: response::Parts,
-    peek: Peek<Erased<B>>,
+    peek: Peek<ResponseBody>,
     classifier: C,
     trailers: Option<HeaderMap>,
     /// Runs from the first byte of meaning.
@@ -67,7 +66,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(1);
 
 // === impl ResponseFuture ===
 
-impl<F, B: Body, C> ResponseFuture<F, B, C> {
+impl<F, C> ResponseFuture<F, C> {
     pub(super) fn new(inner: F, classifier: C, hold: Hold) -> Self {
         Self {
             state: State::Called {
@@ -79,15 +78,15 @@ impl<F, B: Body, C> ResponseFuture<F, B, C> {
     }
 }
 
-impl<F, B, C, E> Future for ResponseFuture<F, B, C>
+impl<F, B, C, E> Future for ResponseFuture<F, C>
 where
     F: Future<Output = Result<Response<B>, E>>,
     E: Into<BoxError>,
-    B: Body<Data = Bytes>,
+    B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
-    C: Classifier,
+    C: Classifier + Send + 'static,
 {
-    type Output = Result<Response<ResponseBody<B, C>>, BoxError>;
+    type Output = Result<Response<ResponseBody>, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
@@ -110,7 +109,7 @@ where
                             return Poll::Ready(Err(error));
                         }
                     };
-                    match begin(classifier, response, hold) {
+                    match begin(classifier, response.map(ResponseBody::of), hold) {
                         Begun::Ready(response) => return Poll::Ready(Ok(response)),
                         Begun::Held(hold) => this.state.set(State::Holding(Some(hold))),
                     }
@@ -130,7 +129,7 @@ where
     }
 }
 
-impl<F, B: Body, C> fmt::Debug for ResponseFuture<F, B, C> {
+impl<F, C> fmt::Debug for ResponseFuture<F, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ResponseFuture").finish_non_exhaustive()
     }
@@ -151,26 +150,19 @@ impl Hold {
 // === impl Holding ===
 
 #[expect(clippy::large_enum_variant, reason = "taken apart where it is made")]
-enum Begun<B, C>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<BoxError>,
-    C: Classifier,
-{
-    Ready(Response<ResponseBody<B, C>>),
-    Held(Box<Holding<B, C>>),
+enum Begun<C> {
+    Ready(Response<ResponseBody>),
+    Held(Box<Holding<C>>),
 }
 
 /// Shows the head to the classifier; holds the body back if it must be seen and a retry may follow.
-fn begin<B, C>(mut classifier: C, response: Response<B>, hold: Hold) -> Begun<B, C>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<BoxError>,
-    C: Classifier,
-{
+fn begin<C: Classifier + Send + 'static>(
+    mut classifier: C,
+    response: Response<ResponseBody>,
+    hold: Hold,
+) -> Begun<C> {
     let (parts, body) = response.into_parts();
     let verdict = classifier.head(&parts, time::wall_now());
-    let body: Erased<B> = body.map_err(Into::into);
     let (head, last) = match verdict {
         // Decided below, or to be decided there at the end.
         _ if parts.extensions.get::<Classified>().is_some() => (None, None),
@@ -195,15 +187,10 @@ where
         last,
         seen: 0,
     };
-    Begun::Ready(finish(parts, Held::untouched(body), classifier, known))
+    Begun::Ready(finish(parts, body, classifier, known))
 }
 
-impl<B, C> Holding<B, C>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<BoxError>,
-    C: Classifier,
-{
+impl<C: Classifier + Send + 'static> Holding<C> {
     /// Takes frames until the class is decided, the body is over, or the cap or the end of patience is reached. The class at the time of handing
     /// on, and the final class if the body is over.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(Option<Class>, Option<Class>)> {
@@ -245,9 +232,9 @@ where
         Poll::Ready((Some(class.clone()), Some(class)))
     }
 
-    fn finish(self, head: Option<Class>, last: Option<Class>) -> Response<ResponseBody<B, C>> {
+    fn finish(self, head: Option<Class>, last: Option<Class>) -> Response<ResponseBody> {
         let seen = self.peek.data().count();
-        let body = self.peek.into_body();
+        let body = ResponseBody::of(self.peek.into_body());
         let known = Known { head, last, seen };
         finish(self.parts, body, self.classifier, known)
     }

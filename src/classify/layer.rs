@@ -13,7 +13,7 @@ use crate::classify::service::Classify;
 /// use http::{Request, Response};
 /// use llmesh::{
 ///     body::Body,
-///     classify::{Classified, ClassifyLayer, HttpClassifier},
+///     classify::{ClassifyLayer, HttpClassifier},
 /// };
 /// use tower::{Layer, ServiceExt, service_fn};
 ///
@@ -24,8 +24,7 @@ use crate::classify::service::Classify;
 /// });
 /// let service = ClassifyLayer::new(HttpClassifier::default()).layer(upstream);
 /// let response = service.oneshot(Request::new(Body::empty())).await?;
-/// let classified = response.extensions().get::<Classified>();
-/// assert!(classified.and_then(Classified::head).is_some_and(|class| class.is_success()));
+/// assert!(response.body().class().is_some_and(|class| class.is_success()));
 /// # Ok(())
 /// # }
 /// ```

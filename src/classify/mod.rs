@@ -28,7 +28,7 @@ use crate::base::{BoxError, Kind};
 pub(crate) use self::future::PATIENCE;
 pub(crate) use self::result::class_of_response;
 pub use self::{
-    body::ResponseBody, classified::Classified, failure::Failure, future::ResponseFuture,
+    answer::ResponseBody, classified::Classified, failure::Failure, future::ResponseFuture,
     http::HttpClassifier, layer::ClassifyLayer, result::class_of_result, service::Classify,
     witness::Witness,
 };

@@ -14,13 +14,13 @@ use crate::{
     },
     classify::{
         MakeClassifier,
-        body::ResponseBody,
+        answer::ResponseBody,
         future::{Hold, ResponseFuture},
     },
 };
 
-/// Classifies each attempt once, and leaves the result where all can read it: [`Classified`](super::Classified) in the response's
-/// extensions.
+/// Classifies each attempt once, and leaves the result where all can read it: in the body of the response
+/// ([`ResponseBody::class`]) and, for those above a foreign body, as [`Classified`](super::Classified) in its extensions.
 ///
 /// The head usually decides. Where it does not, and the request's [`Attempt`](ext::Attempt) says that a retry may still
 /// follow, the first frames are held back, up to 64 KiB, until the classifier decides: then an error that only the
@@ -71,12 +71,13 @@ where
     S: Service<Request<A>, Response = Response<B>>,
     S::Error: Into<BoxError>,
     M: MakeClassifier,
-    B: Body<Data = Bytes>,
+    M::Classifier: Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    type Response = Response<ResponseBody<B, M::Classifier>>;
+    type Response = Response<ResponseBody>;
     type Error = BoxError;
-    type Future = ResponseFuture<S::Future, B, M::Classifier>;
+    type Future = ResponseFuture<S::Future, M::Classifier>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(cx).map_err(Into::into)

@@ -20,7 +20,7 @@ use llmesh::{
     body::Body,
     breaker::{self, BreakerLayer},
     classify::{
-        Outcome,
+        ClassifyLayer, HttpClassifier, Outcome,
         answer::{Ended, Guard, Guarded, How, OnEnd, ResponseBody},
     },
     limit::concurrency::ConcurrencyLayer,
@@ -354,4 +354,62 @@ async fn a_future_polled_after_its_end_fails_by_name() {
         }
     }
     assert_eq!(ends.heard.lock().unwrap().len(), 1);
+}
+
+// === the class ===
+
+/// An answer that went through a classifier and then through one gate.
+async fn judged(status: u16, ends: &Arc<Ends>) -> Response<ResponseBody> {
+    let reply = move |_| {
+        let head = Response::builder().status(status);
+        Reply::response(head.body(Script::chunks(["a"])).unwrap())
+    };
+    let classify = ClassifyLayer::new(HttpClassifier::default());
+    let inner = classify.layer(ServiceProbe::new(reply).0);
+    let gate = Gate(inner, ends.clone(), 1);
+    gate.oneshot(request()).await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_class_of_an_attempt_is_in_its_body_and_told_at_the_end() {
+    for status in [200, 400, 429, 503] {
+        let ends = Arc::new(Ends::default());
+        let body = judged(status, &ends).await.into_body();
+        let outcome = body.class().map(|class| class.outcome);
+        assert_eq!(outcome.map(|o| o == Outcome::Success), Some(status == 200));
+        assert_eq!(body.collect().await.unwrap().to_bytes(), "a");
+        let heard = ends.heard.lock().unwrap();
+        assert_eq!(*heard, [(1, How::Complete, outcome)], "{status}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_was_certain_counts_though_the_reader_goes_away() {
+    for (status, counts) in [(503, true), (200, false)] {
+        let ends = Arc::new(Ends::default());
+        let response = judged(status, &ends).await;
+        let outcome = response.body().class().map(|class| class.outcome);
+        drop(response);
+        let told = outcome.filter(|_| counts);
+        let heard = ends.heard.lock().unwrap();
+        assert_eq!(*heard, [(1, How::Dropped, told)], "{status}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_foreign_body_hides_the_class_but_not_from_the_guards_above() {
+    let (below, above) = (Arc::new(Ends::default()), Arc::new(Ends::default()));
+    let of = below.clone();
+    let inner = tower::service_fn(move |_: Request<Body>| {
+        let ends = of.clone();
+        async move { Ok::<_, Infallible>(judged(503, &ends).await) }
+    });
+    let wrapped = inner.map_response(|r| r.map(|b| b.map_frame(|frame| frame)));
+    let response = Gate(wrapped, above.clone(), 2).oneshot(request()).await;
+    let body = response.unwrap().into_body();
+    assert_eq!(body.class(), None);
+    drop(body);
+    let (below, above) = (below.heard.lock().unwrap(), above.heard.lock().unwrap());
+    assert!(below[0].2.is_some());
+    assert_eq!(above[0], (2, below[0].1, below[0].2));
 }

@@ -15,7 +15,11 @@ use super::{
     guard::{Guard, How},
     tail::Tail,
 };
-use crate::{base::BoxError, body::Body};
+use crate::{
+    base::BoxError,
+    body::{Body, Observe},
+    classify::{Class, Classified},
+};
 
 /// The body of an answer, and all that lasts to its end. See the [module](super).
 ///
@@ -24,6 +28,7 @@ use crate::{base::BoxError, body::Body};
 pub struct ResponseBody {
     /// `None` in the drop only.
     data: Option<Body>,
+    class: Option<Class>,
     /// `None` if nobody waits for the end, or it was told.
     tail: Option<Box<Tail>>,
 }
@@ -31,7 +36,28 @@ pub struct ResponseBody {
 // === impl ResponseBody ===
 
 impl ResponseBody {
-    /// Erases a body, unless it is one of these or a [`Body`].
+    /// What the attempt came to, as far as it is known when the answer is handed on. `None` if only its end will tell, if no
+    /// [`Classify`](crate::classify::Classify) stands below, or if a foreign body hides what it left.
+    #[must_use]
+    pub const fn class(&self) -> Option<&Class> {
+        self.class.as_ref()
+    }
+
+    /// Takes a body that is one of these as it is; erases others, unless it is a [`Body`].
+    pub(in crate::classify) fn of<B>(body: B) -> Self
+    where
+        B: HttpBody<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let mut body = Some(body);
+        let any: &mut dyn Any = &mut body;
+        match any.downcast_mut::<Option<Self>>() {
+            Some(ours) => ours.take(),
+            None => body.map(Self::new),
+        }
+        .unwrap_or_else(|| Self::new(Body::empty()))
+    }
+
     fn new<B>(body: B) -> Self
     where
         B: HttpBody<Data = Bytes> + Send + 'static,
@@ -39,6 +65,7 @@ impl ResponseBody {
     {
         Self {
             data: Some(Body::new(body)),
+            class: None,
             tail: None,
         }
     }
@@ -50,33 +77,43 @@ where
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    let mut response = ours(response);
-    if response.body().is_end_stream() && response.body().tail.is_none() {
-        let mut tail = Tail::of(&response);
-        tail.push(guard);
-        tail.end(How::Complete, None);
-        return response;
-    }
-    let tail = match response.body_mut().tail.take() {
-        Some(tail) => tail,
-        None => Box::new(Tail::of(&response)),
-    };
-    response.body_mut().tail.insert(tail).push(guard);
-    response
+    let mut response = response.map(ResponseBody::of);
+    let tail = response.body_mut().tail.take();
+    let mut tail = tail.unwrap_or_else(|| Tail::of(&response));
+    tail.push(guard);
+    keep(response, tail)
 }
 
-fn ours<B>(response: Response<B>) -> Response<ResponseBody>
-where
-    B: HttpBody<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
-    let mut response = Some(response);
-    let any: &mut dyn Any = &mut response;
-    match any.downcast_mut::<Option<Response<ResponseBody>>>() {
-        Some(ours) => ours.take(),
-        None => response.map(|r| r.map(ResponseBody::new)),
+/// Has `watch` decide the class of an answer in which its [`Classified`] was left.
+pub(in crate::classify) fn watched(
+    mut response: Response<ResponseBody>,
+    watch: impl Observe<BoxError> + Send + 'static,
+) -> Response<ResponseBody> {
+    if response
+        .body()
+        .tail
+        .as_ref()
+        .is_some_and(|tail| tail.is_watched())
+    {
+        response = response.map(ResponseBody::new);
     }
-    .unwrap_or_else(|| Response::new(ResponseBody::new(Body::empty())))
+    let tail = response.body_mut().tail.take();
+    let classified = response.extensions().get::<Classified>();
+    let class = classified.and_then(Classified::head).cloned();
+    response.body_mut().class = class;
+    let mut tail = tail.unwrap_or_default();
+    tail.watch(&response, watch);
+    keep(response, tail)
+}
+
+/// Puts the tail to an answer, or ends it if that is over already.
+fn keep(mut response: Response<ResponseBody>, tail: Box<Tail>) -> Response<ResponseBody> {
+    if response.body().is_end_stream() {
+        tail.end(How::Complete, None);
+    } else {
+        response.body_mut().tail = Some(tail);
+    }
+    response
 }
 
 impl HttpBody for ResponseBody {
@@ -92,7 +129,10 @@ impl HttpBody for ResponseBody {
             return Poll::Ready(None);
         };
         let frame = ready!(Pin::new(&mut *data).poll_frame(cx));
-        if this.tail.is_some() {
+        if let Some(tail) = &mut this.tail {
+            if let Some(Ok(frame)) = &frame {
+                tail.show(frame);
+            }
             let (over, how, error) = match &frame {
                 Some(Ok(frame)) => (
                     frame.is_trailers() || data.is_end_stream(),

@@ -70,6 +70,7 @@ mod future;
 mod guard;
 mod tail;
 
+pub(super) use self::body::watched;
 pub(crate) use self::future::polled_after_end;
 pub use self::{
     body::ResponseBody,
