@@ -32,7 +32,7 @@ async fn main() {
     let client = retries.layer(service_fn(|_| async {
         println!("asked");
         let refused = Error::new(Kind::Connect(ConnectFailure::Refused));
-        Err::<Response<Empty<_>>, BoxError>(refused.into())
+        Err::<Response<Empty<bytes::Bytes>>, BoxError>(refused.into())
     }));
     let answer = client.oneshot(Request::new(Empty::new())).await;
     println!("{:?}", answer.map(|_| ()));

@@ -18,7 +18,7 @@ const DIALECTS: [(&str, Option<Dialect>); 4] = [
 /// # Panics
 /// If one of these does not hold.
 pub fn sniff(data: &[u8]) {
-    let (first, body) = super::line(data);
+    let (first, body) = super::text::line(data);
     let first = String::from_utf8_lossy(first);
     let (api, label) = first.split_once(' ').unwrap_or((&first, ""));
     let Some((_, dialect)) = DIALECTS.iter().find(|(name, _)| *name == api) else {
