@@ -289,3 +289,30 @@ impl Splice {
 #[cfg(test)]
 #[path = "splice_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+mod labels {
+    use super::{tests::answer, *};
+    use crate::llm::stream::ReadAs;
+
+    #[test]
+    fn what_was_found_in_an_answer_counts_and_not_its_label() {
+        let joins = |label, found: Option<Framing>, spoken: Option<Dialect>| {
+            let mut response = answer(label, None);
+            response.extensions_mut().insert(ReadAs(found));
+            if let Some(spoken) = spoken {
+                response.extensions_mut().insert(Spoken(spoken));
+            }
+            Splice::of(Dialect::OpenAi, &response).is_some()
+        };
+        let (json, sse) = ("application/json", "text/event-stream");
+        for label in [json, sse, "text/plain", "application/octet-stream"] {
+            assert!(joins(label, Some(Framing::Sse), None), "{label}");
+            assert!(joins(label, Some(Framing::Sse), Some(Dialect::OpenAi)));
+            assert!(!joins(label, None, None), "{label}");
+            assert!(!joins(label, Some(Framing::NdJson), None), "{label}");
+            // Another vendor's stream on this path.
+            assert!(!joins(label, Some(Framing::Sse), Some(Dialect::Anthropic)));
+        }
+    }
+}

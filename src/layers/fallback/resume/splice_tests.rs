@@ -1,14 +1,13 @@
 use http::HeaderValue;
 
 use super::*;
-use crate::llm::stream::ReadAs;
 
 fn splice(dialect: Dialect) -> Splice {
     Splice::of(dialect, &answer("text/event-stream; charset=utf-8", None)).unwrap()
 }
 
 /// The head of an answer.
-fn answer(label: &'static str, coding: Option<&'static str>) -> Response<()> {
+pub(super) fn answer(label: &'static str, coding: Option<&'static str>) -> Response<()> {
     let mut response = Response::new(());
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(label));
@@ -156,27 +155,6 @@ fn what_cannot_be_joined_is_not_taken_on() {
     assert!(Splice::of(Dialect::OpenAi, &answer("application/json", None)).is_none());
     assert!(Splice::of(Dialect::OpenAi, &answer(sse, Some("gzip"))).is_none());
     assert!(Splice::of(Dialect::Anthropic, &answer(sse, None)).is_some());
-}
-
-#[test]
-fn what_was_found_in_an_answer_counts_and_not_its_label() {
-    let joins = |label, found: Option<Framing>, spoken: Option<Dialect>| {
-        let mut response = answer(label, None);
-        response.extensions_mut().insert(ReadAs(found));
-        if let Some(spoken) = spoken {
-            response.extensions_mut().insert(Spoken(spoken));
-        }
-        Splice::of(Dialect::OpenAi, &response).is_some()
-    };
-    let (json, sse) = ("application/json", "text/event-stream");
-    for label in [json, sse, "text/plain", "application/octet-stream"] {
-        assert!(joins(label, Some(Framing::Sse), None), "{label}");
-        assert!(joins(label, Some(Framing::Sse), Some(Dialect::OpenAi)));
-        assert!(!joins(label, None, None), "{label}");
-        assert!(!joins(label, Some(Framing::NdJson), None), "{label}");
-        // Another vendor's stream on this path.
-        assert!(!joins(label, Some(Framing::Sse), Some(Dialect::Anthropic)));
-    }
 }
 
 #[test]
