@@ -63,7 +63,7 @@
 //! ```
 //!
 //! With feature `config`, `config::load` reads
-//! VirtualServices, DestinationRules, ServiceEntries and their kin into a [`model`]; with feature `proxy`,
+//! VirtualServices, DestinationRules, ServiceEntries and their kin into a [`model`]; with feature `serve`,
 //! `proxy::Proxy` serves one; the `llmesh` binary (feature `bin`) is its command line.
 //!
 //! # Features
@@ -78,7 +78,7 @@
 //! | `reqwest` | layers over a reqwest client; reqwest's own requests through a mesh |
 //! | `mesh` | a mesh at work inside a process: the mesh client, pools, discovery, hot reload |
 //! | `regex` | regular expressions in the router (comes with `config`) |
-//! | `proxy` | the proxy, as a library |
+//! | `serve` | the proxy, as a library |
 //! | `bin` | the `llmesh` binary and its command line |
 //! | `test-util` | a scripted LLM upstream, scripted bodies, a probe for the tower contract |
 //!
@@ -104,7 +104,7 @@ pub mod llm;
 #[cfg(feature = "mesh")]
 pub mod mesh;
 pub mod model;
-#[cfg(feature = "proxy")]
+#[cfg(feature = "serve")]
 pub mod proxy;
 #[cfg(feature = "llm")]
 pub mod stack;

@@ -69,7 +69,7 @@ mod shown;
 mod source;
 mod sources;
 
-#[cfg(all(feature = "proxy", feature = "test-util"))] // for its fuzz target
+#[cfg(all(feature = "serve", feature = "test-util"))] // for its fuzz target
 pub(crate) use self::scalar::duration as parse_duration;
 #[cfg(feature = "mesh")]
 pub(crate) use self::sources::{beginning, entries};

@@ -45,7 +45,7 @@ pub use self::{
     reload::{Input, LoadError, Reloader},
     sanitize::{Refusal, canonical},
 };
-#[cfg(feature = "proxy")]
+#[cfg(feature = "serve")]
 pub(crate) use self::{sanitize::request_trailers, upgrade::Upgrade};
 
 /// A boxed future, as the object-safe seams return it.

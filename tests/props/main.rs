@@ -5,7 +5,7 @@
 mod answers;
 mod balance;
 mod bodies;
-#[cfg(all(feature = "proxy", feature = "test-util"))]
+#[cfg(all(feature = "serve", feature = "test-util"))]
 mod corpus;
 mod limit;
 mod retry;
