@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Empty;
 use llmesh::{
@@ -32,8 +33,8 @@ async fn main() {
     let client = retries.layer(service_fn(|_| async {
         println!("asked");
         let refused = Error::new(Kind::Connect(ConnectFailure::Refused));
-        Err::<Response<Empty<bytes::Bytes>>, BoxError>(refused.into())
+        Err::<Response<Empty<Bytes>>, BoxError>(refused.into())
     }));
-    let answer = client.oneshot(Request::new(Empty::new())).await;
+    let answer = client.oneshot(Request::new(Empty::<Bytes>::new())).await;
     println!("{:?}", answer.map(|_| ()));
 }
