@@ -50,6 +50,7 @@ mod groups;
 mod guard;
 mod istio;
 mod k8s;
+mod keys;
 mod kinds;
 mod layer;
 mod left_out;

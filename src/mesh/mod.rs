@@ -20,6 +20,7 @@ mod handle;
 mod hop;
 mod inner;
 mod keys;
+mod load_error;
 mod passthrough;
 pub mod path;
 pub mod pool;

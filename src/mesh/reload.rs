@@ -4,11 +4,12 @@
 //! serving, a counter is raised and each problem is logged with its place. An equal model changes nothing, unless a key has
 //! changed: keys are read again at each reload, and their files are watched.
 
-use std::{collections::BTreeSet, fmt, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use tokio::sync::Mutex;
 
+pub use super::load_error::LoadError;
 use super::{registry::Registry, snapshot::Snapshot, watch::Watch};
 use crate::{
     base::{Counter, SharedRng, time::sleep},
@@ -32,18 +33,6 @@ pub struct Input {
     pub inline: Vec<Source>,
     /// How they are read.
     pub options: config::Options,
-}
-
-/// Why there is no configuration.
-///
-/// `Debug` prints what `Display` does, a line or two for each problem: it is what `fn main() -> Result<(), LoadError>` shows.
-pub enum LoadError {
-    /// A path could not be read.
-    Read(config::ReadError),
-    /// The resources have errors.
-    Invalid(Vec<Diagnostic>),
-    /// Certificates or a key that the program gave cannot be used. Says why, never what a key is.
-    Certificates(String),
 }
 
 /// A configuration that can be put in force.
@@ -358,38 +347,6 @@ fn log_left_out(left_out: &[LeftOut]) {
         tracing::error!(target: "llmesh::config", "left out, the rest is served: {resource}");
     }
 }
-
-// === impl LoadError ===
-
-impl fmt::Display for LoadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Read(error) => error.fmt(f),
-            Self::Certificates(why) => f.write_str(why),
-            Self::Invalid(diagnostics) => {
-                let errors = diagnostics.iter().filter(|d| d.severity == Severity::Error);
-                for (i, d) in errors.enumerate() {
-                    if i > 0 {
-                        f.write_str("\n")?;
-                    }
-                    write!(f, "{d}")?;
-                }
-                Ok(())
-            }
-        }
-    }
-}
-
-impl fmt::Debug for LoadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if matches!(self, Self::Invalid(_)) {
-            f.write_str("the configuration has errors\n")?;
-        }
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl std::error::Error for LoadError {}
 
 #[cfg(test)]
 mod tests {

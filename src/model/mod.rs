@@ -25,8 +25,6 @@ pub struct Model {
     pub virtual_hosts: Vec<VirtualHost>,
     /// Clusters by name.
     pub clusters: BTreeMap<Arc<str>, Cluster>,
-    /// What happens to a host that no virtual host claims.
-    pub outbound_policy: OutboundPolicy,
     /// What holds for the whole mesh.
     pub settings: Settings,
     /// Secrets of the files, by `namespace/name`.

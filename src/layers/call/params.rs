@@ -29,4 +29,11 @@ impl Params {
         self.dialect = dialect;
         self
     }
+
+    /// Sets how many bytes of a body are read at most.
+    #[must_use]
+    pub fn with_cap(mut self, bytes: usize) -> Self {
+        self.cap = bytes;
+        self
+    }
 }

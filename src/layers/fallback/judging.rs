@@ -41,3 +41,41 @@ impl Default for Params {
         }
     }
 }
+
+impl Params {
+    /// Sets when a target counts as ill, and how long it is left alone.
+    #[must_use]
+    pub fn with_breaker(mut self, breaker: breaker::Params) -> Self {
+        self.breaker = breaker;
+        self
+    }
+
+    /// Sets the cooldowns after a 429 without a hint: the first, and the longest.
+    #[must_use]
+    pub fn with_pace(mut self, first: Duration, longest: Duration) -> Self {
+        self.pace = first;
+        self.max_pace = longest;
+        self
+    }
+
+    /// Sets the longest cooldown after a 429 with a hint.
+    #[must_use]
+    pub fn with_max_hint(mut self, longest: Duration) -> Self {
+        self.max_hint = longest;
+        self
+    }
+
+    /// Sets how long an account without money is left alone before it is probed.
+    #[must_use]
+    pub fn with_quota_probe(mut self, wait: Duration) -> Self {
+        self.quota_probe = wait;
+        self
+    }
+
+    /// Sets how long a refused key is left alone before it is probed.
+    #[must_use]
+    pub fn with_auth(mut self, wait: Duration) -> Self {
+        self.auth = wait;
+        self
+    }
+}

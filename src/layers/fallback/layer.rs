@@ -25,7 +25,8 @@ pub struct FallbackLayer<S>(Shared<S>);
 
 impl<S> FallbackLayer<S> {
     /// A chain. `cluster` is the route's own, `reach` says how each of [`Params::targets`] is reached, in their order
-    /// (targets without are left out, and so should be those whose key cannot be read). `health` is kept by the owner, so that it outlives this configuration.
+    /// (targets without are left out, which is logged, and so should be those whose key cannot be read). `health` is kept by the
+    /// owner, so that it outlives this configuration.
     pub fn new(
         params: Params,
         cluster: impl Into<Arc<str>>,
@@ -33,6 +34,10 @@ impl<S> FallbackLayer<S> {
         health: Health,
     ) -> Self {
         let cluster = cluster.into();
+        let reach: Vec<_> = reach.into_iter().collect();
+        if let Some(odd) = unpaired(params.targets.len(), reach.len()) {
+            tracing::error!(target: "llmesh", %cluster, "the fallback of a route is not all that was named: {odd}");
+        }
         let (targets, services) = params
             .targets
             .iter()
@@ -102,5 +107,31 @@ impl<S: Clone> Layer<S> for FallbackLayer<S> {
 
     fn layer(&self, inner: S) -> Fallback<S> {
         Fallback::new(inner, Arc::new(self.0.clone()))
+    }
+}
+
+// === free functions ===
+
+/// What is left out where there are not as many targets as ways to reach them.
+fn unpaired(targets: usize, reach: usize) -> Option<String> {
+    let told = match targets.checked_sub(reach) {
+        Some(0) => return None,
+        Some(more) => format!("the last {more} of {targets} targets cannot be reached"),
+        None => format!("there are {reach} services for {targets} targets"),
+    };
+    Some(told)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unpaired;
+
+    #[test]
+    fn targets_and_services_that_do_not_pair_are_told() {
+        assert_eq!(unpaired(2, 2), None);
+        let few = unpaired(3, 1).unwrap();
+        assert_eq!(few, "the last 2 of 3 targets cannot be reached");
+        let many = unpaired(1, 2).unwrap();
+        assert_eq!(many, "there are 2 services for 1 targets");
     }
 }

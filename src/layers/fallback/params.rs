@@ -186,6 +186,13 @@ impl Target {
         self
     }
 
+    /// Sets the account that is billed.
+    #[must_use]
+    pub fn with_account(mut self, account: impl Into<Arc<str>>) -> Self {
+        self.account = Some(account.into());
+        self
+    }
+
     /// Sets whether it goes on with an answer that was begun.
     #[must_use]
     pub fn with_prefill(mut self, prefill: bool) -> Self {

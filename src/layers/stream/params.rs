@@ -129,4 +129,11 @@ impl Clocks {
         self.min_tokens_per_second = Some(least);
         self
     }
+
+    /// Sets the window of the throughput floor.
+    #[must_use]
+    pub fn with_window(mut self, window: Duration) -> Self {
+        self.window = window;
+        self
+    }
 }

@@ -1,11 +1,11 @@
-//! Keys: where they are read from, in which header they go, and what takes a caller's out.
+//! Keys: in which header they go, and what takes a caller's out.
 //!
 //! A [`Key`] holds its text in memory that is overwritten when the last copy is gone, headers of requests among the copies.
 //! What goes over a connection is written there in the clear, as any header is.
 
+mod error;
 mod header;
 mod own;
-mod read;
 mod strip;
 
 use std::fmt;
@@ -15,12 +15,12 @@ use http::{HeaderValue, header::AUTHORIZATION, request::Parts};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
+pub use self::{error::KeyError, own::OwnKeyed};
 pub(super) use self::{
     own::NoKey,
     strip::{keys, secrets},
 };
-pub use self::{own::OwnKeyed, read::KeyError};
-use super::params::{Credential, KeyHeader};
+use super::params::KeyHeader;
 use crate::base::Fingerprint;
 
 /// A key. Printing it prints none of it.
@@ -49,21 +49,6 @@ impl Key {
             plain: value(&["", key])?,
             bearer: value(&["Bearer ", key])?,
             hash: Fingerprint::of(key.as_bytes()),
-        })
-    }
-
-    /// Reads it, now.
-    ///
-    /// # Errors
-    /// If it is not there, cannot be read or is no key.
-    pub fn read(from: &Credential) -> Result<Self, KeyError> {
-        let text = read::text(from)?;
-        Self::new(&text).map_err(|error| match error {
-            KeyError::Malformed(why) => KeyError::Unusable {
-                of: from.to_string(),
-                why,
-            },
-            other => other,
         })
     }
 

@@ -1,5 +1,3 @@
-use std::path::PathBuf;
-
 use http::{HeaderMap, Request, header};
 
 use super::*;
@@ -53,41 +51,6 @@ fn a_key_that_cannot_be_used_is_told_without_it() {
         Key::new("abc").unwrap().sha256()[..4],
         [0xba, 0x78, 0x16, 0xbf]
     );
-}
-
-#[test]
-fn what_is_no_key_file_is_told_with_its_path() {
-    let folder = std::env::temp_dir().join(format!("llmesh-key-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).unwrap();
-    let write = |name: &str, bytes: &[u8]| {
-        let path = folder.join(name);
-        std::fs::write(&path, bytes).unwrap();
-        path
-    };
-    let long = "secret".repeat(200_000);
-    for (path, why) in [
-        (folder.clone(), "no file but a folder"),
-        (PathBuf::from("/nowhere/key"), "cannot be read"),
-        (PathBuf::from("/dev/null"), "no file but a folder, a pipe"),
-        (write("empty", b""), "it is empty"),
-        (write("long", long.as_bytes()), "longer than 16 KiB"),
-        (write("two", b"secret\nsecret\n"), "several lines"),
-        (write("wide", b"\xff\xfes\0e\0"), "not ASCII"),
-    ] {
-        let error = Key::read(&Credential::File(path.clone())).unwrap_err();
-        let all = format!("{error} {error:?}");
-        assert!(
-            error.to_string().contains(&*path.to_string_lossy()),
-            "{all}"
-        );
-        assert!(all.contains(why) && !all.contains("secret"), "{all}");
-    }
-    let whole = write("whole", "\u{feff}sk-1\r\n".as_bytes());
-    let key = Key::read(&Credential::File(whole)).unwrap();
-    assert_eq!(key.hash(), Fingerprint::of(b"sk-1"));
-    std::fs::remove_dir_all(folder).unwrap();
-    let unset = Credential::Env("LLMESH_TEST_NO_SUCH_KEY".to_owned());
-    assert!(matches!(Key::read(&unset), Err(KeyError::Unset(_))));
 }
 
 #[test]
