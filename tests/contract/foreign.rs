@@ -54,7 +54,7 @@ where
 }
 
 /// What others put between two of our layers.
-fn foreign(inner: Plain) -> Vec<(&'static str, Plain)> {
+fn foreign(inner: &Plain) -> Vec<(&'static str, Plain)> {
     let timed = TimeoutLayer::new(Duration::from_secs(60)).layer(inner.clone());
     let wrapped = inner
         .clone()
@@ -99,11 +99,11 @@ fn foreign(inner: Plain) -> Vec<(&'static str, Plain)> {
 
 /// Stacks with a foreign layer between two of `ours`, over a scripted answer.
 fn stacks(ours: &Ours, reply: fn() -> Reply) -> Vec<(&'static str, Plain, ProbeLog)> {
-    let names = foreign(ours(plain(ServiceProbe::new(move |_| reply()).0)));
+    let names = foreign(&ours(plain(ServiceProbe::new(move |_| reply()).0)));
     (0..names.len())
         .map(|i| {
             let (probe, log) = ServiceProbe::new(move |_| reply());
-            let (name, middle) = foreign(ours(plain(probe))).swap_remove(i);
+            let (name, middle) = foreign(&ours(plain(probe))).swap_remove(i);
             (name, ours(middle), log)
         })
         .collect()
@@ -173,7 +173,7 @@ async fn a_ceiling_is_given_back_whatever_stands_between() {
 async fn a_probe_of_a_circuit_comes_back_whatever_stands_below() {
     let replies: [fn() -> Reply; 2] = [Reply::hang, || Reply::ok(Script::chunks(["a"]).hang())];
     for reply in replies {
-        let names = foreign(plain(ServiceProbe::new(move |_| reply()).0));
+        let names = foreign(&plain(ServiceProbe::new(move |_| reply()).0));
         for (name, below) in names {
             // Open for no time and with one probe: if that one is lost, all that come later are refused.
             let params = breaker::Params::default()
@@ -254,7 +254,8 @@ fn six(ends: &Arc<Ends>, inner: Plain) -> Plain {
 
 #[tokio::test(start_paused = true)]
 async fn gates_hear_of_the_end_once_and_the_inner_ones_first() {
-    let cases: [(fn() -> Reply, How, Option<Outcome>); 4] = [
+    type Case = (fn() -> Reply, How, Option<Outcome>);
+    let cases: [Case; 4] = [
         (
             || Reply::ok(Script::chunks(["a"])),
             How::Complete,

@@ -87,7 +87,7 @@ fn resolve(
             "super" => drop(here.pop()),
             _ => {
                 let module = modules.get(&here)?;
-                let deeper = [here.as_slice(), &[name.clone()]].concat();
+                let deeper = [here.as_slice(), std::slice::from_ref(name)].concat();
                 // A name may be that of a module and of something in it: the last of a path is the latter.
                 let both = rest.len() == 0 && module.uses.contains_key(name);
                 if modules.contains_key(&deeper) && module.children.contains(name) && !both {
@@ -352,9 +352,9 @@ fn quoted(rest: &str) -> Option<usize> {
                 .map_or(rest.len(), |at| start + at + end.len()),
         );
     }
-    if plain.starts_with('"') {
+    if let Some(quoted) = plain.strip_prefix('"') {
         let mut escaped = false;
-        let end = plain[1..].char_indices().find(|&(_, c)| {
+        let end = quoted.char_indices().find(|&(_, c)| {
             let ends = c == '"' && !escaped;
             escaped = c == '\\' && !escaped;
             ends

@@ -7,7 +7,7 @@ use http::Response;
 use super::{
     Params, RetryOn,
     attempt::{Call, Then},
-    budget::Price,
+    budget::{Price, throttled},
     policy::{self, Attempt, Decision, Reason},
 };
 use crate::{
@@ -81,7 +81,7 @@ impl<S, B> Call<S, B> {
         let own = self.shared.params.waits_out && !self.elsewhere && class.hint.is_none();
         let deadline = self.until.at(now).filter(|_| own);
         let patient = deadline.is_some_and(|d| self.patience.is_none_or(|p| d <= p));
-        patient && !policy::throttled(class)
+        patient && !throttled(class)
     }
 
     /// Takes what a retry needs beside the policy's consent: a place under the ceiling, then its price.

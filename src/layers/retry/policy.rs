@@ -11,6 +11,7 @@ use http::StatusCode;
 
 use super::{
     RetryBudget,
+    budget::throttled,
     params::{Params, RetryOn},
 };
 use crate::{
@@ -282,14 +283,6 @@ fn wait(
 /// Whether the wait without a hint is a provider's pace.
 fn paced(params: &Params, class: &Class) -> bool {
     class.paced && params.backoff.pace.is_some()
-}
-
-/// Whether the provider asked to slow down.
-pub(super) fn throttled(class: &Class) -> bool {
-    matches!(
-        class.inner.unwrap_or(class.outcome),
-        Outcome::RateLimited | Outcome::RampLimited
-    ) || matches!(class.signal, Signal::Response { status, .. } if status == 429)
 }
 
 #[cfg(test)]

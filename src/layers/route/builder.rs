@@ -17,6 +17,15 @@ pub struct TableBuilder<T = ()> {
     table: Table<T>,
 }
 
+// === impl Table ===
+
+impl Table {
+    /// An empty table to add virtual hosts to, which only decides.
+    pub fn builder() -> TableBuilder {
+        TableBuilder::new()
+    }
+}
+
 // === impl TableBuilder ===
 
 impl<T> TableBuilder<T> {

@@ -3,7 +3,6 @@
 use std::{cmp::Reverse, collections::BTreeMap, collections::HashMap, sync::Arc};
 
 use super::{
-    builder::TableBuilder,
     index::Index,
     matcher::RequestView,
     params::{Action, Destination, FieldName, Match, Route, StringMatch},
@@ -90,13 +89,6 @@ pub struct Drawn<'t, T = ()> {
 }
 
 // === impl Table ===
-
-impl Table {
-    /// An empty table to add virtual hosts to, which only decides.
-    pub fn builder() -> TableBuilder {
-        TableBuilder::new()
-    }
-}
 
 impl<T> Default for Table<T> {
     /// Without a virtual host.

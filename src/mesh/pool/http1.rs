@@ -23,7 +23,7 @@ use tokio::{
 use self::dial::fail;
 pub(super) use self::dial::{adopt, dial};
 use super::{
-    Active, Upload, Uploading,
+    Active,
     book::{Free, Grant, Put, Rest},
     endpoint::{Endpoint, pump},
     error::{self, DialFailure, Unanswered},
@@ -31,6 +31,7 @@ use super::{
     message,
     pending::{Pending, Queue},
     socket::{Heard, Socket},
+    upload::{Upload, Uploading},
 };
 use crate::base::{Error, Kind, error::ResetReason, ext::TryClock, time::Instant};
 

@@ -15,13 +15,14 @@ use tokio::{sync::oneshot, time::sleep_until};
 
 use self::dial::{dial, fail};
 use super::{
-    Active, Upload, Uploading,
+    Active,
     endpoint::Endpoint,
     error::{self, DialFailure},
     message,
     pending::{Pending, Queue},
     settle::{Connection, handshake},
     socket::Socket,
+    upload::{Upload, Uploading},
 };
 use crate::{
     base::{BoxError, Error, Kind, error::ResetReason, ext::TryClock, time::Instant},

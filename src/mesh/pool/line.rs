@@ -15,7 +15,7 @@ use bytes::Bytes;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 
-use super::{Uploading, socket::Socket};
+use super::{socket::Socket, upload::Uploading};
 use crate::base::Relay;
 
 type Connection = http1::Connection<TokioIo<Socket>, Uploading>;

@@ -35,16 +35,14 @@ mod socket;
 mod spare;
 mod stats;
 mod switched;
+mod upload;
 
 use std::{
     fmt,
     future::poll_fn,
     net::SocketAddr,
     ops::ControlFlow,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -60,6 +58,7 @@ use self::{
     expect::{Answered, Gate},
     line::Drive,
     spare::{Spare, spared},
+    upload::{Upload, watched},
 };
 pub use self::{limits::Limits, stats::PoolStats};
 use super::{
@@ -69,12 +68,8 @@ use super::{
     upgrade::{self, Upgrade},
 };
 use crate::{
-    base::{
-        BoxError, Error, Kind,
-        error::{Origin, find},
-        ext::TryClock,
-    },
-    body::{Body, End, Observe, Observed, Peek, peek::Stopped},
+    base::{BoxError, Error, Kind, error::find, ext::TryClock},
+    body::{Body, Peek, peek::Stopped},
 };
 
 /// How often a request follows a server that changes its protocol from one connection to the next.
@@ -97,18 +92,6 @@ pub struct Pool(Arc<Handle>);
 
 /// Drains when the last pool is dropped: connections keep the endpoint itself alive.
 struct Handle(Arc<Endpoint>);
-
-/// The body of a request on its way, which notes how it fails.
-type Uploading = Observed<Body, Upload>;
-
-#[derive(Clone)]
-struct Upload(Arc<Uploaded>);
-
-#[derive(Default)]
-struct Uploaded {
-    failure: OnceLock<Kind>,
-    over: AtomicBool,
-}
 
 /// The protocol of a request, and its connection where there is one already.
 enum Way {
@@ -197,34 +180,6 @@ impl fmt::Debug for Pool {
 impl Drop for Handle {
     fn drop(&mut self) {
         self.0.drain();
-    }
-}
-
-// === impl Upload ===
-
-impl Upload {
-    fn failure(&self) -> Option<Kind> {
-        self.0.failure.get().copied()
-    }
-
-    /// Whether the body was sent, failed or was dropped.
-    fn is_over(&self) -> bool {
-        self.0.over.load(Ordering::Acquire)
-    }
-}
-
-impl Observe<BoxError> for Upload {
-    fn end(self, how: End<'_, BoxError>) {
-        if let End::Failed(error) = how {
-            // What a request body fails with is never this upstream's fault.
-            let kind = find(&**error)
-                .map(Error::kind)
-                .filter(|kind| kind.origin() != Origin::Upstream)
-                .unwrap_or(Kind::Canceled);
-            // Set once: a body fails once.
-            let _ = self.0.failure.set(kind);
-        }
-        self.0.over.store(true, Ordering::Release);
     }
 }
 
@@ -337,12 +292,6 @@ async fn send_http1(
     };
     active.answered = gate.map(Gate::answered);
     Ok(received(response, active, drive, upload).await?)
-}
-
-fn watched(request: Request<Body>) -> (Request<Uploading>, Upload) {
-    let upload = Upload(Arc::default());
-    let request = request.map(|body| Observed::new(body, upload.clone()));
-    (request, upload)
 }
 
 async fn received(

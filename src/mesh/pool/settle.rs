@@ -15,7 +15,7 @@ use hyper::{client::conn::http2, rt::Executor};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::Notify;
 
-use super::{Uploading, endpoint::Endpoint, error::DialFailure, socket::Socket};
+use super::{endpoint::Endpoint, error::DialFailure, socket::Socket, upload::Uploading};
 
 /// What a slow reader may leave unread on one stream.
 const STREAM_WINDOW: u32 = 256 << 10;

@@ -3,7 +3,7 @@ use http::{HeaderMap, Request, header};
 use super::*;
 use crate::{
     base::ext::{KEY_HEADERS, OurKey},
-    fallback::OwnKey,
+    fallback::{Credential, OwnKey},
     llm::{Dialect, Provider, credential::sent},
 };
 

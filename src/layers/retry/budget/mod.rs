@@ -11,18 +11,18 @@
 
 mod bucket;
 mod percent;
+mod price;
 #[cfg(test)]
 mod tests;
 mod words;
 
 use std::sync::OnceLock;
 
+pub use self::price::Price;
+pub(super) use self::price::throttled;
 use self::{bucket::Bucket, percent::Percent, words::Words};
-use super::{params::Budget, policy::throttled};
-use crate::{
-    base::{Kind, time::Instant},
-    classify::{Class, Outcome, Signal},
-};
+use super::params::Budget;
+use crate::base::time::Instant;
 
 /// The state of a [`Budget`]. All operations are lock-free.
 #[derive(Debug)]
@@ -37,20 +37,6 @@ pub struct RetryBudget {
 enum State {
     Percent(Box<Percent>),
     Bucket(Bucket),
-}
-
-/// What is paid for: the AWS bucket has a price for each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Price {
-    /// The upstream failed.
-    Fault,
-    /// The upstream asked to slow down.
-    Throttle,
-    /// The attempt timed out.
-    Timeout,
-    /// Another target is asked instead: it is not the one in trouble, so this is cheaper than a
-    /// retry: a fifth of one in a percent budget, half the price of throttling in a bucket.
-    Fallback,
 }
 
 /// What a retry took out of a token bucket, to be given back on success.
@@ -192,28 +178,5 @@ impl tower::retry::budget::Budget for RetryBudget {
 
     fn withdraw(&self) -> bool {
         Self::withdraw(self, Price::Fault, Instant::now()).is_some()
-    }
-}
-
-// === impl Price ===
-
-impl Price {
-    /// What a retry after this costs.
-    #[must_use]
-    pub fn of(class: &Class) -> Self {
-        match (class.signal, class.outcome) {
-            (Signal::Error(Kind::AttemptTimeout), _) | (_, Outcome::Timeout) => Self::Timeout,
-            _ if throttled(class) => Self::Throttle,
-            _ => Self::Fault,
-        }
-    }
-
-    /// Its units in a percent budget. A fallback is a fifth of a retry, so that the standard budget (20 %) lets every
-    /// request fall over once.
-    fn units(self) -> i64 {
-        match self {
-            Self::Fault | Self::Throttle | Self::Timeout => percent::UNIT,
-            Self::Fallback => percent::UNIT / 5,
-        }
     }
 }

@@ -4,8 +4,8 @@ use http::StatusCode;
 
 use super::*;
 use crate::{
-    base::{Ratio, Share, SharedRng},
-    classify::Hint,
+    base::{Kind, Ratio, Share, SharedRng},
+    classify::{Class, Hint, Outcome, Signal},
     layers::retry::{
         Params, RetryOn,
         params::Backoff,

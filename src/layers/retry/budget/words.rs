@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Budget, Price, percent};
+use super::{Budget, percent, price::Price};
 use crate::base::Share;
 
 #[derive(Debug)]
