@@ -22,17 +22,17 @@ pub struct Options {
     /// Whose defaults apply.
     pub istio_compat: IstioCompat,
     /// Tells whether a key can be read here; one that cannot is warned about. `None`: not asked.
-    /// [`credential_is_there`] asks this process's environment and file system.
+    /// [`credential_is_there`](super::credential_is_there) asks this process's environment and file system.
     pub credentials: Option<CredentialCheck>,
     /// Tells whether a certificate or key that is named can be read here; one that cannot is warned about. `None`: not asked.
-    /// [`file_is_there`] asks the file system.
+    /// [`file_is_there`](super::file_is_there) asks the file system.
     pub files: Option<fn(&Path) -> bool>,
     /// A folder of secrets for `credentialName`, as Kubernetes mounts them: `NAMESPACE/NAME/tls.crt`, or `NAME/tls.crt`. Only
     /// whether a file is there is asked (see [`files`](Self::files)).
     pub secrets: Option<PathBuf>,
     /// A resource that is wrong is left out by name, and the others are served.
     pub lenient: bool,
-    /// Files that held a resource when they were read last ([`Loaded::files`]): one that is no YAML now is broken, and not
+    /// Files that held a resource when they were read last ([`Loaded::files`](super::Loaded::files)): one that is no YAML now is broken, and not
     /// a file of another tool.
     pub known_files: BTreeSet<Arc<str>>,
 }

@@ -7,7 +7,7 @@
 use std::fmt;
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Request, Version,
+    HeaderMap, HeaderName, HeaderValue, Version,
     header::{CONNECTION, UPGRADE},
 };
 use hyper::upgrade::OnUpgrade;
@@ -41,7 +41,7 @@ pub(crate) struct Upgrade {
 impl Upgrade {
     /// Of a request that a server of hyper's has read, for all who pass it on. `None` if it asks for nothing of the kind.
     #[cfg(feature = "serve")]
-    pub(crate) fn of<B>(request: &mut Request<B>) -> Option<Self> {
+    pub(crate) fn of<B>(request: &mut http::Request<B>) -> Option<Self> {
         // Whatever the request asks for, nobody but us is to take its connection over.
         let connection = request.extensions_mut().remove::<OnUpgrade>()?;
         if asked(request.version(), request.headers()) != Asked::WebSocket {

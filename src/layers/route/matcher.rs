@@ -45,7 +45,7 @@ impl<'a> RequestView<'a> {
     ///
     /// The authority is the URI's (HTTP/2 `:authority`, HTTP/1 absolute form, which RFC 9112 section 3.2.2 sets above
     /// `Host`), else the `Host` header; two `Host` headers count as none. The scheme is `x-forwarded-proto`, else
-    /// `https` if [`Arrival`] tells of TLS, else the URI's, else `http`.
+    /// `https` if [`Arrival`](crate::base::ext::Arrival) tells of TLS, else the URI's, else `http`.
     #[must_use]
     pub fn new<B>(request: &'a Request<B>) -> Self {
         let (uri, headers) = (request.uri(), request.headers());
