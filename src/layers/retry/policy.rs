@@ -3,7 +3,7 @@
 //! The rules are Envoy's (`RetryStateImpl::shouldRetry`), with three additions. A provider's verdict that a repetition
 //! is useless or harmful (an empty account, a prompt over the context window, a refused key, …) overrules the
 //! configured terms. A provider that says how long to wait is obeyed instead of the back-off. And one of models that asks
-//! to slow down without saying how long is left alone for about a second, not for Envoy's 25 ms.
+//! to slow down without saying how long is not asked for about a second, not for Envoy's 25 ms.
 
 use std::{fmt, time::Duration};
 

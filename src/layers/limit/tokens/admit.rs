@@ -17,7 +17,7 @@ use crate::{
         quota::{Quota, Refused, Unit},
         time::Instant,
     },
-    limit::window::{Reservation, Short},
+    layers::limit::window::{Reservation, Short},
     llm::{Setting, dialect::Api, request::Call},
 };
 

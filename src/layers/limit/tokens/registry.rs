@@ -14,7 +14,7 @@ use crate::{
         sync,
         time::Instant,
     },
-    limit::{
+    layers::limit::{
         keyed::Keyed,
         window::{Cell, Rate, Reservation, Short},
     },
