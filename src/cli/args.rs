@@ -181,7 +181,7 @@ pub struct InputArgs {
     pub providers: Vec<Provider>,
     /// Secrets that `credentialName` of a DestinationRule names, as Kubernetes mounts them: DIR/NAMESPACE/NAME/tls.crt, or
     /// DIR/NAME/tls.crt. Followed as they change.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = parse_folder)]
     pub secrets: Option<PathBuf>,
     /// Read the sub-folders of folders too.
     #[arg(short = 'R', long)]
@@ -351,6 +351,13 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
         .ok()
         .and_then(|s| Duration::try_from_secs_f64(s).ok());
     seconds.ok_or_else(|| "expected seconds, such as 5 or 0.5".to_owned())
+}
+
+/// One that is not there would leave out without a word what was meant to be read.
+fn parse_folder(text: &str) -> Result<PathBuf, String> {
+    let folder = PathBuf::from(text);
+    let found = folder.is_dir().then_some(folder);
+    found.ok_or_else(|| "there is no folder of this name".to_owned())
 }
 
 /// A host name with or without a port, in lower case.

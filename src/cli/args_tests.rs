@@ -134,6 +134,10 @@ fn what_is_missing_or_wrong_names_the_way_out() {
             &["-f", "a", "--default-host", "https://api.openai.com/v1"],
             "without scheme or path, such as api.openai.com",
         ),
+        (
+            &["-f", "a", "--secrets", "/no/such/folder"],
+            "there is no folder of this name",
+        ),
     ] {
         let error = parse::<RunArgs>(given).unwrap_err().to_string();
         assert!(error.contains(words), "{error}");
