@@ -12,7 +12,7 @@ use llmesh::{
         ext::{Attempt, RetriesAnswers},
     },
     classify::{Classified, ClassifyLayer},
-    llm::{LlmClassifier, Setting},
+    llm::{DialectMode, LlmClassifier},
 };
 use tower::{Layer, ServiceExt, service_fn};
 
@@ -86,7 +86,7 @@ async fn main() -> Result<(), BoxError> {
                 .unwrap_or_default();
             Ok::<_, Infallible>(response)
         });
-        let service = ClassifyLayer::new(LlmClassifier::new(Setting::Auto)).layer(upstream);
+        let service = ClassifyLayer::new(LlmClassifier::new(DialectMode::Auto)).layer(upstream);
 
         let mut request =
             Request::post("http://llm-service/v1/chat/completions").body(Full::default())?;

@@ -14,7 +14,7 @@ use llmesh::{
         error,
     },
     limit::tokens::{By, Limit, Params, TokenLimitLayer},
-    llm::{Setting, dialect::Api, request::Call},
+    llm::{DialectMode, dialect::Api, request::Call},
 };
 use tower::{Layer, ServiceExt, service_fn};
 
@@ -25,7 +25,7 @@ fn chat(key: &str, max_tokens: u64) -> Result<Request<Bytes>, BoxError> {
         .header("x-api-key", key)
         .body(Bytes::from(body))?;
     let api = Api::of(
-        Setting::Auto,
+        DialectMode::Auto,
         &Method::POST,
         request.uri(),
         &HeaderMap::new(),

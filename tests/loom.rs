@@ -18,7 +18,7 @@ use llmesh::{
         keyed::Keyed,
         window::{Cell, Rate},
     },
-    outlier::{self, Detector, Host, Member, Seen},
+    outlier::{self, Detector, Host, Member, Observation},
     retry::{
         budget::{Price, RetryBudget},
         params::Budget,
@@ -447,7 +447,7 @@ fn outlier_ejects_a_host_once() {
         let fail = {
             let (detector, hosts) = (Arc::clone(&detector), hosts.clone());
             move || {
-                let seen = Seen::Status(500);
+                let seen = Observation::Status(500);
                 (0..2)
                     .filter(|_| {
                         detector
@@ -474,7 +474,7 @@ fn outlier_keeps_its_greatest_share() {
         let fail = |i: usize| {
             let (detector, hosts, params) = (Arc::clone(&detector), hosts.clone(), params.clone());
             move || {
-                let seen = Seen::Status(500);
+                let seen = Observation::Status(500);
                 let ejected = detector.record(&params, &hosts, hosts[i].host(), seen, now);
                 usize::from(ejected.is_some())
             }
@@ -493,7 +493,7 @@ fn outlier_lets_a_host_back_once() {
         let params = outliers(100).with_consecutive_5xx(1);
         let detector = Arc::new(Detector::new(&params, start));
         let hosts = hosts(1);
-        let seen = Seen::Status(500);
+        let seen = Observation::Status(500);
         let ejected = detector
             .record(&params, &hosts, hosts[0].host(), seen, start)
             .expect("one is enough");
@@ -517,7 +517,7 @@ fn outlier_applies_a_sweep_once() {
         let detector = Arc::new(Detector::new(&params, start));
         let hosts = hosts(1);
         let eject = |now| {
-            let seen = Seen::Status(500);
+            let seen = Observation::Status(500);
             let ejected = detector.record(&params, &hosts, hosts[0].host(), seen, now);
             ejected.expect("one is enough").lasts
         };

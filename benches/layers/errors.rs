@@ -5,7 +5,7 @@ use http::{HeaderMap, Method, Response, Uri};
 use llmesh::{
     base::time::wall_now,
     classify::{Class, Classifier, HttpClassifier},
-    llm::{LlmClassifier, Setting},
+    llm::{DialectMode, LlmClassifier},
 };
 
 use super::harness::Subject;
@@ -34,7 +34,7 @@ pub(super) fn subjects() -> Vec<Subject<'static>> {
 fn llm(name: &str, uri: &'static str, status: u16, body: &'static str) -> Subject<'static> {
     let (uri, response) = (Uri::from_static(uri), response(status, body));
     Subject::each(name, move |_| {
-        let maker = LlmClassifier::new(Setting::Auto);
+        let maker = LlmClassifier::new(DialectMode::Auto);
         finish(
             maker.attempt(&Method::POST, &uri, &HeaderMap::new()),
             &response,

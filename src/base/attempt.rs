@@ -13,7 +13,7 @@ use crate::base::error::Kind;
 ///
 /// While the caller owes more of its request body, no timeout is the endpoint's fault: then nothing is set.
 #[derive(Clone, Debug, Default)]
-pub struct GivenUp(Arc<Mutex<Reason>>);
+pub struct CancelReason(Arc<Mutex<Reason>>);
 
 #[derive(Debug, Default)]
 struct Reason {
@@ -21,7 +21,7 @@ struct Reason {
     caller_lags: bool,
 }
 
-impl GivenUp {
+impl CancelReason {
     /// Sets the reason, unless the caller lags, or clears all for a new attempt.
     pub fn set(&self, why: Option<Kind>) {
         let mut reason = lock(&self.0);

@@ -14,10 +14,10 @@
 //! | [`Deadline`] | deadline, retry (per attempt), context | deadline, retry, respond | no limit |
 //! | [`Uploading`] | the route's stack | deadline | the request is complete |
 //! | [`Allowance`] | deadline, retry (per attempt) | those who read the body, deadline, retry, fallback ([`Until`]) | nothing begins only when the request is complete |
-//! | [`Patience`] | deadline | retry | the caller waits as long as the deadline |
+//! | [`HeadDeadline`] | deadline | retry | the caller waits as long as the deadline |
 //! | [`Attempt`] | retry, fallback | classify, trace, balance | the only attempt |
 //! | [`Chain`] | fallback (per target) | retry | the only target |
-//! | [`Model`] | fallback, or whoever reads the call | balance | an ordinary request |
+//! | [`RequestedModel`] | fallback, or whoever reads the call | balance | an ordinary request |
 //! | [`Caller`] | callers | token limits, models | nobody asks who it is |
 //! | [`OurKey`] | fallback; a route that sets one | fallback, respond, the pool | the key is the caller's |
 //! | [`Guarded`] | the stack of a route with an LLM policy | the pool | a key of this side may go in plain text |
@@ -28,7 +28,7 @@
 //! | [`Ordinary`] | the stack of a route with an LLM policy | retry, fallback | what the route says of retries holds |
 //! | [`Tried`] | retry creates, balance fills | balance | nothing tried |
 //! | [`TryClock`] | retry creates or renews, the pool and the body hold | retry, stream | runs from the start |
-//! | [`GivenUp`] | deadline or retry creates, sets | breaker, outlier, balance | a drop means that the caller went away |
+//! | [`CancelReason`] | deadline or retry creates, sets | breaker, outlier, balance | a drop means that the caller went away |
 //! | [`EndpointRef`] | balance (request and response) | pool, stream, logs | `-` |
 //! | [`LastTarget`] | fallback; the route stack where there is none | stream | another target may follow |
 //! | [`UsageInjected`] | the layer that asked for usage on the caller's behalf | stream | the caller asked, or nobody |
@@ -53,14 +53,15 @@ use http::{HeaderMap, HeaderName, StatusCode};
 use crate::base::{cost::Ledger, time::Instant};
 
 pub use crate::base::{
-    attempt::GivenUp,
+    attempt::CancelReason,
     clock::{Held, TryClock},
     until::{Allowance, Until, Uploading},
 };
 
 pub use self::{
     chain::{
-        AnsweredBy, Caller, Chain, Guarded, KEY_HEADERS, LastTarget, MODEL_HEADER, Model, OurKey,
+        AnsweredBy, Caller, Chain, Guarded, KEY_HEADERS, LastTarget, MODEL_HEADER, OurKey,
+        RequestedModel,
     },
     flag::Flag,
     retry_headers::RetryHeaders,
@@ -218,7 +219,7 @@ pub fn caller_retries(headers: &HeaderMap) -> u32 {
 
 /// The instant until which the caller waits for the response head. What comes after is not bounded by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Patience(pub Instant);
+pub struct HeadDeadline(pub Instant);
 
 /// What the router decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -352,7 +353,7 @@ mod tests {
 
     #[test]
     fn no_timeout_is_noted_while_the_caller_lags() {
-        let given_up = GivenUp::default();
+        let given_up = CancelReason::default();
         given_up.caller_lags(true);
         given_up.set(Some(Kind::DeadlineExceeded));
         assert_eq!(given_up.why(), None);

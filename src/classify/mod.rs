@@ -30,7 +30,7 @@ pub(crate) use self::result::class_of_response;
 pub use self::{
     answer::ResponseBody, classified::Classified, failure::Failure, future::ResponseFuture,
     http::HttpClassifier, layer::ClassifyLayer, result::class_of_result, service::Classify,
-    witness::Witness,
+    witness::AttemptObserver,
 };
 
 /// What one attempt came to.
@@ -50,7 +50,7 @@ pub struct Class {
     /// Who takes the blame.
     pub scope: Scope,
     /// Where the request may go instead. The outcome's rule, unless the provider's answer says more.
-    pub elsewhere: Elsewhere,
+    pub elsewhere: FallbackScope,
     /// Whether the same target may be asked again: the outcome's rule, unless `x-should-retry: false` forbids it.
     pub retry_same: bool,
     /// Whether any byte of the request may have reached the upstream.
@@ -167,7 +167,7 @@ pub enum Scope {
 
 /// Where a failed request may go instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Elsewhere {
+pub enum FallbackScope {
     /// Anywhere.
     Any,
     /// Another account of the same provider, or another provider.
@@ -291,18 +291,18 @@ impl Outcome {
 
     /// Whether another target may be asked.
     #[must_use]
-    pub fn elsewhere(self) -> Elsewhere {
+    pub fn elsewhere(self) -> FallbackScope {
         match self {
             Self::QuotaExhausted | Self::QuotaWindow | Self::Auth | Self::Permission => {
-                Elsewhere::OtherAccount
+                FallbackScope::OtherAccount
             }
-            Self::RequestExceedsLimit | Self::ContextLength => Elsewhere::Larger,
-            Self::ContentFilter | Self::OutputInvalid => Elsewhere::OptIn,
+            Self::RequestExceedsLimit | Self::ContextLength => FallbackScope::Larger,
+            Self::ContentFilter | Self::OutputInvalid => FallbackScope::OptIn,
             Self::Success
             | Self::InvalidRequest
             | Self::TooLarge
             | Self::Cancelled
-            | Self::StreamStalled => Elsewhere::None,
+            | Self::StreamStalled => FallbackScope::None,
             Self::RateLimited
             | Self::RampLimited
             | Self::Overloaded
@@ -317,7 +317,7 @@ impl Outcome {
             | Self::StreamError
             | Self::StreamTruncated
             | Self::MalformedStream
-            | Self::Local => Elsewhere::Any,
+            | Self::Local => FallbackScope::Any,
         }
     }
 

@@ -6,11 +6,11 @@ use super::Class;
 
 /// Is told of the class of each attempt that another one follows, before the wait. In a request's extensions; retry tells.
 #[derive(Clone)]
-pub struct Witness(Arc<dyn Fn(&Class) + Send + Sync>);
+pub struct AttemptObserver(Arc<dyn Fn(&Class) + Send + Sync>);
 
 // === impl Witness ===
 
-impl Witness {
+impl AttemptObserver {
     /// Tells `told`.
     pub fn new(told: impl Fn(&Class) + Send + Sync + 'static) -> Self {
         Self(Arc::new(told))
@@ -22,7 +22,7 @@ impl Witness {
     }
 }
 
-impl fmt::Debug for Witness {
+impl fmt::Debug for AttemptObserver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Witness")
     }

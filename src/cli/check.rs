@@ -12,7 +12,7 @@ use super::{
 use crate::{
     base::BoxError,
     config::{self, Diagnostic, Loaded, Severity, Source},
-    model::Model,
+    model::MeshModel,
 };
 
 /// Exit 0 if clean or only warned about, 1 on warnings under `--strict`, 2 on errors.
@@ -129,7 +129,7 @@ impl Tally {
 }
 
 /// Virtual host, route and policy of each route that has an LLM policy.
-fn policies(model: &Model) -> impl Iterator<Item = [String; 3]> {
+fn policies(model: &MeshModel) -> impl Iterator<Item = [String; 3]> {
     model.virtual_hosts.iter().flat_map(|host| {
         let routes = host.routes.iter().zip(&host.llm);
         routes.filter_map(|(route, policy)| {
@@ -143,7 +143,7 @@ fn policies(model: &Model) -> impl Iterator<Item = [String; 3]> {
     })
 }
 
-fn policy_table(model: &Model) -> Option<Table> {
+fn policy_table(model: &MeshModel) -> Option<Table> {
     let mut rows = policies(model).peekable();
     rows.peek()?;
     let mut table = Table::new(&["VHOST NAME", "ROUTE", "LLM POLICY"]);
@@ -191,6 +191,6 @@ mod tests {
             json["llm_policies"],
             json!([{"virtual_host": "llm.ai.svc.cluster.local:8080", "route": "chat", "policy": "LlmPolicy/ai/chat"}])
         );
-        assert!(policy_table(&Model::default()).is_none());
+        assert!(policy_table(&MeshModel::default()).is_none());
     }
 }

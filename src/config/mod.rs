@@ -1,6 +1,6 @@
 //! Istio and Kubernetes YAML to the model.
 //!
-//! [`load`] takes texts and gives a [`Model`] and [`Diagnostic`]s; it touches no file, no clock and no network.
+//! [`load`] takes texts and gives a [`MeshModel`] and [`Diagnostic`]s; it touches no file, no clock and no network.
 //! [`read_paths`] fetches the texts. Reading goes in four steps, each reporting all it finds:
 //!
 //! 1. `document`: text to trees with lines and columns;
@@ -88,14 +88,14 @@ pub use self::{
     source::Source,
     sources::{ReadError, credential_is_there, file_is_there, read_paths, read_trees},
 };
-use crate::model::Model;
+use crate::model::MeshModel;
 
 /// What loading gave.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Loaded {
     /// `None` if there is any error and reading is not lenient: nothing is half applied.
-    pub model: Option<Model>,
+    pub model: Option<MeshModel>,
     /// Everything found, by source and line.
     pub diagnostics: Vec<Diagnostic>,
     /// What lenient reading left out, in load order.

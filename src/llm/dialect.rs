@@ -13,7 +13,7 @@ pub use super::provider::{Dialect, Provider};
 /// What the operator said about a host or route.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Setting {
+pub enum DialectMode {
     /// LLM rules for error statuses everywhere; rules for what stands inside a 200 only where the request is an LLM call.
     /// Ordinary services pass unharmed.
     #[default]
@@ -110,13 +110,13 @@ static MARKS: [(HeaderName, Provider); 7] = [
 impl Api {
     /// What a request shows of its API.
     #[must_use]
-    pub fn of(setting: Setting, method: &Method, uri: &Uri, headers: &HeaderMap) -> Self {
+    pub fn of(setting: DialectMode, method: &Method, uri: &Uri, headers: &HeaderMap) -> Self {
         Self::new(setting, method, uri, headers, false)
     }
 
     /// The same, with what layers above said of the request: [`LlmCall`].
     #[must_use]
-    pub fn of_request<B>(setting: Setting, request: &Request<B>) -> Self {
+    pub fn of_request<B>(setting: DialectMode, request: &Request<B>) -> Self {
         let (method, uri, headers) = (request.method(), request.uri(), request.headers());
         Self::of_parts(setting, method, uri, headers, request.extensions())
     }
@@ -124,7 +124,7 @@ impl Api {
     /// As [`of_request`](Self::of_request), of a request in its parts.
     #[must_use]
     pub fn of_parts(
-        setting: Setting,
+        setting: DialectMode,
         method: &Method,
         uri: &Uri,
         headers: &HeaderMap,
@@ -134,7 +134,13 @@ impl Api {
         Self::new(setting, method, uri, headers, named)
     }
 
-    fn new(setting: Setting, method: &Method, uri: &Uri, headers: &HeaderMap, named: bool) -> Self {
+    fn new(
+        setting: DialectMode,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+        named: bool,
+    ) -> Self {
         let provider = host(uri, headers).and_then(provider);
         let known = path::known(uri.path(), provider);
         let is = |answers| known.is_some_and(|known| known.answers == answers);
@@ -142,7 +148,7 @@ impl Api {
         let generates = post && (named || is(Answers::Completions));
         // Whose the path is, if it is nobody else's.
         let own = known.is_some_and(|known| !known.shared);
-        let fixed = matches!(setting, Setting::Fixed(_));
+        let fixed = matches!(setting, DialectMode::Fixed(_));
         Self {
             dialect: dialect(setting, known, headers).or_else(|| named.then_some(Dialect::OpenAi)),
             provider,
@@ -174,7 +180,7 @@ impl Api {
 
 // === impl Setting ===
 
-impl FromStr for Setting {
+impl FromStr for DialectMode {
     type Err = UnknownDialect;
 
     fn from_str(name: &str) -> Result<Self, UnknownDialect> {
@@ -224,12 +230,12 @@ pub fn provider(host: &str) -> Option<Provider> {
 }
 
 /// Whose shape a request has. A path that is one dialect's own says more than a setting for all paths.
-fn dialect(setting: Setting, known: Option<Known>, headers: &HeaderMap) -> Option<Dialect> {
+fn dialect(setting: DialectMode, known: Option<Known>, headers: &HeaderMap) -> Option<Dialect> {
     let by_path = known.map(|known| known.dialect);
     match setting {
-        Setting::Fixed(_) if known.is_some_and(|known| !known.shared) => by_path,
-        Setting::Fixed(dialect) => Some(dialect),
-        Setting::Auto | Setting::StatusOnly => by_path.or_else(|| {
+        DialectMode::Fixed(_) if known.is_some_and(|known| !known.shared) => by_path,
+        DialectMode::Fixed(dialect) => Some(dialect),
+        DialectMode::Auto | DialectMode::StatusOnly => by_path.or_else(|| {
             headers
                 .contains_key(ANTHROPIC_VERSION)
                 .then_some(Dialect::Anthropic)
@@ -248,14 +254,14 @@ fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
 mod tests {
     use super::*;
 
-    fn api(setting: Setting, method: &Method, uri: &str) -> Api {
+    fn api(setting: DialectMode, method: &Method, uri: &str) -> Api {
         Api::of(setting, method, &uri.parse().unwrap(), &HeaderMap::new())
     }
 
     #[test]
     fn method_and_path_make_an_llm_call_and_a_setting_makes_none() {
-        let fixed = Setting::Fixed(Dialect::OpenAi);
-        for setting in [Setting::Auto, fixed] {
+        let fixed = DialectMode::Fixed(Dialect::OpenAi);
+        for setting in [DialectMode::Auto, fixed] {
             for (method, path, generates) in [
                 (Method::POST, "/v1/chat/completions", true),
                 (Method::POST, "/v1/chat/completions?x=/mcp", true),
@@ -270,7 +276,7 @@ mod tests {
                 assert_eq!(api(setting, &method, path).generates, generates, "{path}");
             }
         }
-        let embeddings = api(Setting::Auto, &Method::POST, "/v1/embeddings");
+        let embeddings = api(DialectMode::Auto, &Method::POST, "/v1/embeddings");
         assert!(embeddings.counts && embeddings.dialect == Some(Dialect::OpenAi));
         // Error statuses are still read as the operator said.
         assert_eq!(
@@ -281,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_setting_says_how_calls_are_read_where_the_path_is_nobodys_own() {
-        let fixed = |path| api(Setting::Fixed(Dialect::OpenAi), &Method::POST, path).dialect;
+        let fixed = |path| api(DialectMode::Fixed(Dialect::OpenAi), &Method::POST, path).dialect;
         for (path, dialect) in [
             ("/v1/messages", Dialect::Anthropic),
             ("/v1/responses", Dialect::OpenAiResponses),
@@ -292,7 +298,7 @@ mod tests {
             assert_eq!(fixed(path), Some(dialect), "{path}");
         }
         let mistral = "/v1/publishers/mistralai/models/m:streamRawPredict";
-        assert!(api(Setting::Auto, &Method::POST, mistral).mixed);
+        assert!(api(DialectMode::Auto, &Method::POST, mistral).mixed);
     }
 
     #[test]
@@ -303,11 +309,11 @@ mod tests {
             extensions.unwrap().insert(LlmCall);
             Api::of_request(setting, &request.body(()).unwrap())
         };
-        let call = named(Method::POST, "/ask", Setting::Auto);
+        let call = named(Method::POST, "/ask", DialectMode::Auto);
         assert!(call.generates && call.completes && call.dialect == Some(Dialect::OpenAi));
-        let call = named(Method::POST, "/ask", Setting::Fixed(Dialect::Anthropic));
+        let call = named(Method::POST, "/ask", DialectMode::Fixed(Dialect::Anthropic));
         assert_eq!(call.dialect, Some(Dialect::Anthropic));
-        assert!(!named(Method::GET, "/ask", Setting::Auto).generates);
+        assert!(!named(Method::GET, "/ask", DialectMode::Auto).generates);
     }
 
     #[test]
@@ -333,7 +339,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("host", "api.groq.com:443".parse().unwrap());
         let api = Api::of(
-            Setting::Auto,
+            DialectMode::Auto,
             &Method::POST,
             &Uri::from_static("/"),
             &headers,
@@ -343,12 +349,12 @@ mod tests {
 
     #[test]
     fn settings_have_names() {
-        assert_eq!("auto".parse(), Ok(Setting::Auto));
-        assert_eq!("status-only".parse(), Ok(Setting::StatusOnly));
+        assert_eq!("auto".parse(), Ok(DialectMode::Auto));
+        assert_eq!("status-only".parse(), Ok(DialectMode::StatusOnly));
         assert_eq!(
             "openai-responses".parse(),
-            Ok(Setting::Fixed(Dialect::OpenAiResponses))
+            Ok(DialectMode::Fixed(Dialect::OpenAiResponses))
         );
-        assert_eq!("OpenAI".parse::<Setting>(), Err(UnknownDialect));
+        assert_eq!("OpenAI".parse::<DialectMode>(), Err(UnknownDialect));
     }
 }

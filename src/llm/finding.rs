@@ -2,14 +2,14 @@
 
 use std::time::SystemTime;
 
-use crate::classify::{Elsewhere, Outcome, Scope};
+use crate::classify::{FallbackScope, Outcome, Scope};
 
 /// An outcome, and where it differs from that outcome's usual rules.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Finding {
     pub(crate) outcome: Outcome,
     pub(crate) scope: Scope,
-    pub(crate) elsewhere: Elsewhere,
+    pub(crate) elsewhere: FallbackScope,
     pub(crate) retry_same: bool,
     pub(crate) reset_at: Option<SystemTime>,
     /// Repeat at once where no wait is asked for.

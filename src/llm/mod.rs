@@ -45,6 +45,6 @@ pub mod wait;
 
 pub use self::{
     classify::LlmClassifier,
-    dialect::{Dialect, Provider, Setting},
+    dialect::{Dialect, DialectMode, Provider},
     usage::Usage,
 };

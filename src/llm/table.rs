@@ -15,7 +15,7 @@ use ::http::{HeaderMap, StatusCode};
 pub(crate) use self::evidence::Evidence;
 pub(crate) use super::finding::Finding;
 use crate::{
-    classify::{Class, Elsewhere, Outcome, Scope, Signal},
+    classify::{Class, FallbackScope, Outcome, Scope, Signal},
     llm::{
         content::forbidden,
         dialect::Provider,
@@ -243,7 +243,7 @@ fn words(e: &Evidence<'_>) -> Option<Finding> {
             // A region, or a billing precondition: other places serve.
             "unsupported_country_region_territory" | "failed_precondition"
         ) {
-            finding.elsewhere = Elsewhere::Any;
+            finding.elsewhere = FallbackScope::Any;
         }
         return Some(finding);
     }
@@ -251,7 +251,7 @@ fn words(e: &Evidence<'_>) -> Option<Finding> {
     let (_, outcome) = GRPC.iter().find(|(known, _)| *known == name)?;
     let mut finding = Finding::from(*outcome);
     if name == "FAILED_PRECONDITION" {
-        finding.elsewhere = Elsewhere::Any;
+        finding.elsewhere = FallbackScope::Any;
     }
     Some(finding)
 }
@@ -285,7 +285,7 @@ fn by_status(e: &Evidence<'_>) -> Finding {
             if e.fault.digits || e.provider == Some(Provider::Azure) {
                 // Azure without a word: a network rule of this resource.
                 finding.scope = Scope::Target;
-                finding.elsewhere = Elsewhere::Any;
+                finding.elsewhere = FallbackScope::Any;
             }
             return finding;
         }
@@ -294,7 +294,7 @@ fn by_status(e: &Evidence<'_>) -> Finding {
             // An ordinary service's answer.
             return Finding {
                 scope: Scope::None,
-                elsewhere: Elsewhere::None,
+                elsewhere: FallbackScope::None,
                 ..Outcome::NotFound.into()
             };
         }

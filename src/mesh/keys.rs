@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::{
     callers::CallersLayer,
     fallback::{Credential, Key, key::KeyError},
-    model::{LlmPolicy, Model},
+    model::{LlmPolicy, MeshModel},
 };
 
 /// The keys of all targets of a configuration, or why they cannot be read.
@@ -16,7 +16,7 @@ pub(super) struct Keys(Vec<(Credential, Result<Key, KeyError>)>);
 
 impl Keys {
     /// Reads them, now.
-    pub(super) fn read(model: &Model) -> Self {
+    pub(super) fn read(model: &MeshModel) -> Self {
         let policies = model.virtual_hosts.iter().flat_map(|host| &host.llm);
         let mut keys: Vec<(Credential, _)> = Vec::new();
         for credential in policies.flatten().flat_map(|policy| policy.credentials()) {

@@ -1,6 +1,6 @@
 //! A mesh at work.
 //!
-//! Connections, names, files, and the state that outlives a configuration: everything between a [`Model`](crate::model::Model)
+//! Connections, names, files, and the state that outlives a configuration: everything between a [`MeshModel`](crate::model::MeshModel)
 //! and an answered request that is the same for a proxy and for a client inside a process. Connections are made at the
 //! seam [`Connect`](connect::Connect) and names resolved at [`Resolve`](discovery::Resolve), so that all of it can run over
 //! a simulated network.

@@ -28,7 +28,7 @@ use crate::{
     base::{SharedRng, time::Instant},
     limit::tokens,
     llm::LlmClassifier,
-    model::{self, ClusterName, Discovery, Model},
+    model::{self, ClusterName, Discovery, MeshModel},
     stack::{self, Boxed, EndpointService, endpoint},
 };
 
@@ -90,7 +90,7 @@ impl Registry {
 
     /// Brings the clusters in line with a model. Unchanged ones are not touched. Waits (bounded) for the first answers of
     /// new names.
-    pub(super) async fn apply(&self, model: &Model) -> BTreeMap<Arc<str>, Arc<Upstream>> {
+    pub(super) async fn apply(&self, model: &MeshModel) -> BTreeMap<Arc<str>, Arc<Upstream>> {
         self.tls.set_secrets(&model.secrets);
         let mut resolving = JoinSet::new();
         let next = {

@@ -16,7 +16,7 @@ use crate::{
     config::{self, Diagnostic, LeftOut, ReadError, Severity, Source},
     fallback,
     limit::tokens,
-    model::Model,
+    model::MeshModel,
 };
 
 /// Where configuration comes from, and how strictly it is read.
@@ -37,7 +37,7 @@ pub struct Input {
 
 /// A configuration that can be put in force.
 struct Compiled {
-    model: Model,
+    model: MeshModel,
     diagnostics: Vec<Diagnostic>,
     notes: Notes,
 }
@@ -99,7 +99,7 @@ impl Input {
     ///
     /// # Errors
     /// If a path cannot be read or a resource has an error.
-    pub fn load(&self) -> Result<(Model, Vec<Diagnostic>), LoadError> {
+    pub fn load(&self) -> Result<(MeshModel, Vec<Diagnostic>), LoadError> {
         let loaded = self.compile(&self.read().map_err(LoadError::Read)?, BTreeSet::new())?;
         Ok((loaded.model, loaded.diagnostics))
     }

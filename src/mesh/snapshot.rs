@@ -20,14 +20,14 @@ use crate::{
     body::Body,
     fallback::Target,
     layers::route::{self, Table, TableBuilder, params::Forward},
-    model::{LlmPolicy, Model, VirtualHost},
+    model::{LlmPolicy, MeshModel, VirtualHost},
     stack::{self, Boxed, BoxedFuture, LlmRoute, LlmState, LlmTarget},
 };
 
 /// One configuration in force.
 pub struct Snapshot {
     /// What it was built from.
-    pub model: Arc<Model>,
+    pub model: Arc<MeshModel>,
     /// Its clusters.
     pub clusters: BTreeMap<Arc<str>, Arc<Upstream>>,
     /// The keys of its targets and callers.
@@ -50,7 +50,7 @@ impl Snapshot {
     /// Builds the table and all stacks over these clusters.
     #[must_use]
     pub fn build(
-        model: Arc<Model>,
+        model: Arc<MeshModel>,
         clusters: BTreeMap<Arc<str>, Arc<Upstream>>,
         llm: &LlmState,
         rng: &SharedRng,

@@ -1,6 +1,6 @@
 //! What a mesh is, in typed names and layer parameters.
 //!
-//! Configuration compiles to a [`Model`]; stacks and the proxy are built from one. It is plain data and comparable:
+//! Configuration compiles to a [`MeshModel`]; stacks and the proxy are built from one. It is plain data and comparable:
 //! a reload that compiles to an equal model changes nothing.
 
 #[cfg(feature = "llm")]
@@ -20,7 +20,7 @@ pub use self::settings::{AccessLog, Normalization, OutboundPolicy, Settings};
 /// Everything that is in force.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
-pub struct Model {
+pub struct MeshModel {
     /// Virtual hosts, in order of their names.
     pub virtual_hosts: Vec<VirtualHost>,
     /// Clusters by name.

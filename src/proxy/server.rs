@@ -33,8 +33,8 @@ use tower::Service;
 
 pub use self::params::Params;
 use self::{
-    edge::Edge,
-    pulse::{Limit, Pulse},
+    edge::ConnectionService,
+    pulse::{ConnectionTimers, Limit},
     socket::Socket,
     switch::{Slot, Switched},
 };
@@ -97,11 +97,11 @@ where
             tracing::debug!(max = params.max_connections, "one connection too many");
             return;
         }
-        let edge = Edge {
+        let edge = ConnectionService {
             inner: make(&info),
             info,
             seen: Arc::default(),
-            pulse: Pulse::new(),
+            pulse: ConnectionTimers::new(),
             slot: Slot::default(),
             drain: drain.clone(),
             upload: params.upload_idle_timeout,
@@ -161,7 +161,7 @@ struct SpokeTls;
 async fn connection<I, S>(
     builder: auto::Builder<TokioExecutor>,
     io: I,
-    edge: Edge<S>,
+    edge: ConnectionService<S>,
     params: Params,
     drain: Watch,
 ) -> Result<(), SpokeTls>
@@ -244,7 +244,7 @@ where
 
 /// Until a limit is reached.
 fn poll_limit(
-    pulse: &Pulse,
+    pulse: &ConnectionTimers,
     params: &Params,
     mut timer: Pin<&mut Sleep>,
     cx: &mut Context<'_>,
@@ -263,7 +263,7 @@ fn poll_limit(
 /// Until a connection that has left HTTP is over, or its caller has read nothing for too long.
 fn poll_switched(
     switched: &mut Switched,
-    pulse: &Pulse,
+    pulse: &ConnectionTimers,
     params: &Params,
     timer: Pin<&mut Sleep>,
     cx: &mut Context<'_>,

@@ -17,7 +17,7 @@ use crate::{
     context,
     deadline::{self, DeadlineLayer, PropagateLayer},
     limit::concurrency::ConcurrencyLayer,
-    llm::{LlmClassifier, Setting},
+    llm::{DialectMode, LlmClassifier},
     retry::{self, RetryLayer},
     stream::{self, StreamLayer},
     trace::{self, InjectLayer, TraceLayer},
@@ -38,7 +38,7 @@ pub struct ClientParams {
     /// New traces.
     pub trace: trace::Params,
     /// Whose answers are read, and whether they are.
-    pub dialect: Setting,
+    pub dialect: DialectMode,
     /// How streams are watched. Its dialect is the one above.
     pub stream: stream::Params,
 }
@@ -133,7 +133,7 @@ impl Default for ClientParams {
             breaker: breaker::Params::default(),
             max_in_flight: None,
             trace: trace::Params::default(),
-            dialect: Setting::Auto,
+            dialect: DialectMode::Auto,
             stream: stream::Params::default(),
         }
     }
@@ -191,7 +191,7 @@ impl ClientParams {
 
     /// Sets whose answers are read.
     #[must_use]
-    pub fn with_dialect(mut self, dialect: Setting) -> Self {
+    pub fn with_dialect(mut self, dialect: DialectMode) -> Self {
         self.dialect = dialect;
         self
     }

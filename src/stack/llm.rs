@@ -43,7 +43,7 @@ use crate::{
         tokens::{self, TokenLimitLayer},
     },
     llm::{
-        Dialect, Setting,
+        Dialect, DialectMode,
         dialect::{Api, LlmCall},
         path::lies_under,
         refused::Refusals,
@@ -117,7 +117,7 @@ impl LlmRoute<'_> {
         let aliases = (!policy.models.is_empty()).then_some(&policy.models);
         let alias = aliases.map(|aliases| AliasLayer::new(Arc::clone(aliases)));
         let paths: Arc<[String]> = policy.paths.clone().into();
-        let (quiet, verbatim) = (!policy.headers, dialect == Setting::StatusOnly);
+        let (quiet, verbatim) = (!policy.headers, dialect == DialectMode::StatusOnly);
         let guarded = !policy.plaintext;
         let restricted = policy
             .callers
@@ -220,7 +220,7 @@ impl LlmRoute<'_> {
             .with_dialect(self.policy.stream.dialect)
             .with_stats(Arc::clone(&state.fallback))
             .with_refusals(state.refusals.clone());
-        if self.policy.stream.dialect == Setting::StatusOnly {
+        if self.policy.stream.dialect == DialectMode::StatusOnly {
             return layer;
         }
         let (learned, guess) = (
@@ -246,7 +246,7 @@ impl LlmRoute<'_> {
         if let Some(max_hint) = retries.max_hint {
             params.max_hint = max_hint;
         }
-        if self.policy.stream.dialect != Setting::StatusOnly {
+        if self.policy.stream.dialect != DialectMode::StatusOnly {
             params.retry_on.llm |= retries.before_first_token;
         }
         let budget = match params.budget {
@@ -316,7 +316,7 @@ fn checked(inner: Boxed) -> Boxed {
 /// answered.
 fn meet(
     request: &mut Request<Body>,
-    setting: Setting,
+    setting: DialectMode,
     paths: &[String],
 ) -> Option<(Dialect, bool)> {
     let named = lies_under(request.uri().path(), paths);
@@ -328,9 +328,9 @@ fn meet(
         request.extensions_mut().insert(Ordinary);
     }
     let told = match setting {
-        Setting::Auto => named,
-        Setting::Fixed(_) => true,
-        Setting::StatusOnly => false,
+        DialectMode::Auto => named,
+        DialectMode::Fixed(_) => true,
+        DialectMode::StatusOnly => false,
     };
     let dialect = api.dialect.filter(|_| told)?;
     Some((dialect, api.generates))

@@ -5,7 +5,7 @@ use std::time::Duration;
 use llmesh::{
     balance::params::{HashKey, HashTable, Policy},
     config::{IstioCompat, Options, load},
-    model::{Cluster, Discovery, Model, Protocol},
+    model::{Cluster, Discovery, MeshModel, Protocol},
     outlier,
     route::params::{Action, FieldName, Forward, Route, StringMatch},
 };
@@ -15,14 +15,14 @@ use crate::{load_files, sources};
 const LLM: &str = "llm-service.ai-services.svc.cluster.local";
 const KNOWLEDGE: &str = "knowledge-service.ai-services.svc.cluster.local";
 
-fn model(prefixes: &[&str]) -> Model {
+fn model(prefixes: &[&str]) -> MeshModel {
     let loaded = load_files(prefixes);
     loaded
         .model
         .unwrap_or_else(|| panic!("{:?}", loaded.diagnostics))
 }
 
-fn routes<'m>(model: &'m Model, host: &str) -> &'m [Route] {
+fn routes<'m>(model: &'m MeshModel, host: &str) -> &'m [Route] {
     let found = model.virtual_hosts.iter().find(|h| h.domains[0] == host);
     &found.expect("the host is known").routes
 }

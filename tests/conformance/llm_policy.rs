@@ -8,8 +8,8 @@ use llmesh::{
         fallback::{Credential, Key, Resume, key::KeyError},
         limit::tokens::By,
     },
-    llm::{Dialect, Setting},
-    model::{LlmPolicy, Model, llm::Shared},
+    llm::{Dialect, DialectMode},
+    model::{LlmPolicy, MeshModel, llm::Shared},
     retry::params::Budget,
 };
 
@@ -91,14 +91,14 @@ fn findings(loaded: &Loaded) -> Vec<String> {
     of_policies.map(ToString::to_string).collect()
 }
 
-fn model(loaded: Loaded) -> Model {
+fn model(loaded: Loaded) -> MeshModel {
     let Some(model) = loaded.model else {
         panic!("{:?}", loaded.diagnostics);
     };
     model
 }
 
-fn of_route<'m>(model: &'m Model, host: &str, route: &str) -> Option<&'m Shared> {
+fn of_route<'m>(model: &'m MeshModel, host: &str, route: &str) -> Option<&'m Shared> {
     let host = model
         .virtual_hosts
         .iter()
@@ -117,7 +117,7 @@ fn compiled(spec: &str) -> Shared {
 }
 
 /// Names of the policies of all routes of `llm`, and of the others' only routes.
-fn chosen(model: &Model) -> Vec<String> {
+fn chosen(model: &MeshModel) -> Vec<String> {
     let name = |policy: Option<&Shared>| {
         policy.map_or_else(
             || "-".to_owned(),
@@ -165,7 +165,7 @@ headers: false"#,
     );
     let seconds = |n| Some(Duration::from_secs(n));
     assert_eq!(found.origin, "LlmPolicy/ai/p");
-    assert_eq!(found.stream.dialect, Setting::Fixed(Dialect::Anthropic));
+    assert_eq!(found.stream.dialect, DialectMode::Fixed(Dialect::Anthropic));
     let clocks = found.stream.clocks;
     assert_eq!(
         (clocks.headers, clocks.first_token),

@@ -5,7 +5,7 @@
 //! <https://github.com/istio/istio/pull/56008> (hosts with a final dot).
 
 use llmesh::{
-    model::{Discovery, Model, VirtualHost},
+    model::{Discovery, MeshModel, VirtualHost},
     route::params::{Action, Route},
 };
 
@@ -34,14 +34,14 @@ fn external(name: &str, of: &str, rest: &str) -> String {
     )
 }
 
-fn model(text: &str) -> Model {
+fn model(text: &str) -> MeshModel {
     let loaded = load_text(text);
     loaded
         .model
         .unwrap_or_else(|| panic!("{:?}", loaded.diagnostics))
 }
 
-fn host<'m>(model: &'m Model, domain: &str) -> Option<&'m VirtualHost> {
+fn host<'m>(model: &'m MeshModel, domain: &str) -> Option<&'m VirtualHost> {
     let mut hosts = model.virtual_hosts.iter();
     hosts.find(|host| host.domains.iter().any(|d| d == domain))
 }

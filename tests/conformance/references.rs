@@ -3,7 +3,7 @@
 use llmesh::{
     config::{Options, Severity, Source, load},
     layers::route::params::Action,
-    model::Model,
+    model::MeshModel,
 };
 
 use crate::load_text;
@@ -29,7 +29,7 @@ fn vs(destination: &str) -> String {
 }
 
 /// Whether the clusters of the two rules are there.
-fn served(model: &Model) -> Vec<bool> {
+fn served(model: &MeshModel) -> Vec<bool> {
     let host = model
         .virtual_hosts
         .iter()

@@ -6,7 +6,7 @@ use llmesh::{
     balance::params::{HashKey, HashTable, Policy},
     base::Ratio,
     config::{Options, Severity, Source, load},
-    model::{Cluster, Discovery, Model, Protocol},
+    model::{Cluster, Discovery, MeshModel, Protocol},
     retry::params::Budget,
     route::params::{Action, FieldName, Forward, HeaderOps, Match, Route, StringMatch},
 };
@@ -15,7 +15,7 @@ use crate::load_text;
 
 const SERVICE: &str = "apiVersion: v1\nkind: Service\nmetadata: {name: a, namespace: n}\nspec:\n  selector: {app: a}\n  ports: [{name: http, port: 80, targetPort: 8080}]\n---\n";
 
-fn model(text: &str) -> Model {
+fn model(text: &str) -> MeshModel {
     let loaded = load_text(text);
     loaded
         .model

@@ -22,7 +22,7 @@ use llmesh::{
     base::{
         BoxError, Error, Kind, SharedRng, error,
         error::ConnectFailure,
-        ext::{EndpointRef, GivenUp, Record, Tried},
+        ext::{CancelReason, EndpointRef, Record, Tried},
     },
     classify::{Class, Classified, Hint, Outcome, Signal},
     outlier,
@@ -201,7 +201,7 @@ async fn sessions_stick_and_only_the_ejected_endpoints_sessions_move() {
     let before = owners(&service).await;
     let endpoint = set.endpoints().swap_remove(1);
     for _ in 0..5 {
-        set.record(&endpoint, outlier::Seen::Failure, Instant::now());
+        set.record(&endpoint, outlier::Observation::Failure, Instant::now());
     }
     for (a, b) in before.iter().zip(owners(&service).await) {
         assert!(b != 2 && (*a == b || *a == 2));
@@ -242,7 +242,7 @@ async fn an_attempt_dropped_for_our_timeout_counts_against_its_endpoint() {
     // Callers that go away are nobody's fault; our own timeouts are the endpoint's.
     for (why, ejected) in [(None, 0), (Some(Kind::AttemptTimeout), 1)] {
         for _ in 0..20 {
-            let given_up = GivenUp::default();
+            let given_up = CancelReason::default();
             let mut request = Request::new(());
             request.extensions_mut().insert(given_up.clone());
             let mut call = Box::pin(silent.clone().oneshot(request));

@@ -18,7 +18,7 @@ use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use llmesh::{
-    base::{BoxError, Error, Kind, error, error::ConnectFailure, ext::GivenUp},
+    base::{BoxError, Error, Kind, error, error::ConnectFailure, ext::CancelReason},
     breaker::{Breaker, BreakerLayer, Params, State},
     classify::{Class, Classified, Outcome, Signal, http::HttpClassifier, service::Classify},
 };
@@ -321,7 +321,7 @@ async fn an_attempt_dropped_for_our_timeout_is_a_failure() {
     let layer = BreakerLayer::new(params());
     for n in 0..3 {
         assert_eq!(layer.handle().state(), State::Closed, "{n}");
-        let given_up = GivenUp::default();
+        let given_up = CancelReason::default();
         let mut request = Request::new(());
         request.extensions_mut().insert(given_up.clone());
         let silent = service_fn(|_: Request<()>| pending::<Result<Response<Script>, BoxError>>());
@@ -386,7 +386,7 @@ async fn over_a_classifier_a_stream_given_up_for_our_timeout_is_a_failure_too() 
     for why in [None, Some(Kind::IdleTimeout)] {
         for n in 0..3 {
             assert_eq!(layer.handle().state(), State::Closed, "{n}");
-            let given_up = GivenUp::default();
+            let given_up = CancelReason::default();
             let mut request = Request::new(());
             request.extensions_mut().insert(given_up.clone());
             let endless = service_fn(|_: Request<()>| async { Ok::<_, BoxError>(status(200)) });

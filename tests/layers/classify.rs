@@ -24,11 +24,11 @@ use llmesh::{
     },
     body::replay::Replay,
     classify::{
-        Class, Classified, Classifier, ClassifyLayer, Elsewhere, HttpClassifier, Outcome, Scope,
-        Verdict, hint,
+        Class, Classified, Classifier, ClassifyLayer, FallbackScope, HttpClassifier, Outcome,
+        Scope, Verdict, hint,
     },
     llm::{
-        Dialect, LlmClassifier, Setting, Usage,
+        Dialect, DialectMode, LlmClassifier, Usage,
         status::{KeyOwner, client_status},
     },
     retry::{self, RetryLayer, RetryOn},
@@ -193,11 +193,11 @@ impl Case {
             wait_source: class.hint.map(|h| h.source.to_owned()).or(backoff),
             reset_at: class.reset_at,
             fallback: match class.elsewhere {
-                Elsewhere::Any => "any",
-                Elsewhere::OtherAccount => "other_account",
-                Elsewhere::Larger => "larger",
-                Elsewhere::OptIn => "opt_in",
-                Elsewhere::None => "none",
+                FallbackScope::Any => "any",
+                FallbackScope::OtherAccount => "other_account",
+                FallbackScope::Larger => "larger",
+                FallbackScope::OptIn => "opt_in",
+                FallbackScope::None => "none",
             },
             breaker: match class.scope {
                 Scope::None => "none",
@@ -259,7 +259,7 @@ fn every_whole_response_is_classified_as_the_case_file_says() {
     for case in Case::all() {
         for direct in [true, false] {
             let (parts, ()) = case.request(direct).into_parts();
-            let mut attempt = LlmClassifier::new(Setting::Auto).attempt(
+            let mut attempt = LlmClassifier::new(DialectMode::Auto).attempt(
                 &parts.method,
                 &parts.uri,
                 &parts.headers,
@@ -352,7 +352,7 @@ async fn ask(
         let answer = answer.take().unwrap();
         async move { Ok::<_, Infallible>(answer) }
     });
-    ClassifyLayer::new(LlmClassifier::new(Setting::Auto))
+    ClassifyLayer::new(LlmClassifier::new(DialectMode::Auto))
         .layer(inner)
         .oneshot(request)
         .await
@@ -508,7 +508,7 @@ async fn holding_back_ends_with_patience() {
     });
     let terms = RetryOn::envoy("503").unwrap();
     let service = RetryLayer::new(retry::Params::default().with_retry_on(terms))
-        .layer(ClassifyLayer::new(LlmClassifier::new(Setting::Auto)).layer(inner));
+        .layer(ClassifyLayer::new(LlmClassifier::new(DialectMode::Auto)).layer(inner));
     let begin = Instant::now();
     let response = service.oneshot(Request::new(Empty::new())).await.unwrap();
     assert_eq!(response.status(), 200);
@@ -549,7 +549,7 @@ async fn blanks_before_the_first_meaning_are_waited_through() {
         let mut terms = RetryOn::envoy("503").unwrap();
         terms.llm = true;
         let service = RetryLayer::new(retry::Params::default().with_retry_on(terms))
-            .layer(ClassifyLayer::new(LlmClassifier::new(Setting::Auto)).layer(inner));
+            .layer(ClassifyLayer::new(LlmClassifier::new(DialectMode::Auto)).layer(inner));
         let request = chat().map(|()| Empty::new());
         let begin = Instant::now();
         let answer = service.oneshot(request).await.unwrap();

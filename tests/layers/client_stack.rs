@@ -15,7 +15,7 @@ use llmesh::{
     breaker::{self, State},
     context::{self, Context},
     deadline,
-    llm::{Dialect, Setting, dialect::LlmCall},
+    llm::{Dialect, DialectMode, dialect::LlmCall},
     metrics::{MetricsLayer, Report, Summary},
     retry::{self, RetryOn, params::Backoff},
     stack::{self, Boxed, ClientLayer, ClientParams},
@@ -335,7 +335,7 @@ async fn only_the_200_of_a_call_is_judged() {
         ("a tool", post("/mcp"), false, 1),
         ("an image", post("/v1/images/generations"), false, 1),
     ];
-    for setting in [Setting::Auto, Setting::Fixed(Dialect::OpenAi)] {
+    for setting in [DialectMode::Auto, DialectMode::Fixed(Dialect::OpenAi)] {
         for (what, request, named, sends) in rows.iter().map(|(w, r, n, s)| (*w, r, *n, *s)) {
             let target = Target::answering([(200, ERROR)]);
             let params = ClientParams::default().with_retries(3);

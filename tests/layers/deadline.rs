@@ -25,7 +25,7 @@ use http_body_util::{BodyExt, Empty, Full};
 use llmesh::{
     base::{
         BoxError, Error, Kind, error,
-        ext::{Deadline, Flag, GivenUp, Patience, Record, Until, Uploading},
+        ext::{CancelReason, Deadline, Flag, HeadDeadline, Record, Until, Uploading},
         time::{Instant, sleep},
     },
     body::{Body, replay::Replay},
@@ -207,7 +207,7 @@ async fn the_clock_covers_the_whole_body() {
 #[tokio::test(start_paused = true)]
 async fn patience_ends_with_the_head() {
     let ask = |delay: u64, limit: Option<u64>| async move {
-        let given_up = GivenUp::default();
+        let given_up = CancelReason::default();
         let mut request = Request::new(());
         let patience = HeaderValue::from_static("0.1");
         request
@@ -218,7 +218,7 @@ async fn patience_ends_with_the_head() {
             Params::default().with_timeout(ms(limit))
         }));
         let service = layer.layer(service_fn(move |request: Request<()>| async move {
-            let patience = request.extensions().get::<Patience>().unwrap();
+            let patience = request.extensions().get::<HeadDeadline>().unwrap();
             assert_eq!(patience.0 - Instant::now(), ms(100));
             sleep(ms(delay)).await;
             Ok::<_, BoxError>(Response::new(Drip::new(10, ms(50))))
@@ -477,7 +477,7 @@ async fn upload(
             request.headers_mut().insert(*name, value);
         }
     }
-    let given_up = GivenUp::default();
+    let given_up = CancelReason::default();
     request.extensions_mut().insert(given_up.clone());
     request.extensions_mut().insert(Uploading);
     let begin = Instant::now();

@@ -27,7 +27,7 @@ use llmesh::{
     body::{Body, Replay},
     classify::ClassifyLayer,
     fallback::{FallbackLayer, Health, Key, Params, Reach, Resume, Stats, Target},
-    llm::{LlmClassifier, Setting, dialect::Api, request::Call},
+    llm::{DialectMode, LlmClassifier, dialect::Api, request::Call},
     outlier,
     retry::{self, RetryBudget, RetryLayer, RetryOn, params::Budget},
     stack::Boxed,
@@ -260,7 +260,7 @@ fn request(stream: bool) -> Request<Body> {
         .body(Body::empty())
         .unwrap();
     let (method, uri, headers) = (request.method(), request.uri(), request.headers());
-    let api = Api::of(Setting::Auto, method, uri, headers);
+    let api = Api::of(DialectMode::Auto, method, uri, headers);
     let call = Call::read(&api, uri, &body).unwrap();
     *request.body_mut() = Body::from(body);
     let extensions = request.extensions_mut();

@@ -12,7 +12,7 @@ use llmesh::{
     base::{BoxError, SharedRng, ext::AnsweredBy, time::sleep},
     body::Body,
     fallback::{self, Key, Target},
-    llm::Setting,
+    llm::DialectMode,
     model::{Cluster as Model, ClusterName, Discovery, LlmPolicy},
     route::params::Forward,
     stack::{Boxed, Cluster, LlmRoute, LlmState},
@@ -193,7 +193,7 @@ async fn without_a_chain_or_without_reading_nothing_changes() {
         assert_eq!(house.ask("k", "m", 10).await, "own");
     }
     let mut house = House::pair();
-    house.policy.stream.dialect = Setting::StatusOnly;
+    house.policy.stream.dialect = DialectMode::StatusOnly;
     house.adds("own", "k", &NO_REQUESTS);
     for _ in 0..3 {
         assert_eq!(house.ask("k", "m", 10).await, "own");

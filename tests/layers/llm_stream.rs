@@ -6,9 +6,9 @@ use std::fmt::Write;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use llmesh::{
     base::{SharedRng, time::parse_rfc3339},
-    classify::{Class, Elsewhere, Outcome, Scope, Signal},
+    classify::{Class, FallbackScope, Outcome, Scope, Signal},
     llm::{
-        Dialect, Setting, Usage,
+        Dialect, DialectMode, Usage,
         dialect::Api,
         status::{KeyOwner, client_status},
         stream::{End, Fault, Framing, Reader, class_of_end, class_of_fault},
@@ -208,11 +208,11 @@ fn crc32(bytes: &[u8]) -> u32 {
 
 fn shown(class: &Class) -> (&'static str, &'static str) {
     let elsewhere = match class.elsewhere {
-        Elsewhere::Any => "any",
-        Elsewhere::OtherAccount => "other_account",
-        Elsewhere::Larger => "larger",
-        Elsewhere::OptIn => "opt_in",
-        Elsewhere::None => "none",
+        FallbackScope::Any => "any",
+        FallbackScope::OtherAccount => "other_account",
+        FallbackScope::Larger => "larger",
+        FallbackScope::OptIn => "opt_in",
+        FallbackScope::None => "none",
     };
     let scope = match class.scope {
         Scope::None => "none",
@@ -259,7 +259,7 @@ fn every_stream_is_read_as_the_case_file_says() {
             assert_eq!(story.committed, committed, "{id}");
         }
         let api = Api::of(
-            Setting::Fixed(case.dialect()),
+            DialectMode::Fixed(case.dialect()),
             &Method::POST,
             &Uri::from_static("/"),
             &HeaderMap::new(),
@@ -1027,7 +1027,7 @@ fn chat_errors() {
             );
             assert_eq!(class.retry_same, !before && outcome.retry_same(), "{event}");
             let elsewhere = if before {
-                Elsewhere::None
+                FallbackScope::None
             } else {
                 outcome.elsewhere()
             };
@@ -1449,6 +1449,6 @@ fn a_provider_that_forbids_it_is_not_asked_again() {
     );
     assert_eq!(
         (malformed.outcome, malformed.retry_same, malformed.elsewhere),
-        (Outcome::MalformedStream, true, Elsewhere::Any)
+        (Outcome::MalformedStream, true, FallbackScope::Any)
     );
 }

@@ -15,7 +15,7 @@ use llmesh::{
     body::Body,
     call::{self, CallLayer},
     llm::{
-        Setting,
+        DialectMode,
         caller::Allowed,
         glob::Glob,
         request::{Aliases, Call},
@@ -192,8 +192,9 @@ async fn a_list_shows_a_caller_what_it_may_use() {
     let inner = service_fn(|_: Request<Body>| async {
         Ok::<_, BoxError>(Response::builder().status(404).body(Body::empty())?)
     });
-    let list = ListLayer::new(["fast".into(), "slow".into()].into(), Setting::Auto).layer(inner);
-    let none = ListLayer::new([].into(), Setting::Auto).layer(inner);
+    let list =
+        ListLayer::new(["fast".into(), "slow".into()].into(), DialectMode::Auto).layer(inner);
+    let none = ListLayer::new([].into(), DialectMode::Auto).layer(inner);
     let silent = ListLayer::default().layer(inner);
     assert_eq!(
         ids(list.clone(), None).await,

@@ -26,7 +26,7 @@ use llmesh::{
     base::{
         BoxError, Ceiling, Error, Kind, Ratio, Share, SharedRng,
         error::{self, ConnectFailure, ResetReason},
-        ext::{Attempt, Deadline, Ended, Flag, Patience, Record, Tried, TryClock},
+        ext::{Attempt, Deadline, Ended, Flag, HeadDeadline, Record, Tried, TryClock},
         time::{Instant, sleep},
     },
     body::replay::Replay,
@@ -793,7 +793,7 @@ async fn why_there_is_no_further_attempt_is_noted() {
     assert_eq!(ended(&nothing, Status(503)).await, Some(Ended::Exhausted));
     // The caller will have left before the wait that is asked for is over.
     let patient = |request: &mut Request<Full<Bytes>>| {
-        let until = Patience(Instant::now() + secs(5));
+        let until = HeadDeadline(Instant::now() + secs(5));
         request.extensions_mut().insert(until);
     };
     let hint = || Answer::Class(429, Outcome::RateLimited, Some(secs(6)));

@@ -23,10 +23,10 @@ use llmesh::{
     },
     body::Body,
     classify::{
-        Class, Classified, Classify, ClassifyLayer, Elsewhere, Failure, Outcome, Scope, Signal,
+        Class, Classified, Classify, ClassifyLayer, Failure, FallbackScope, Outcome, Scope, Signal,
         transport::class_of_body_error,
     },
-    llm::{Dialect, LlmClassifier, Setting, dialect::LlmCall},
+    llm::{Dialect, DialectMode, LlmClassifier, dialect::LlmCall},
     outlier,
     respond::RespondLayer,
     retry::{self, RetryLayer, RetryOn},
@@ -624,7 +624,7 @@ async fn every_fault_after_content_ends_the_body_with_an_error() {
         let end = got.end.unwrap();
         assert_eq!(end.outcome, class);
         assert_eq!(class_of_body_error(&error), end);
-        assert!(!end.retry_same && end.elsewhere == Elsewhere::None && end.blames_target());
+        assert!(!end.retry_same && end.elsewhere == FallbackScope::None && end.blames_target());
         let told = Failure::find(&*error).unwrap().told;
         assert_eq!(told, class == Outcome::StreamError);
         assert_eq!(got.ledger.len(), 1);
@@ -784,7 +784,7 @@ async fn what_is_no_stream_of_an_llm_passes_untouched() {
     let get = Request::get(CHAT).body(Body::empty()).unwrap();
     let other = Request::post("/api/events").body(Body::empty()).unwrap();
     let mut policy = request();
-    let status_only = Params::default().with_dialect(Setting::StatusOnly);
+    let status_only = Params::default().with_dialect(DialectMode::StatusOnly);
     Policy(Arc::new(status_only)).put(policy.extensions_mut());
     let answer = |f: &dyn Fn(http::response::Builder) -> http::response::Builder| {
         let builder = Response::builder().header("content-type", "text/event-stream");
@@ -1198,7 +1198,7 @@ async fn an_estimate_knows_the_size_of_the_prompt() {
     );
     let mut request = request();
     let (method, uri) = (Method::POST, request.uri().clone());
-    let api = llmesh::llm::dialect::Api::of(Setting::Auto, &method, &uri, request.headers());
+    let api = llmesh::llm::dialect::Api::of(DialectMode::Auto, &method, &uri, request.headers());
     let call = llmesh::llm::request::Call::read(&api, &uri, &body).unwrap();
     let prompt = call.prompt_bytes / 4;
     assert!(prompt > 9);
@@ -1300,7 +1300,7 @@ async fn a_reader_who_goes_away_forgives_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn calls_on_other_paths_are_followed_where_the_operator_says_so() {
-    let params = Params::default().with_dialect(Setting::Fixed(Dialect::OpenAi));
+    let params = Params::default().with_dialect(DialectMode::Fixed(Dialect::OpenAi));
     for named in [true, false] {
         let mut request = Request::post("/llm").body(Body::empty()).unwrap();
         if named {

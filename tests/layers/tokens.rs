@@ -23,7 +23,7 @@ use llmesh::{
     },
     body::{Body, End, Observe, Observed},
     limit::tokens::{By, Limit, Params, Registry, TokenLimit, TokenLimitLayer},
-    llm::{Setting, Usage, dialect::Api, request::Call},
+    llm::{DialectMode, Usage, dialect::Api, request::Call},
     respond::RespondLayer,
     testing::{
         body::{Script, drain},
@@ -49,7 +49,7 @@ fn chat(input: usize, output: Option<u64>) -> Request<()> {
     let limit = output.map_or_else(String::new, |n| format!(r#""max_tokens":{n},"#));
     let prompt = "x".repeat(input * 4 - 2);
     let body = Bytes::from(format!(r#"{{{limit}"model":"m","prompt":"{prompt}"}}"#));
-    let api = Api::of(Setting::Auto, &Method::POST, &uri, &HeaderMap::new());
+    let api = Api::of(DialectMode::Auto, &Method::POST, &uri, &HeaderMap::new());
     let call = Call::read(&api, &uri, &body).unwrap();
     assert_eq!(call.prompt_bytes, input as u64 * 4);
     let mut request = Request::new(());

@@ -16,7 +16,7 @@ use llmesh::{
     },
     body::Body,
     classify::{Class, Classified, ClassifyLayer, Failure, Outcome, Signal},
-    llm::{Dialect, LlmClassifier, Setting},
+    llm::{Dialect, DialectMode, LlmClassifier},
     respond::{RespondLayer, Speaks},
     stream::StreamLayer,
     testing::body::{Script, drain},
@@ -113,7 +113,7 @@ async fn the_status_is_the_one_of_the_case_file() {
             let stack = ServiceBuilder::new()
                 .layer(RespondLayer::new())
                 .map_response(|response: Response<_>| response.map(Body::new))
-                .layer(ClassifyLayer::new(LlmClassifier::new(Setting::Auto)))
+                .layer(ClassifyLayer::new(LlmClassifier::new(DialectMode::Auto)))
                 .service(once(Ok(answer)));
             let mut request = case.request(true).map(|()| Body::empty());
             request.extensions_mut().insert(llmesh::base::ext::Attempt {
@@ -195,7 +195,7 @@ async fn a_stream_is_told_of_as_the_case_file_says() {
         let stack = ServiceBuilder::new()
             .layer(RespondLayer::new())
             .map_response(|response: Response<_>| response.map(Body::new))
-            .layer(ClassifyLayer::new(LlmClassifier::new(Setting::Auto)))
+            .layer(ClassifyLayer::new(LlmClassifier::new(DialectMode::Auto)))
             .layer(StreamLayer::default())
             .service(once(Ok(answer)));
         let Ok(response) = stack
@@ -339,7 +339,7 @@ async fn what_is_no_llm_call_is_answered_as_by_envoy() {
         request
     };
     let get = Request::get(CHAT).body(Body::empty()).unwrap();
-    let off = RespondLayer::new().with_dialect(Setting::StatusOnly);
+    let off = RespondLayer::new().with_dialect(DialectMode::StatusOnly);
     let verbatim = request(CHAT);
     let record = Record::default();
     record.note(|n| n.verbatim = true);
@@ -363,7 +363,8 @@ async fn what_is_no_llm_call_is_answered_as_by_envoy() {
         };
         assert!(!head.headers.keys().any(ours), "{:?}", head.headers);
     }
-    let forced = RespondLayer::new().with_dialect(Setting::Fixed(llmesh::llm::Dialect::Anthropic));
+    let forced =
+        RespondLayer::new().with_dialect(DialectMode::Fixed(llmesh::llm::Dialect::Anthropic));
     let (_, body) = told(forced, request("/chat"), Error::new(Kind::NoEndpoints)).await;
     assert!(body.contains(r#""api_error""#), "{body}");
 }

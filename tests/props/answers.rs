@@ -15,7 +15,7 @@ use http_body_util::{BodyExt, Empty};
 use llmesh::{
     body::replay::Replay,
     classify::ClassifyLayer,
-    llm::{LlmClassifier, Setting},
+    llm::{DialectMode, LlmClassifier},
     respond::RespondLayer,
     retry::{self, RetryLayer, RetryOn},
     stream::StreamLayer,
@@ -157,7 +157,7 @@ fn ask(
         RetryOn::envoy("5xx,gateway-error,reset,connect-failure,retriable-4xx").unwrap();
     terms.llm = true;
     let retry = RetryLayer::new(retry::Params::default().with_retry_on(terms));
-    let classify = ClassifyLayer::new(LlmClassifier::new(Setting::Auto));
+    let classify = ClassifyLayer::new(LlmClassifier::new(DialectMode::Auto));
     let service = retry.layer(classify.layer(StreamLayer::default().layer(upstream)));
     let service = RespondLayer::new().layer(service);
     let request = Request::builder().method(method).uri(path);

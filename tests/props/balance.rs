@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderName, Uri};
 use llmesh::{
     balance::{EndpointSet, EwmaParams, HashKey, HashTable, Params, PickContext, Policy},
     base::{SharedRng, ext::Tried, time::Instant},
-    outlier::{self, Seen},
+    outlier::{self, Observation},
 };
 use proptest::prelude::*;
 
@@ -70,7 +70,7 @@ proptest! {
                 Step::Fail(i) => {
                     fails = true;
                     if let Some(endpoint) = set.endpoints().get(i) {
-                        (0..5).for_each(|_| set.record(endpoint, Seen::Status(500), now));
+                        (0..5).for_each(|_| set.record(endpoint, Observation::Status(500), now));
                     }
                 }
                 Step::Wait(seconds) => now += Duration::from_secs(seconds),

@@ -8,7 +8,7 @@ use http_body_util::BodyExt;
 use llmesh::{
     base::time::Instant,
     classify::{Classifier, Outcome},
-    llm::{LlmClassifier, Setting},
+    llm::{DialectMode, LlmClassifier},
     testing::upstream::Upstream,
 };
 use serde_json::{Value, json};
@@ -382,8 +382,11 @@ async fn class(addr: SocketAddr, path: &str, error: &str) -> Outcome {
     let (head, body) = send(addr, path, &headers, "{}").await.unwrap().into_parts();
     let uri = format!("http://llm-service{path}");
     let (request, ()) = Request::post(uri).body(()).unwrap().into_parts();
-    let mut attempt =
-        LlmClassifier::new(Setting::Auto).attempt(&request.method, &request.uri, &request.headers);
+    let mut attempt = LlmClassifier::new(DialectMode::Auto).attempt(
+        &request.method,
+        &request.uri,
+        &request.headers,
+    );
     let mut answer = http::Response::new(());
     (*answer.status_mut(), *answer.headers_mut()) = (head.status, head.headers);
     let _ = attempt.head(&answer.into_parts().0, llmesh::base::time::wall_now());

@@ -19,13 +19,13 @@ fn parameters_and_shared_state_cross_threads() {
     shared::<breaker::Params>();
     shared::<outlier::Params>();
     shared::<balance::Params>();
-    shared::<model::Model>();
+    shared::<model::MeshModel>();
     shared::<context::Context>();
     sent::<body::Body>();
 }
 
 #[test]
 fn parameters_compare_so_that_a_reload_can_tell_a_change() {
-    assert_eq!(model::Model::default(), model::Model::default());
+    assert_eq!(model::MeshModel::default(), model::MeshModel::default());
     assert_ne!(retry::Params::default(), retry::Params::off());
 }

@@ -33,7 +33,7 @@ impl Chain {
 
 /// The model that is asked for. One address may serve many: what goes wrong with one says nothing of the others there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Model(pub Arc<str>);
+pub struct RequestedModel(pub Arc<str>);
 
 /// Where requests to models carry keys.
 pub const KEY_HEADERS: [HeaderName; 4] = [

@@ -2,17 +2,17 @@
 
 use http::Extensions;
 
-use crate::base::ext::{Allowance, GivenUp, Held, TryClock};
+use crate::base::ext::{Allowance, CancelReason, Held, TryClock};
 
 /// Notes whether an attempt waits for more of the caller's body.
 ///
 /// While it does, the attempt's [`TryClock`] and the request's [`Allowance`] stand still and nothing that runs out is the
-/// endpoint's fault ([`GivenUp`]): a caller that uploads slowly must not cost an attempt, nor discredit an endpoint. An
+/// endpoint's fault ([`CancelReason`]): a caller that uploads slowly must not cost an attempt, nor discredit an endpoint. An
 /// upstream that does not read is not waited for here, because then nobody asks for more of the body.
 #[derive(Debug)]
 pub(super) struct Lag {
     clocks: Vec<TryClock>,
-    given_up: Option<GivenUp>,
+    given_up: Option<CancelReason>,
     held: Vec<Held>,
     lags: bool,
 }
@@ -30,7 +30,7 @@ impl Lag {
             .chain(whole)
             .cloned()
             .collect();
-        let given_up = attempt.get::<GivenUp>().cloned();
+        let given_up = attempt.get::<CancelReason>().cloned();
         (!clocks.is_empty() || given_up.is_some()).then_some(Self {
             clocks,
             given_up,

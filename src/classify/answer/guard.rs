@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use http::Request;
 
 use crate::{
-    base::{Kind, ext::GivenUp},
+    base::{Kind, ext::CancelReason},
     classify::Class,
 };
 
@@ -48,7 +48,7 @@ pub enum How {
 pub struct Guard {
     target: Option<Arc<dyn OnEnd>>,
     token: u64,
-    given_up: Option<GivenUp>,
+    given_up: Option<CancelReason>,
 }
 
 // === impl Guard ===
@@ -78,7 +78,7 @@ impl Guard {
             return;
         };
         let why = match class {
-            None => self.given_up.as_ref().and_then(GivenUp::why),
+            None => self.given_up.as_ref().and_then(CancelReason::why),
             Some(_) => None,
         };
         target.end(self.token, &Ended { class, how, why });

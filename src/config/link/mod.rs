@@ -25,7 +25,7 @@ use std::cell::RefCell;
 
 use self::{linker::Linker, registry::Registry, rules::Rules};
 use super::{diagnostic::Report, options::Options, reader::Resources};
-use crate::{layers::retry, model::Model};
+use crate::{layers::retry, model::MeshModel};
 
 /// Links everything. The model is meaningful only if nothing was reported as an error.
 pub(super) fn link(
@@ -33,7 +33,7 @@ pub(super) fn link(
     options: &Options,
     default_retry: &retry::params::Params,
     report: &Report,
-) -> Model {
+) -> MeshModel {
     let namespace = caller_namespace(resources, options);
     let hidden = hidden::hide(resources, options, &namespace);
     let registry = Registry::build(resources, report);
@@ -67,11 +67,11 @@ pub(super) fn link(
         let secret = resources.secrets.get(&name)?;
         Some((name, secret.values.clone()))
     });
-    Model {
+    MeshModel {
         secrets: secrets.collect(),
         clusters,
         virtual_hosts,
-        ..Model::default()
+        ..MeshModel::default()
     }
 }
 

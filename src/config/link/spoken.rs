@@ -8,7 +8,7 @@ use crate::{
     config::llm_policy::{LlmPolicy, TargetRef},
     layers::fallback::Target,
     llm::{
-        Dialect, Provider, Setting,
+        Dialect, DialectMode, Provider,
         dialect::{Api, provider},
     },
 };
@@ -26,9 +26,9 @@ impl Linker<'_> {
     ) {
         let there = resolved.cluster.rsplit('|').next().unwrap_or_default();
         let here = match policy.model.stream.dialect {
-            Setting::Fixed(dialect) => Some(vec![family(dialect)]),
-            Setting::Auto => own.host().and_then(of_host),
-            Setting::StatusOnly => None,
+            DialectMode::Fixed(dialect) => Some(vec![family(dialect)]),
+            DialectMode::Auto => own.host().and_then(of_host),
+            DialectMode::StatusOnly => None,
         };
         let spoken = target
             .dialect
@@ -65,8 +65,8 @@ impl Linker<'_> {
             policy.hosts.as_ref()?;
             super::policies::rank(policy, host, namespace)?;
             match policy.model.stream.dialect {
-                Setting::Fixed(dialect) => Some(family(dialect)),
-                Setting::Auto | Setting::StatusOnly => None,
+                DialectMode::Fixed(dialect) => Some(family(dialect)),
+                DialectMode::Auto | DialectMode::StatusOnly => None,
             }
         });
         let first = said.next()?;
@@ -85,7 +85,7 @@ fn family(dialect: Dialect) -> Dialect {
 /// What a base path, or a whole one, says.
 fn of_path(path: &str) -> Option<Vec<Dialect>> {
     let uri: Uri = path.parse().ok()?;
-    let api = Api::of(Setting::Auto, &Method::POST, &uri, &HeaderMap::new());
+    let api = Api::of(DialectMode::Auto, &Method::POST, &uri, &HeaderMap::new());
     if let Some(dialect) = api.dialect {
         return Some(vec![family(dialect)]);
     }

@@ -1,19 +1,22 @@
 //! Names of dialects.
 
-use crate::llm::{Dialect, Setting};
+use crate::llm::{Dialect, DialectMode};
 
 /// Names of dialects.
-pub(super) const DIALECTS: &[(&str, Setting)] = &[
-    ("auto", Setting::Auto),
-    ("status-only", Setting::StatusOnly),
-    ("openai", Setting::Fixed(Dialect::OpenAi)),
-    ("openai-responses", Setting::Fixed(Dialect::OpenAiResponses)),
-    ("anthropic", Setting::Fixed(Dialect::Anthropic)),
-    ("gemini", Setting::Fixed(Dialect::Gemini)),
-    ("bedrock", Setting::Fixed(Dialect::Bedrock)),
-    ("cohere", Setting::Fixed(Dialect::Cohere)),
-    ("ollama", Setting::Fixed(Dialect::Ollama)),
-    ("tgi", Setting::Fixed(Dialect::Tgi)),
+pub(super) const DIALECTS: &[(&str, DialectMode)] = &[
+    ("auto", DialectMode::Auto),
+    ("status-only", DialectMode::StatusOnly),
+    ("openai", DialectMode::Fixed(Dialect::OpenAi)),
+    (
+        "openai-responses",
+        DialectMode::Fixed(Dialect::OpenAiResponses),
+    ),
+    ("anthropic", DialectMode::Fixed(Dialect::Anthropic)),
+    ("gemini", DialectMode::Fixed(Dialect::Gemini)),
+    ("bedrock", DialectMode::Fixed(Dialect::Bedrock)),
+    ("cohere", DialectMode::Fixed(Dialect::Cohere)),
+    ("ollama", DialectMode::Fixed(Dialect::Ollama)),
+    ("tgi", DialectMode::Fixed(Dialect::Tgi)),
 ];
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::{
         names,
     },
     layers::fallback::{Credential, KeyHeader},
-    llm::{Dialect, Setting},
+    llm::{Dialect, DialectMode},
 };
 
 /// A target by name.
@@ -143,8 +143,8 @@ fn base_path(field: &Field<'_>) -> Option<String> {
 /// A dialect that a target speaks.
 fn spoken(field: &Field<'_>) -> Option<Dialect> {
     let fixed = DIALECTS.iter().filter_map(|(name, setting)| match setting {
-        Setting::Fixed(dialect) => Some((*name, *dialect)),
-        Setting::Auto | Setting::StatusOnly => None,
+        DialectMode::Fixed(dialect) => Some((*name, *dialect)),
+        DialectMode::Auto | DialectMode::StatusOnly => None,
     });
     field.word(&fixed.collect::<Vec<_>>())
 }

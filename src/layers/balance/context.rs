@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Request, Uri};
 
-use crate::base::ext::{Arrival, Model, Tried};
+use crate::base::ext::{Arrival, RequestedModel, Tried};
 
 /// What a pick may look at.
 #[derive(Clone, Copy, Debug)]
@@ -31,7 +31,10 @@ impl<'a> PickContext<'a> {
             uri: request.uri(),
             arrival: request.extensions().get(),
             tried: request.extensions().get(),
-            model: request.extensions().get().map(|Model(model)| model),
+            model: request
+                .extensions()
+                .get()
+                .map(|RequestedModel(model)| model),
         }
     }
 }

@@ -8,11 +8,11 @@ use http::response;
 
 use super::{endpoint::Endpoint, params::EwmaParams, set::EndpointSet};
 use crate::{
-    base::{BoxError, Kind, ext::GivenUp, time::Instant},
+    base::{BoxError, Kind, ext::CancelReason, time::Instant},
     body::{End, Observe},
     classify::{Class, Outcome, Signal, transport::class_of_error},
     layers::outlier::{
-        Seen,
+        Observation,
         phases::{self, Phases},
     },
 };
@@ -24,7 +24,7 @@ pub(super) struct Flight {
     endpoint: Arc<Endpoint>,
     /// The model that was asked for.
     model: Option<Arc<str>>,
-    given_up: Option<GivenUp>,
+    given_up: Option<CancelReason>,
     started: Instant,
     /// The estimate's parameters, if the policy wants one.
     ewma: Option<EwmaParams>,
@@ -48,7 +48,7 @@ impl Flight {
         set: EndpointSet,
         endpoint: Arc<Endpoint>,
         model: Option<Arc<str>>,
-        given_up: Option<GivenUp>,
+        given_up: Option<CancelReason>,
         now: Instant,
     ) -> Self {
         let ewma = set.ewma();
@@ -95,12 +95,12 @@ impl Flight {
     }
 
     fn without_answer(&self, class: &Class) {
-        let seen = Seen::of_class(class);
+        let seen = Observation::of_class(class);
         let stats = self.endpoint.stats();
         if seen.is_some() {
             stats.rq_error.inc();
         }
-        if seen == Some(Seen::Timeout) {
+        if seen == Some(Observation::Timeout) {
             stats.rq_timeout.inc();
         }
         match seen {
@@ -113,7 +113,7 @@ impl Flight {
         self.penalize(class);
     }
 
-    fn record(&self, seen: Option<Seen>) {
+    fn record(&self, seen: Option<Observation>) {
         let (Some(seen), now) = (seen, Instant::now()) else {
             return;
         };

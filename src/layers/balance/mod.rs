@@ -13,7 +13,7 @@
 //! - An ejected endpoint is not picked, unless fewer than
 //!   [`panic_threshold`](Params::panic_threshold) percent are left. None left is
 //!   [`Kind::NoEndpoints`](crate::base::Kind::NoEndpoints).
-//! - A request for a [`Model`](crate::base::ext::Model) counts for that model at its endpoint: an address that serves many is
+//! - A request for a [`RequestedModel`](crate::base::ext::RequestedModel) counts for that model at its endpoint: an address that serves many is
 //!   ejected for the one that fails and stays in for the others. What says that the address itself is dead (no connection)
 //!   counts for all.
 //! - Consistent hashing maps keys over *all* endpoints and walks on from an ejected one. So only the ejected

@@ -19,7 +19,7 @@ use std::{
 use super::{endpoint::Endpoint, snapshot::Snapshot};
 use crate::{
     base::time::Instant,
-    layers::outlier::{self, Detector, Ejected, Host, Seen, detector},
+    layers::outlier::{self, Detector, Ejected, Host, Observation, detector},
 };
 
 /// How many models are kept.
@@ -74,7 +74,7 @@ impl Models {
         model: &Arc<str>,
         base: &Arc<Snapshot>,
         endpoint: &Endpoint,
-        seen: Seen,
+        seen: Observation,
         now: Instant,
     ) -> Option<Ejected> {
         let params = base.outlier.as_ref()?;
@@ -216,7 +216,7 @@ mod tests {
         set.record_model(
             &endpoint,
             &model.into(),
-            Seen::Status(status),
+            Observation::Status(status),
             Instant::now(),
         );
     }

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     base::{SharedRng, time::Instant},
-    layers::outlier::{self, Detector, Member, Seen, Stats, detector},
+    layers::outlier::{self, Detector, Member, Observation, Stats, detector},
 };
 
 /// A set of endpoints of one cluster. Cloning shares it.
@@ -180,7 +180,7 @@ impl EndpointSet {
     }
 
     /// Counts what was seen of an endpoint at `now`, and ejects it if that was once too often.
-    pub fn record(&self, endpoint: &Endpoint, seen: Seen, now: Instant) {
+    pub fn record(&self, endpoint: &Endpoint, seen: Observation, now: Instant) {
         self.tick(now);
         let snapshot = self.0.snapshot.load();
         let Some(params) = &snapshot.outlier else {
@@ -204,7 +204,13 @@ impl EndpointSet {
 
     /// Counts what was seen of a model at an endpoint at `now`, and ejects the endpoint for this model if that was once too
     /// often. Other models stay.
-    pub fn record_model(&self, endpoint: &Endpoint, model: &Arc<str>, seen: Seen, now: Instant) {
+    pub fn record_model(
+        &self,
+        endpoint: &Endpoint,
+        model: &Arc<str>,
+        seen: Observation,
+        now: Instant,
+    ) {
         let base = self.0.snapshot.load_full();
         let Some(ejected) = self.0.models.record(model, &base, endpoint, seen, now) else {
             return;

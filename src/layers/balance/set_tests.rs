@@ -20,7 +20,7 @@ fn filled(params: Params, outlier: outlier::Params, size: u16) -> EndpointSet {
 fn eject(set: &EndpointSet, at: usize, now: Instant) {
     let endpoint = set.endpoints().swap_remove(at);
     for _ in 0..5 {
-        set.record(&endpoint, Seen::Status(503), now);
+        set.record(&endpoint, Observation::Status(503), now);
     }
 }
 

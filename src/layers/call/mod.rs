@@ -1,7 +1,7 @@
 //! What an LLM request asks for, read once for all layers below: model, stream, limits, size of the prompt.
 //!
 //! The body is read up to 1 MiB before anything is sent, since token limits must know its size and a fallback its model. It
-//! leaves a [`Call`](crate::llm::request::Call), the [`Model`](crate::base::ext::Model), and the bytes themselves
+//! leaves a [`Call`](crate::llm::request::Call), the [`RequestedModel`](crate::base::ext::RequestedModel), and the bytes themselves
 //! ([`Buffered`](crate::base::ext::Buffered)), which are shared and sent on as they came; what is longer, or no generation
 //! call, passes unread.
 //!

@@ -1,13 +1,13 @@
 //! Parameters of the call layer.
 
-use crate::llm::Setting;
+use crate::llm::DialectMode;
 
 /// What is read of LLM requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Params {
     /// The dialect, where the operator said so.
-    pub dialect: Setting,
+    pub dialect: DialectMode,
     /// How many bytes of a body are read at most.
     pub cap: usize,
 }
@@ -16,7 +16,7 @@ impl Default for Params {
     /// The dialect as the request shows it; 1 MiB.
     fn default() -> Self {
         Self {
-            dialect: Setting::Auto,
+            dialect: DialectMode::Auto,
             cap: 1024 * 1024,
         }
     }
@@ -25,7 +25,7 @@ impl Default for Params {
 impl Params {
     /// Sets the dialect.
     #[must_use]
-    pub fn with_dialect(mut self, dialect: Setting) -> Self {
+    pub fn with_dialect(mut self, dialect: DialectMode) -> Self {
         self.dialect = dialect;
         self
     }

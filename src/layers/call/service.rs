@@ -14,7 +14,7 @@ use super::Params;
 use crate::{
     base::{
         BoxError, Late,
-        ext::{Buffered, Model},
+        ext::{Buffered, RequestedModel},
     },
     body::{Body, owed, read_prefix},
     llm::{dialect::Api, request::Call},
@@ -102,7 +102,7 @@ async fn read(request: Request<Body>, api: Api, params: Params) -> Request<Body>
         return Request::from_parts(head, Body::new(body));
     };
     if let Some(model) = &call.model {
-        head.extensions.insert(Model(model.clone()));
+        head.extensions.insert(RequestedModel(model.clone()));
     }
     head.extensions.insert(call);
     head.extensions.insert(Buffered(prefix.bytes));
@@ -145,7 +145,10 @@ mod tests {
         let (head, bytes) = below(Params::default(), CHAT, body).await;
         let call = head.extensions.get::<Call>().unwrap();
         assert_eq!((call.model.as_deref(), call.stream), (Some("m"), true));
-        assert_eq!(head.extensions.get::<Model>(), Some(&Model("m".into())));
+        assert_eq!(
+            head.extensions.get::<RequestedModel>(),
+            Some(&RequestedModel("m".into()))
+        );
         assert_eq!(head.extensions.get::<Buffered>().unwrap().0, bytes);
         assert_eq!(bytes, &body[..]);
     }

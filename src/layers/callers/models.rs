@@ -15,7 +15,7 @@ use crate::{
     base::{BoxError, Error, Kind, Late, Refusal, ext::Buffered},
     body::{Body, owed},
     llm::{
-        Setting,
+        DialectMode,
         caller::Allowed,
         request::{
             Call, model_in_path,
@@ -26,13 +26,13 @@ use crate::{
 
 /// Refuses what the request's caller may not use. See the [module](super).
 #[derive(Clone, Copy, Debug, Default)]
-pub struct ModelsLayer(Setting);
+pub struct ModelsLayer(DialectMode);
 
 /// Applied by [`ModelsLayer`].
 #[derive(Clone, Debug)]
 pub struct Models<S> {
     inner: S,
-    setting: Setting,
+    setting: DialectMode,
 }
 
 /// Response future of [`Models`].
@@ -43,7 +43,7 @@ pub type ModelsFuture<F, T> = Late<F, T>;
 impl ModelsLayer {
     /// The layer; refusals are told in the dialect that the operator says.
     #[must_use]
-    pub const fn new(setting: Setting) -> Self {
+    pub const fn new(setting: DialectMode) -> Self {
         Self(setting)
     }
 }
@@ -106,7 +106,7 @@ fn asks<B>(request: &Request<B>) -> bool {
 async fn check(
     request: Request<Body>,
     allowed: &Allowed,
-    setting: Setting,
+    setting: DialectMode,
 ) -> Result<Request<Body>, Error> {
     let (head, mut body) = request.into_parts();
     let refusal = match (model_in_path(&head.uri), Naming::of(&head)) {

@@ -21,7 +21,7 @@ use crate::{
     },
     layers::fallback::params::Credential,
     llm::{
-        Dialect, Setting,
+        Dialect, DialectMode,
         caller::{Allowed, Refused},
         credential,
         dialect::Api,
@@ -53,7 +53,7 @@ enum State<F> {
 #[derive(Clone)]
 struct Shared {
     known: Vec<Known>,
-    setting: Setting,
+    setting: DialectMode,
 }
 
 /// A caller as it is looked for.
@@ -100,13 +100,13 @@ impl CallersLayer {
         }
         Self(Arc::new(Shared {
             known,
-            setting: Setting::default(),
+            setting: DialectMode::default(),
         }))
     }
 
     /// Sets what the operator says of the dialect, in which a refusal is told.
     #[must_use]
-    pub fn with_dialect(mut self, setting: Setting) -> Self {
+    pub fn with_dialect(mut self, setting: DialectMode) -> Self {
         Arc::make_mut(&mut self.0).setting = setting;
         self
     }
@@ -186,11 +186,11 @@ impl fmt::Debug for Shared {
 pub(super) fn refused<B>(
     kind: Kind,
     refusal: Refusal,
-    setting: Setting,
+    setting: DialectMode,
     request: &Request<B>,
 ) -> Error {
     let google = |headers: &HeaderMap| headers.contains_key("x-goog-api-key");
-    let dialect = (setting != Setting::StatusOnly).then(|| {
+    let dialect = (setting != DialectMode::StatusOnly).then(|| {
         let shown = Api::of_request(setting, request).dialect;
         shown.unwrap_or_else(|| match request.headers() {
             headers if google(headers) => Dialect::Gemini,

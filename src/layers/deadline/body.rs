@@ -6,7 +6,7 @@ use super::Stats;
 use crate::{
     base::{
         BoxError, Error, Kind, error,
-        ext::{Flag, GivenUp, Record},
+        ext::{CancelReason, Flag, Record},
     },
     body::{End, Observe, Observed, timed::Timed},
 };
@@ -22,7 +22,7 @@ pub struct Expiry(pub(super) Option<Notes>);
 #[derive(Debug)]
 pub(super) struct Notes {
     /// Told before an attempt is dropped, if the timeout is our own.
-    pub(super) given_up: Option<GivenUp>,
+    pub(super) given_up: Option<CancelReason>,
     pub(super) record: Option<Record>,
     pub(super) stats: Arc<Stats>,
 }

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     base::{
         BoxError, Error, Kind,
-        ext::{Deadline, Patience, Until},
+        ext::{Deadline, HeadDeadline, Until},
         time::{Instant, Sleep},
     },
     body::{Observed, timed::Timed},
@@ -65,7 +65,7 @@ impl<F> ResponseFuture<F> {
     pub(super) fn limited(
         inner: F,
         until: Until,
-        patience: Option<Patience>,
+        patience: Option<HeadDeadline>,
         stalls: bool,
         notes: Notes,
     ) -> Self {

@@ -2,7 +2,7 @@
 
 use super::{Params, headers::Stated};
 use crate::base::{
-    ext::{Deadline, Patience},
+    ext::{Deadline, HeadDeadline},
     time::Instant,
 };
 
@@ -35,10 +35,12 @@ pub fn patience(
     stated: &Stated,
     deadline: Option<Deadline>,
     now: Instant,
-) -> Option<Patience> {
+) -> Option<HeadDeadline> {
     let limit = stated.patience.filter(|_| params.honour_caller)?;
     let at = now.checked_add(limit)?;
-    deadline.is_none_or(|d| at < d.0).then_some(Patience(at))
+    deadline
+        .is_none_or(|d| at < d.0)
+        .then_some(HeadDeadline(at))
 }
 
 /// The deadline has passed before the work began.
@@ -98,7 +100,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         assert_eq!(patience(&params, &stated(&headers), None, now), None);
         headers.insert("x-stainless-timeout", HeaderValue::from_static("2"));
-        let two = Some(Patience(now + ms(2000)));
+        let two = Some(HeadDeadline(now + ms(2000)));
         for (params, deadline, expected) in [
             (&params, None, two),
             (&params, Some(Deadline(now + ms(2001))), two),

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::base::{
     BoxError, Counter,
-    ext::{self, GivenUp, Record, TryClock, Until, Uploading},
+    ext::{self, CancelReason, Record, TryClock, Until, Uploading},
     time::Instant,
 };
 
@@ -160,7 +160,7 @@ where
         // Only a deadline of our own says something about the endpoint: a caller's may be as short as it likes.
         let ours = params.timeout.and_then(|limit| now.checked_add(limit));
         let own = own || deadline.is_some_and(|d| ours == Some(d.0));
-        let given_up = own.then(|| extensions.get_or_insert_default::<GivenUp>().clone());
+        let given_up = own.then(|| extensions.get_or_insert_default::<CancelReason>().clone());
         let notes = Notes {
             given_up,
             record: extensions.get::<Record>().cloned(),

@@ -6,7 +6,7 @@ use http_body::Body as HttpBody;
 use tower::Service;
 
 use super::{
-    cut::Cut,
+    cut::Continuation,
     first::First,
     health::Pass,
     resume::{Resumed, Splice},
@@ -70,7 +70,11 @@ where
         let splice = self.splice(&response);
         let (head, body) = watched(response, pass, class).into_parts();
         let body = match splice {
-            Some(splice) => Body::new(Resumed::new(body, splice, Box::new(Cut { run: self, at }))),
+            Some(splice) => Body::new(Resumed::new(
+                body,
+                splice,
+                Box::new(Continuation { run: self, at }),
+            )),
             None => body,
         };
         Response::from_parts(head, body)

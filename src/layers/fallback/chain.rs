@@ -1,14 +1,14 @@
 //! Whether and where to go on after a target: pure, so that a table can test it.
 //!
-//! What happened decides *who else* could serve the request ([`Elsewhere`]): a fault of the target anybody, an empty
+//! What happened decides *who else* could serve the request ([`FallbackScope`]): a fault of the target anybody, an empty
 //! account another account, a prompt over the window a larger one, a content filter's verdict only whom the operator
 //! allowed, a caller's mistake nobody. All that happened so far counts: a prompt that was too long for the first target
 //! is not sent to a small one after a larger one failed.
 
 use std::time::Duration;
 
-use super::{params::Params, who::Who};
-use crate::classify::{Class, Elsewhere, Outcome};
+use super::{params::Params, who::TargetId};
+use crate::classify::{Class, FallbackScope, Outcome};
 
 /// A target is only asked with at least this much time left.
 pub const LEAST_TIME: Duration = Duration::from_millis(100);
@@ -18,7 +18,7 @@ pub const LEAST_TIME: Duration = Duration::from_millis(100);
 #[non_exhaustive]
 pub struct Place {
     /// Who is asked there.
-    pub who: Who,
+    pub who: TargetId,
     /// Whether its window and limits are larger than those of the route's own target.
     pub larger: bool,
 }
@@ -61,7 +61,7 @@ pub enum Why {
 impl Place {
     /// A place.
     #[must_use]
-    pub fn new(who: Who, larger: bool) -> Self {
+    pub fn new(who: TargetId, larger: bool) -> Self {
         Self { who, larger }
     }
 }
@@ -80,7 +80,7 @@ pub fn next(
     if last.is_success() {
         return Next::Answer(Why::Served);
     }
-    if last.elsewhere == Elsewhere::None || last.outcome == Outcome::Cancelled {
+    if last.elsewhere == FallbackScope::None || last.outcome == Outcome::Cancelled {
         return Next::Answer(Why::Forbidden);
     }
     if !progress.replayable {
@@ -115,15 +115,15 @@ fn could_do_better(params: &Params, places: &[Place], asked: &[(usize, Class)], 
 
 fn may_go(params: &Params, class: &Class, from: &Place, to: &Place) -> bool {
     match class.elsewhere {
-        Elsewhere::Any => true,
-        Elsewhere::OtherAccount => {
+        FallbackScope::Any => true,
+        FallbackScope::OtherAccount => {
             from.who.account != to.who.account
                 || (matches!(class.outcome, Outcome::Auth | Outcome::Permission)
                     && from.who.credential != to.who.credential)
         }
-        Elsewhere::Larger => to.larger && !from.larger,
-        Elsewhere::OptIn => params.content_filter && class.outcome == Outcome::ContentFilter,
-        Elsewhere::None => false,
+        FallbackScope::Larger => to.larger && !from.larger,
+        FallbackScope::OptIn => params.content_filter && class.outcome == Outcome::ContentFilter,
+        FallbackScope::None => false,
     }
 }
 

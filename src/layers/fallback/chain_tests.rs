@@ -27,7 +27,7 @@ fn kind(kind: Kind) -> Class {
 /// 0 is the route's own; 1 is another model on the same account and key; 2 has another key; 3 is larger.
 fn places() -> Vec<Place> {
     let own = Fingerprint::of(b"own");
-    let who = |cluster: &str, key: Fingerprint| Who::new(cluster).with_key(Some(key), None);
+    let who = |cluster: &str, key: Fingerprint| TargetId::new(cluster).with_key(Some(key), None);
     vec![
         Place::new(who("outbound|443||a", own), false),
         Place::new(

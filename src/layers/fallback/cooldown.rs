@@ -22,7 +22,7 @@ use std::{
 
 use super::{
     judging::Params,
-    who::{Account, Who},
+    who::{Account, TargetId},
 };
 use crate::{
     base::{Fingerprint, time::Instant},
@@ -50,7 +50,7 @@ pub struct Out {
 /// What cools.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum What {
-    Pair(Who),
+    Pair(TargetId),
     Credential(Fingerprint),
     Account(Account),
 }
@@ -70,7 +70,7 @@ struct Cooling {
 impl Cooldowns {
     /// How long this one is not to be asked; `None`: it may be asked.
     #[must_use]
-    pub fn out(&self, who: &Who, now: Instant) -> Option<Out> {
+    pub fn out(&self, who: &TargetId, now: Instant) -> Option<Out> {
         whats(who)
             .filter_map(|what| self.0.get(&what))
             .map(|cooling| cooling.out)
@@ -80,7 +80,7 @@ impl Cooldowns {
 
     /// Asks it: where the end of a cooldown is to be probed, others are kept away until the outcome is known. Whether that
     /// is so.
-    pub fn probe(&mut self, who: &Who, now: Instant) -> bool {
+    pub fn probe(&mut self, who: &TargetId, now: Instant) -> bool {
         let mut leased = false;
         for what in whats(who) {
             if let Some(cooling) = self.0.get_mut(&what)
@@ -98,7 +98,7 @@ impl Cooldowns {
     }
 
     /// A request that was sent at `sent` succeeded: what was said before that holds no longer, and a row of refusals ends.
-    pub fn succeeded(&mut self, who: &Who, sent: Instant, now: Instant) {
+    pub fn succeeded(&mut self, who: &TargetId, sent: Instant, now: Instant) {
         if self.0.is_empty() {
             return;
         }
@@ -117,7 +117,7 @@ impl Cooldowns {
     pub fn note(
         &mut self,
         params: &Params,
-        who: &Who,
+        who: &TargetId,
         class: &Class,
         now: Instant,
         wall: SystemTime,
@@ -229,7 +229,7 @@ impl Cooldowns {
 }
 
 /// All that concerns a target.
-fn whats(who: &Who) -> impl Iterator<Item = What> {
+fn whats(who: &TargetId) -> impl Iterator<Item = What> {
     [
         Some(pair(who)),
         who.credential.map(What::Credential),
@@ -239,12 +239,12 @@ fn whats(who: &Who) -> impl Iterator<Item = What> {
     .flatten()
 }
 
-fn pair(who: &Who) -> What {
+fn pair(who: &TargetId) -> What {
     What::Pair(who.clone())
 }
 
 /// Whose money it is.
-fn payer(who: &Who, scope: Scope) -> What {
+fn payer(who: &TargetId, scope: Scope) -> What {
     match (scope, who.credential) {
         (Scope::Credential, Some(key)) => What::Credential(key),
         _ => What::Account(who.account.clone()),

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     base::{BoxError, time::Instant},
     body::{Body, Replay},
-    classify::{Class, Elsewhere, class_of_result},
+    classify::{Class, FallbackScope, class_of_result},
     llm::{
         Dialect,
         refused::{Addition, unless_refused},
@@ -24,12 +24,12 @@ use crate::{
 };
 
 /// A stream at this place, which may be cut.
-pub(super) struct Cut<S> {
+pub(super) struct Continuation<S> {
     pub(super) run: Run<S>,
     pub(super) at: usize,
 }
 
-impl<S, R> GoOn for Cut<S>
+impl<S, R> GoOn for Continuation<S>
 where
     S: Service<Request<Body>, Response = Response<R>> + Clone + Send + Sync + 'static,
     S::Error: Into<BoxError>,
@@ -109,7 +109,7 @@ where
                     if unless_refused(response, Addition::Prefill).await.is_none() {
                         self.refused(at);
                         // It is what was added that was wrong, and no mistake of the caller's.
-                        class.elsewhere = Elsewhere::Any;
+                        class.elsewhere = FallbackScope::Any;
                     }
                 }
                 _ => pass.finish(&class),

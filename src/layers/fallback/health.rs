@@ -19,7 +19,7 @@ use std::{
 pub use super::judging::Params;
 use super::{
     cooldown::{Cooldowns, Out},
-    who::Who,
+    who::TargetId,
 };
 use crate::{
     base::time::{Instant, wall_now},
@@ -65,7 +65,7 @@ struct Target {
 #[must_use = "a pass that is dropped counts as a cancelled call"]
 pub struct Pass {
     health: Health,
-    who: Who,
+    who: TargetId,
     ticket: Option<Ticket>,
     probe: bool,
     sent: Instant,
@@ -87,7 +87,7 @@ impl Health {
     ///
     /// # Errors
     /// If it cools down, its breaker is open, or a probe is under way.
-    pub fn admit(&self, who: &Who, now: Instant) -> Result<Pass, Out> {
+    pub fn admit(&self, who: &TargetId, now: Instant) -> Result<Pass, Out> {
         let mut store = self.lock();
         if let Some(out) = store.cooldowns.out(who, now) {
             return Err(out);
@@ -111,14 +111,14 @@ impl Health {
     }
 
     /// Lets a request ask this target whatever is known of it.
-    pub fn admit_anyway(&self, who: &Who, now: Instant) -> Pass {
+    pub fn admit_anyway(&self, who: &TargetId, now: Instant) -> Pass {
         let probe = self.lock().is_ill(who);
         self.pass(who, None, probe, now)
     }
 
     /// Until when this target is not to be asked; `None`: it may be asked. Takes nothing.
     #[must_use]
-    pub fn out(&self, who: &Who, now: Instant) -> Option<Out> {
+    pub fn out(&self, who: &TargetId, now: Instant) -> Option<Out> {
         let store = self.lock();
         store.cooldowns.out(who, now).or_else(|| {
             let watched = store.circuits.get(&Target::of(who))?;
@@ -140,7 +140,7 @@ impl Health {
 
     /// The breaker of this target, for admin pages.
     #[must_use]
-    pub fn state(&self, who: &Who, now: Instant) -> State {
+    pub fn state(&self, who: &TargetId, now: Instant) -> State {
         let store = self.lock();
         store
             .circuits
@@ -149,13 +149,13 @@ impl Health {
     }
 
     /// Notes an attempt that another one follows on the same target: only cooldowns learn from it.
-    pub fn note(&self, who: &Who, class: &Class) {
+    pub fn note(&self, who: &TargetId, class: &Class) {
         self.lock()
             .cooldowns
             .note(&self.0.params, who, class, Instant::now(), wall_now());
     }
 
-    fn pass(&self, who: &Who, ticket: Option<Ticket>, probe: bool, now: Instant) -> Pass {
+    fn pass(&self, who: &TargetId, ticket: Option<Ticket>, probe: bool, now: Instant) -> Pass {
         Pass {
             health: self.clone(),
             who: who.clone(),
@@ -165,7 +165,13 @@ impl Health {
         }
     }
 
-    fn record(&self, who: &Who, ticket: Option<Ticket>, outcome: breaker::Outcome, now: Instant) {
+    fn record(
+        &self,
+        who: &TargetId,
+        ticket: Option<Ticket>,
+        outcome: breaker::Outcome,
+        now: Instant,
+    ) {
         let target = Target::of(who);
         let params = &self.0.params.breaker;
         let mut store = self.lock();
@@ -218,7 +224,7 @@ impl Health {
 
 impl Store {
     /// Whether the target's breaker is not closed.
-    fn is_ill(&self, who: &Who) -> bool {
+    fn is_ill(&self, who: &TargetId) -> bool {
         self.circuits
             .get(&Target::of(who))
             .is_some_and(|watched| !watched.circuit.is_closed())
@@ -240,7 +246,7 @@ impl Store {
 // === impl Target ===
 
 impl Target {
-    fn of(who: &Who) -> Self {
+    fn of(who: &TargetId) -> Self {
         Self {
             cluster: Arc::clone(&who.cluster),
             model: who.model.clone(),

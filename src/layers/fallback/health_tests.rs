@@ -29,13 +29,13 @@ fn of(outcome: Outcome, hint: Option<u64>) -> Class {
     class
 }
 
-fn model(name: &str) -> Who {
-    Who::new("outbound|443||llm")
+fn model(name: &str) -> TargetId {
+    TargetId::new("outbound|443||llm")
         .with_model(Some(name.into()))
         .with_key(Some(Fingerprint::of(b"k1")), None)
 }
 
-fn visit(health: &Health, who: &Who, class: &Class) -> bool {
+fn visit(health: &Health, who: &TargetId, class: &Class) -> bool {
     match health.admit(who, Instant::now()) {
         Ok(pass) => {
             pass.finish(class);
@@ -45,7 +45,7 @@ fn visit(health: &Health, who: &Who, class: &Class) -> bool {
     }
 }
 
-fn left(health: &Health, who: &Who) -> Option<(u64, bool)> {
+fn left(health: &Health, who: &TargetId) -> Option<(u64, bool)> {
     let now = Instant::now();
     health
         .out(who, now)

@@ -8,12 +8,12 @@ use super::{
     Fallback, Health, Params, Stats,
     shared::{Room, Shared},
     target::{Reach, Target},
-    who::Who,
+    who::TargetId,
 };
 use crate::{
     base::time::Instant,
     body::replay::DEFAULT_CAP,
-    llm::{Setting, refused::Refusals, request::Call},
+    llm::{DialectMode, refused::Refusals, request::Call},
 };
 
 /// Applies [`Fallback`]: what it is applied to is the route's own target.
@@ -50,7 +50,7 @@ impl<S> FallbackLayer<S> {
             targets,
             services,
             health,
-            setting: Setting::default(),
+            setting: DialectMode::default(),
             cap: DEFAULT_CAP,
             stats: Arc::default(),
             refusals: Refusals::default(),
@@ -59,7 +59,7 @@ impl<S> FallbackLayer<S> {
     }
 
     /// Sets what the operator says of the dialect.
-    pub fn with_dialect(mut self, setting: Setting) -> Self {
+    pub fn with_dialect(mut self, setting: DialectMode) -> Self {
         self.0.setting = setting;
         self
     }
@@ -87,7 +87,7 @@ impl<S> FallbackLayer<S> {
     /// has.
     pub fn with_room(
         mut self,
-        room: impl Fn(&Who, Option<&Call>, Instant) -> bool + Send + Sync + 'static,
+        room: impl Fn(&TargetId, Option<&Call>, Instant) -> bool + Send + Sync + 'static,
     ) -> Self {
         self.0.room = Some(Room::new(room));
         self

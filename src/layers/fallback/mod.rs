@@ -99,5 +99,5 @@ pub use self::{
     service::{Fallback, ResponseFuture},
     stats::Stats,
     target::Reach,
-    who::{Account, Who},
+    who::{Account, TargetId},
 };

@@ -22,12 +22,13 @@ use crate::{
     base::{
         BoxError, Error, Kind,
         ext::{
-            AnsweredBy, Attempt, Chain, LastTarget, Model, OurKey, Record, RetriesAnswers, Until,
+            AnsweredBy, Attempt, Chain, LastTarget, OurKey, Record, RequestedModel, RetriesAnswers,
+            Until,
         },
         time::Instant,
     },
     body::{Body, Observed, Replay, box_errors},
-    classify::{Class, Classified, Witness},
+    classify::{AttemptObserver, Class, Classified},
     layers::retry::budget::Price,
     llm::{Dialect, dialect::Api, request::Call},
 };
@@ -151,11 +152,11 @@ impl<S> Run<S> {
         }
         if let Some(place) = self.places.get(at) {
             if let Some(model) = &place.who.model {
-                head.extensions.insert(Model(Arc::clone(model)));
+                head.extensions.insert(RequestedModel(Arc::clone(model)));
             }
             let (health, who) = (self.shared.health.clone(), place.who.clone());
             head.extensions
-                .insert(Witness::new(move |class| health.note(&who, class)));
+                .insert(AttemptObserver::new(move |class| health.note(&who, class)));
         }
     }
 

@@ -4,11 +4,11 @@ use std::{fmt, sync::Arc};
 
 use http::request::Parts;
 
-use super::{Params, Stats, chain::Place, health::Health, target::Target, who::Who};
+use super::{Params, Stats, chain::Place, health::Health, target::Target, who::TargetId};
 use crate::{
     base::time::Instant,
     llm::{
-        Setting, credential,
+        DialectMode, credential,
         refused::{Addition, Refusals},
         request::Call,
     },
@@ -24,7 +24,7 @@ pub(super) struct Shared<S> {
     /// One for each of `targets`.
     pub(super) services: Vec<S>,
     pub(super) health: Health,
-    pub(super) setting: Setting,
+    pub(super) setting: DialectMode,
     pub(super) cap: usize,
     pub(super) stats: Arc<Stats>,
     pub(super) refusals: Refusals,
@@ -35,13 +35,13 @@ pub(super) struct Shared<S> {
 #[derive(Clone)]
 pub(super) struct Room(Arc<Ask>);
 
-type Ask = dyn Fn(&Who, Option<&Call>, Instant) -> bool + Send + Sync;
+type Ask = dyn Fn(&TargetId, Option<&Call>, Instant) -> bool + Send + Sync;
 
 // === impl Room ===
 
 impl Room {
     pub(super) fn new(
-        room: impl Fn(&Who, Option<&Call>, Instant) -> bool + Send + Sync + 'static,
+        room: impl Fn(&TargetId, Option<&Call>, Instant) -> bool + Send + Sync + 'static,
     ) -> Self {
         Self(Arc::new(room))
     }
@@ -59,7 +59,7 @@ impl<S> Shared<S> {
     /// Who is asked at each place.
     pub(super) fn places(&self, head: &Parts) -> Vec<Place> {
         let model = head.extensions.get::<Call>().and_then(|c| c.model.clone());
-        let own = Who::new(Arc::clone(&self.cluster))
+        let own = TargetId::new(Arc::clone(&self.cluster))
             .with_model(model)
             .with_key(credential::sent(&head.headers, &head.uri), None);
         let others = self
@@ -73,7 +73,7 @@ impl<S> Shared<S> {
     }
 
     /// Whether a target has room for a request, as far as is known.
-    pub(super) fn has_room(&self, who: &Who, head: &Parts, now: Instant) -> bool {
+    pub(super) fn has_room(&self, who: &TargetId, head: &Parts, now: Instant) -> bool {
         let call = head.extensions.get::<Call>();
         self.room
             .as_ref()
@@ -81,7 +81,7 @@ impl<S> Shared<S> {
     }
 
     /// Whether the target at this place, where `who` is asked, goes on with an answer, as far as is known.
-    pub(super) fn goes_on(&self, at: usize, who: &Who, now: Instant) -> bool {
+    pub(super) fn goes_on(&self, at: usize, who: &TargetId, now: Instant) -> bool {
         let target = at.checked_sub(1).and_then(|n| self.targets.get(n));
         target.is_none_or(|target| target.params.prefill)
             && !self

@@ -8,7 +8,7 @@ use http_body_util::BodyExt;
 use super::{
     key::{self, Key, NoKey},
     params::{self, KeyHeader},
-    who::{Who, host},
+    who::{TargetId, host},
 };
 use crate::{
     base::{
@@ -18,7 +18,7 @@ use crate::{
     body::{Body, Replay},
     layers::retry::RetryBudget,
     llm::{
-        Dialect, Setting,
+        Dialect, DialectMode,
         base_path::with_base,
         dialect::{Api, provider},
         request::{Call, rename},
@@ -54,7 +54,7 @@ pub(super) struct Origin<'a> {
     pub(super) head: &'a Parts,
     pub(super) body: &'a Replay<Body>,
     /// What the operator says of the dialect.
-    pub(super) setting: Setting,
+    pub(super) setting: DialectMode,
 }
 
 // === impl Reach ===
@@ -102,11 +102,11 @@ impl Target {
     }
 
     /// Who is asked there, where `own` is who is asked without it.
-    pub(super) fn who(&self, own: &Who) -> Who {
+    pub(super) fn who(&self, own: &TargetId) -> TargetId {
         let callers = own.credential.filter(|_| !self.abroad);
         let model = self.params.model.clone().or_else(|| own.model.clone());
         let key = self.key.as_ref().map(Key::hash).or(callers);
-        Who::new(Arc::clone(&self.params.cluster))
+        TargetId::new(Arc::clone(&self.params.cluster))
             .with_model(model)
             .with_key(key, self.params.account.as_ref())
     }

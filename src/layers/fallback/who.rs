@@ -7,7 +7,7 @@ use crate::base::Fingerprint;
 /// A target as one request sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub struct Who {
+pub struct TargetId {
     /// The cluster: `outbound|<port>|<subset>|<host>`.
     pub cluster: Arc<str>,
     /// The model that is asked for, where it is known. One address may serve many.
@@ -31,7 +31,7 @@ pub enum Account {
 
 // === impl Who ===
 
-impl Who {
+impl TargetId {
     /// A cluster asked without a key and for no known model.
     #[must_use]
     pub fn new(cluster: impl Into<Arc<str>>) -> Self {

@@ -16,7 +16,7 @@ use tower::{Layer, Service};
 use super::shape::Shape;
 use crate::{
     base::ext::{AnsweredHere, Record},
-    llm::{Setting, caller::Allowed},
+    llm::{DialectMode, caller::Allowed},
 };
 
 /// Applies [`List`].
@@ -26,7 +26,7 @@ use crate::{
 pub struct ListLayer {
     /// `None` is nothing at all.
     names: Option<Arc<[Arc<str>]>>,
-    setting: Setting,
+    setting: DialectMode,
 }
 
 /// Answers `GET …/v1/models` and its like with the names it has, and with one of them if the path asks for it; everything else
@@ -64,7 +64,7 @@ enum State<F> {
 impl ListLayer {
     /// Of these names, in the words of this dialect.
     #[must_use]
-    pub const fn new(names: Arc<[Arc<str>]>, setting: Setting) -> Self {
+    pub const fn new(names: Arc<[Arc<str>]>, setting: DialectMode) -> Self {
         Self {
             names: Some(names),
             setting,

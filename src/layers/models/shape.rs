@@ -3,7 +3,7 @@
 use http::HeaderMap;
 use serde_json::{Value, json};
 
-use crate::llm::{Dialect, Setting};
+use crate::llm::{Dialect, DialectMode};
 
 /// When a model was made is not known here.
 const NEVER: &str = "1970-01-01T00:00:00Z";
@@ -20,7 +20,7 @@ pub(super) struct Shape<'p> {
 
 impl<'p> Shape<'p> {
     /// Of a request to this path; `None` if it is for no list.
-    pub(super) fn of(setting: Setting, path: &'p str, headers: &HeaderMap) -> Option<Self> {
+    pub(super) fn of(setting: DialectMode, path: &'p str, headers: &HeaderMap) -> Option<Self> {
         let path = path.strip_suffix('/').unwrap_or(path);
         if path.ends_with("/api/tags") {
             return Some(Self {
@@ -46,8 +46,8 @@ impl<'p> Shape<'p> {
             return None;
         }
         let fixed = match setting {
-            Setting::Fixed(dialect) => Some(dialect),
-            Setting::Auto | Setting::StatusOnly => None,
+            DialectMode::Fixed(dialect) => Some(dialect),
+            DialectMode::Auto | DialectMode::StatusOnly => None,
         };
         let dialect = match version {
             "v1beta" | "v1alpha" => Dialect::Gemini,
@@ -105,7 +105,7 @@ impl<'p> Shape<'p> {
 mod tests {
     use super::*;
 
-    fn shape(setting: Setting, path: &str, anthropic: bool) -> Option<(Dialect, Option<&str>)> {
+    fn shape(setting: DialectMode, path: &str, anthropic: bool) -> Option<(Dialect, Option<&str>)> {
         let mut headers = HeaderMap::new();
         if anthropic {
             headers.insert("anthropic-version", "2023-06-01".parse().unwrap());
@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn the_api_is_that_of_the_path_then_of_the_policy_then_of_the_caller() {
         use Dialect::*;
-        let auto = Setting::Auto;
+        let auto = DialectMode::Auto;
         for (setting, path, anthropic, expected) in [
             (auto, "/v1/models", false, Some((OpenAi, None))),
             (auto, "/v1/models/", false, Some((OpenAi, None))),
@@ -127,25 +127,25 @@ mod tests {
             (auto, "/v1/models", true, Some((Anthropic, None))),
             (auto, "/anthropic/v1/models", true, Some((Anthropic, None))),
             (
-                Setting::Fixed(Anthropic),
+                DialectMode::Fixed(Anthropic),
                 "/v1/models",
                 false,
                 Some((Anthropic, None)),
             ),
             (
-                Setting::Fixed(OpenAi),
+                DialectMode::Fixed(OpenAi),
                 "/v1/models",
                 true,
                 Some((OpenAi, None)),
             ),
             (
-                Setting::Fixed(Cohere),
+                DialectMode::Fixed(Cohere),
                 "/v1/models",
                 false,
                 Some((Cohere, None)),
             ),
             (
-                Setting::Fixed(OpenAi),
+                DialectMode::Fixed(OpenAi),
                 "/gemini/v1beta/models",
                 false,
                 Some((Gemini, None)),

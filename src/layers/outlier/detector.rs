@@ -9,7 +9,7 @@ use std::{
 use super::{
     ejection::{Ejection, Sweeps, may_eject},
     params::Params,
-    seen::Seen,
+    seen::Observation,
 };
 use crate::base::{
     Counter,
@@ -130,7 +130,7 @@ impl Host {
     }
 
     /// Counts what was seen. Returns the counter that reached its threshold, which starts again from zero.
-    fn count(&self, params: &Params, seen: Seen) -> Option<Reason> {
+    fn count(&self, params: &Params, seen: Observation) -> Option<Reason> {
         if params.split_local {
             if seen.is_local() {
                 return reached(&self.consecutive_local, params.consecutive_local)
@@ -270,12 +270,12 @@ impl Detector {
         params: &Params,
         members: &[M],
         host: &Host,
-        seen: Seen,
+        seen: Observation,
         now: Instant,
     ) -> Option<Ejected> {
         match seen {
-            Seen::Untrusted if !stands_out(members, host) => return None,
-            Seen::Status(_) => host.proves(),
+            Observation::Untrusted if !stands_out(members, host) => return None,
+            Observation::Status(_) => host.proves(),
             _ => {}
         }
         let reason = host.count(params, seen)?;

@@ -21,14 +21,14 @@ impl Set {
         }
     }
 
-    fn see(&self, host: usize, seen: Seen) -> Option<Ejected> {
+    fn see(&self, host: usize, seen: Observation) -> Option<Ejected> {
         let host = &self.hosts[host];
         self.detector
             .record(&self.params, &self.hosts, host, seen, self.now)
     }
 
     /// Fails `times` in a row; returns after which one the host was ejected, from 1.
-    fn fail(&self, host: usize, seen: Seen, times: usize) -> Option<usize> {
+    fn fail(&self, host: usize, seen: Observation, times: usize) -> Option<usize> {
         (1..=times).find(|_| self.see(host, seen).is_some())
     }
 
@@ -54,10 +54,10 @@ fn llm_service() -> Params {
 fn ejects_at_the_fifth_in_a_row_and_returns_at_the_sweep_after_30_s() {
     let mut set = Set::new(3, llm_service());
     set.after(5 * SECOND);
-    assert_eq!(set.fail(0, Seen::Status(500), 4), None);
-    set.see(0, Seen::Status(404));
-    assert_eq!(set.fail(0, Seen::Status(500), 4), None);
-    let ejected = set.see(0, Seen::Status(500)).unwrap();
+    assert_eq!(set.fail(0, Observation::Status(500), 4), None);
+    set.see(0, Observation::Status(404));
+    assert_eq!(set.fail(0, Observation::Status(500), 4), None);
+    let ejected = set.see(0, Observation::Status(500)).unwrap();
     assert_eq!(ejected.reason, Reason::Consecutive5xx);
     assert_eq!(ejected.lasts, 30 * SECOND);
     // Out at 5 s; over at 35 s; the sweep is at 40 s.
@@ -66,7 +66,7 @@ fn ejects_at_the_fifth_in_a_row_and_returns_at_the_sweep_after_30_s() {
     assert_eq!(set.after(Duration::from_nanos(1)), [0]);
     assert!(set.ejected().is_empty());
     // Counters start again from zero.
-    assert_eq!(set.fail(0, Seen::Status(500), 5), Some(5));
+    assert_eq!(set.fail(0, Observation::Status(500), 5), Some(5));
 }
 
 #[test]
@@ -77,26 +77,26 @@ fn what_counts_into_which_counter() {
         .with_max_ejection_percent(100);
     let fresh = || Set::new(1, params.clone());
     for seen in [
-        Seen::Status(502),
-        Seen::Status(503),
-        Seen::Status(504),
-        Seen::Timeout,
-        Seen::Failure,
+        Observation::Status(502),
+        Observation::Status(503),
+        Observation::Status(504),
+        Observation::Timeout,
+        Observation::Failure,
     ] {
         assert_eq!(fresh().fail(0, seen, 10), Some(3), "{seen:?}");
     }
-    assert_eq!(fresh().fail(0, Seen::Status(500), 10), Some(5));
-    assert_eq!(fresh().fail(0, Seen::Status(429), 100), None);
+    assert_eq!(fresh().fail(0, Observation::Status(500), 10), Some(5));
+    assert_eq!(fresh().fail(0, Observation::Status(429), 100), None);
     // A 500 sets the gateway counter to zero, but both count into the 5xx counter.
     let set = fresh();
     for status in [503, 503, 500, 503] {
-        assert_eq!(set.see(0, Seen::Status(status)), None);
+        assert_eq!(set.see(0, Observation::Status(status)), None);
     }
-    let ejected = set.see(0, Seen::Status(503)).unwrap();
+    let ejected = set.see(0, Observation::Status(503)).unwrap();
     assert_eq!(ejected.reason, Reason::Consecutive5xx);
     // Off is off.
     let off = Set::new(1, params.clone().with_consecutive_5xx(0));
-    assert_eq!(off.fail(0, Seen::Status(500), 1000), None);
+    assert_eq!(off.fail(0, Observation::Status(500), 1000), None);
 }
 
 #[test]
@@ -106,15 +106,15 @@ fn split_local_failures_have_a_counter_of_their_own() {
         .with_max_ejection_percent(100);
     let set = Set::new(1, params.clone());
     for _ in 0..4 {
-        set.see(0, Seen::Failure);
-        set.see(0, Seen::Timeout);
+        set.see(0, Observation::Failure);
+        set.see(0, Observation::Timeout);
         // Any answer shows that the connection works.
-        assert_eq!(set.see(0, Seen::Status(503)), None);
+        assert_eq!(set.see(0, Observation::Status(503)), None);
     }
-    let ejected = set.see(0, Seen::Status(503)).unwrap();
+    let ejected = set.see(0, Observation::Status(503)).unwrap();
     assert_eq!(ejected.reason, Reason::ConsecutiveGateway);
     let set = Set::new(1, params);
-    assert_eq!(set.fail(0, Seen::Failure, 10), Some(3));
+    assert_eq!(set.fail(0, Observation::Failure, 10), Some(3));
 }
 
 #[test]
@@ -123,14 +123,17 @@ fn listed_statuses_count_in_place_of_5xx() {
         .with_error_statuses([429, 503].into())
         .with_max_ejection_percent(100);
     assert_eq!(
-        Set::new(1, params.clone()).fail(0, Seen::Status(429), 9),
+        Set::new(1, params.clone()).fail(0, Observation::Status(429), 9),
         Some(5)
     );
     assert_eq!(
-        Set::new(1, params.clone()).fail(0, Seen::Status(500), 99),
+        Set::new(1, params.clone()).fail(0, Observation::Status(500), 99),
         None
     );
-    assert_eq!(Set::new(1, params).fail(0, Seen::Failure, 9), Some(5));
+    assert_eq!(
+        Set::new(1, params).fail(0, Observation::Failure, 9),
+        Some(5)
+    );
 }
 
 #[test]
@@ -138,7 +141,7 @@ fn never_two_of_three_at_50_percent() {
     let mut set = Set::new(3, llm_service());
     for _ in 0..100 {
         for host in 0..3 {
-            set.see(host, Seen::Status(503));
+            set.see(host, Observation::Status(503));
         }
     }
     assert_eq!(set.ejected(), [0]);
@@ -147,7 +150,7 @@ fn never_two_of_three_at_50_percent() {
     // Two of four may go.
     set = Set::new(4, llm_service());
     for host in 0..4 {
-        set.fail(host, Seen::Status(503), 10);
+        set.fail(host, Observation::Status(503), 10);
     }
     assert_eq!(set.ejected(), [0, 1]);
 }
@@ -159,7 +162,7 @@ fn thirty_percent_of_three_never_ejects() {
         .with_max_ejection_percent(30);
     let set = Set::new(3, params.clone());
     assert!(!can_ever_eject(&params, 3));
-    assert_eq!(set.fail(0, Seen::Status(503), 1000), None);
+    assert_eq!(set.fail(0, Observation::Status(503), 1000), None);
     assert_eq!(set.detector.stats().ejections_total.get(), 0);
 }
 
@@ -167,7 +170,7 @@ fn thirty_percent_of_three_never_ejects() {
 fn ten_hosts_at_ten_percent_lose_one() {
     let set = Set::new(10, Params::default());
     for host in [7, 2, 5] {
-        set.fail(host, Seen::Status(500), 50);
+        set.fail(host, Observation::Status(500), 50);
     }
     assert_eq!(set.ejected(), [7]);
 }
@@ -176,7 +179,7 @@ fn ten_hosts_at_ten_percent_lose_one() {
 fn a_relapse_is_out_longer_up_to_300_s_and_health_shortens_it_again() {
     let mut set = Set::new(1, Params::default().with_max_ejection_percent(100));
     for n in 1..=12_u32 {
-        assert_eq!(set.fail(0, Seen::Status(500), 5), Some(5));
+        assert_eq!(set.fail(0, Observation::Status(500), 5), Some(5));
         let seconds = (30 * n).min(300);
         // Failing right at the sweep that lets it in: both ends on the grid, so out for exactly that long.
         let out = seconds * SECOND;
@@ -185,24 +188,24 @@ fn a_relapse_is_out_longer_up_to_300_s_and_health_shortens_it_again() {
     }
     // Eleven is the greatest multiplier; nine healthy sweeps leave two, the next ejection makes it three.
     set.after(90 * SECOND);
-    set.fail(0, Seen::Status(500), 4);
-    let ejected = set.see(0, Seen::Status(500)).unwrap();
+    set.fail(0, Observation::Status(500), 4);
+    let ejected = set.see(0, Observation::Status(500)).unwrap();
     assert_eq!(ejected.lasts, 90 * SECOND);
 }
 
 #[test]
 fn sweeps_missed_in_a_long_silence_are_made_up() {
     let mut set = Set::new(2, llm_service());
-    set.fail(0, Seen::Status(500), 5);
+    set.fail(0, Observation::Status(500), 5);
     assert_eq!(set.after(Duration::from_secs(86_400 * 365)), [0]);
-    let lasts = (0..5).find_map(|_| set.see(0, Seen::Status(500)));
+    let lasts = (0..5).find_map(|_| set.see(0, Observation::Status(500)));
     assert_eq!(lasts.unwrap().lasts, 30 * SECOND);
 }
 
 #[test]
 fn a_shorter_interval_takes_effect_at_once() {
     let mut set = Set::new(2, llm_service().with_interval(3600 * SECOND));
-    set.fail(0, Seen::Status(500), 5);
+    set.fail(0, Observation::Status(500), 5);
     set.after(60 * SECOND);
     set.params = llm_service();
     assert!(set.after(SECOND).is_empty());
@@ -215,7 +218,7 @@ fn a_host_that_left_the_set_ejects_nothing() {
     let stranger = Host::default();
     for _ in 0..10 {
         let (params, hosts) = (&set.params, &set.hosts);
-        let seen = Seen::Status(500);
+        let seen = Observation::Status(500);
         let ejected = set.detector.record(params, hosts, &stranger, seen, set.now);
         assert_eq!(ejected, None);
     }
@@ -228,7 +231,7 @@ fn scattered_errors_eject_nobody() {
     for n in 0..60_000 {
         let status = if n % 100 == 0 || n % 3 == 0 { 500 } else { 200 };
         for host in 0..4 {
-            assert_eq!(set.see(host, Seen::Status(status)), None);
+            assert_eq!(set.see(host, Observation::Status(status)), None);
         }
     }
 }
@@ -240,9 +243,9 @@ fn a_host_that_comes_back_has_no_row_left_from_before() {
         .with_max_ejection_percent(100);
     let mut set = Set::new(1, params);
     // Three of the five 5xx are counted when the gateway rule ejects it.
-    assert_eq!(set.fail(0, Seen::Status(503), 3), Some(3));
+    assert_eq!(set.fail(0, Observation::Status(503), 3), Some(3));
     assert_eq!(set.after(30 * SECOND), [0]);
-    assert_eq!(set.fail(0, Seen::Status(500), 9), Some(5));
+    assert_eq!(set.fail(0, Observation::Status(500), 9), Some(5));
 }
 
 #[test]
@@ -251,32 +254,32 @@ fn an_untrusted_member_is_ejected_only_where_others_are_trusted() {
     // Everywhere the same: the certificate, or the authority here, is at fault.
     let set = all();
     for host in 0..3 {
-        set.see(host, Seen::Status(200));
+        set.see(host, Observation::Status(200));
     }
     for _ in 0..20 {
         for host in 0..3 {
-            assert_eq!(set.see(host, Seen::Untrusted), None);
+            assert_eq!(set.see(host, Observation::Untrusted), None);
         }
     }
     assert!(set.ejected().is_empty());
     // The others answer: it is this one. The first time is not held against it.
     let set = all();
     for _ in 0..5 {
-        assert_eq!(set.see(0, Seen::Untrusted), None);
-        set.see(1, Seen::Status(200));
+        assert_eq!(set.see(0, Observation::Untrusted), None);
+        set.see(1, Observation::Status(200));
     }
-    assert!(set.see(0, Seen::Untrusted).is_some());
+    assert!(set.see(0, Observation::Untrusted).is_some());
     assert_eq!(set.ejected(), [0]);
     // Two of three.
     let set = all();
     for _ in 0..10 {
-        set.see(0, Seen::Untrusted);
-        set.see(1, Seen::Untrusted);
-        set.see(2, Seen::Status(500));
-        set.see(2, Seen::Status(200));
+        set.see(0, Observation::Untrusted);
+        set.see(1, Observation::Untrusted);
+        set.see(2, Observation::Status(500));
+        set.see(2, Observation::Status(200));
     }
     assert_eq!(set.ejected(), [0, 1]);
     // One alone has no others.
     let set = Set::new(1, llm_service().with_max_ejection_percent(100));
-    assert_eq!(set.fail(0, Seen::Untrusted, 50), None);
+    assert_eq!(set.fail(0, Observation::Untrusted, 50), None);
 }

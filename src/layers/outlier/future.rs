@@ -15,10 +15,10 @@ use pin_project::pin_project;
 use super::{
     group::{Group, Membership},
     phases::{self, Phases},
-    seen::Seen,
+    seen::Observation,
 };
 use crate::{
-    base::{BoxError, Error, ext::GivenUp},
+    base::{BoxError, Error, ext::CancelReason},
     body::{BoxErrors, End, Observe, Observed, box_errors},
     classify::transport::class_of_error,
 };
@@ -46,7 +46,7 @@ enum State<F> {
 #[derive(Debug)]
 pub(super) struct Attempt {
     target: Option<(Group, Arc<Membership>)>,
-    given_up: Option<GivenUp>,
+    given_up: Option<CancelReason>,
 }
 
 /// Watches a response body for the member's sake.
@@ -95,7 +95,7 @@ where
                 };
                 let response = result.inspect_err(|error| {
                     let class = class_of_error(error);
-                    record(&group, &member, Seen::of_class(&class));
+                    record(&group, &member, Observation::of_class(&class));
                 })?;
                 let (head, body) = response.into_parts();
                 let mut phases = Phases::new(&head);
@@ -115,7 +115,11 @@ where
 // === impl Attempt ===
 
 impl Attempt {
-    pub(super) fn new(group: Group, member: Arc<Membership>, given_up: Option<GivenUp>) -> Self {
+    pub(super) fn new(
+        group: Group,
+        member: Arc<Membership>,
+        given_up: Option<CancelReason>,
+    ) -> Self {
         Self {
             target: Some((group, member)),
             given_up,
@@ -127,7 +131,11 @@ impl Drop for Attempt {
     fn drop(&mut self) {
         if let Some((group, member)) = self.target.take() {
             let class = phases::of_drop(self.given_up.as_ref());
-            record(&group, &member, class.as_ref().and_then(Seen::of_class));
+            record(
+                &group,
+                &member,
+                class.as_ref().and_then(Observation::of_class),
+            );
         }
     }
 }
@@ -142,7 +150,7 @@ impl Observe<BoxError> for Watch {
     }
 }
 
-fn record(group: &Group, member: &Membership, seen: Option<Seen>) {
+fn record(group: &Group, member: &Membership, seen: Option<Observation>) {
     if let Some(seen) = seen {
         group.record(member, seen);
     }

@@ -8,7 +8,7 @@ use super::{
     detector::{self, Detector, Host, Stats},
     layer::OutlierLayer,
     params::Params,
-    seen::Seen,
+    seen::Observation,
 };
 use crate::base::time::Instant;
 
@@ -89,7 +89,7 @@ impl Group {
         Ok(())
     }
 
-    pub(super) fn record(&self, member: &Membership, seen: Seen) {
+    pub(super) fn record(&self, member: &Membership, seen: Observation) {
         let now = Instant::now();
         self.tick(now);
         let (params, members) = (self.0.params.load(), self.0.members.load());

@@ -49,6 +49,6 @@ pub use self::{
     layer::OutlierLayer,
     params::Params,
     phases::Phases,
-    seen::Seen,
+    seen::Observation,
     service::Outlier,
 };

@@ -9,9 +9,9 @@ use std::time::UNIX_EPOCH;
 
 use http::{StatusCode, response};
 
-use super::seen::Seen;
+use super::seen::Observation;
 use crate::{
-    base::{BoxError, Error, ext::GivenUp},
+    base::{BoxError, Error, ext::CancelReason},
     body::End,
     classify::{
         Class, Classified, Classifier, Outcome, Scope, Signal, Verdict,
@@ -61,7 +61,7 @@ impl Phases {
 
     /// What to count at the head.
     #[must_use]
-    pub fn seen_at_head(&mut self) -> Option<Seen> {
+    pub fn seen_at_head(&mut self) -> Option<Observation> {
         let class = match self.head() {
             Some(class) => class,
             None if self.open() => return None,
@@ -69,7 +69,7 @@ impl Phases {
             None if self.plain.is_success() => &self.plain,
             None => return None,
         };
-        let seen = Seen::of_class(class);
+        let seen = Observation::of_class(class);
         self.counted = true;
         seen
     }
@@ -89,7 +89,11 @@ impl Phases {
 
     /// What to count at the end, where `class` is what [`end`](Self::end) gave.
     #[must_use]
-    pub fn seen_at_end<E: 'static>(&self, how: &End<'_, E>, class: Option<&Class>) -> Option<Seen> {
+    pub fn seen_at_end<E: 'static>(
+        &self,
+        how: &End<'_, E>,
+        class: Option<&Class>,
+    ) -> Option<Observation> {
         let failed = matches!(how, End::Failed(_))
             && class.is_some_and(|c| matches!(c.signal, Signal::Error(_)));
         if self.counted && !failed {
@@ -97,7 +101,7 @@ impl Phases {
         }
         match class {
             None if self.open() => None,
-            class => Seen::of_class(class.unwrap_or(&self.plain)),
+            class => Observation::of_class(class.unwrap_or(&self.plain)),
         }
     }
 
@@ -111,8 +115,8 @@ impl Phases {
 ///
 /// A timeout of this side is the endpoint's silence, whichever of our limits it was.
 #[must_use]
-pub fn of_drop(given_up: Option<&GivenUp>) -> Option<Class> {
-    let kind = given_up.and_then(GivenUp::why)?;
+pub fn of_drop(given_up: Option<&CancelReason>) -> Option<Class> {
+    let kind = given_up.and_then(CancelReason::why)?;
     let mut class = class_of_error(&Error::new(kind).into());
     if class.outcome == Outcome::Timeout {
         class.scope = Scope::Target;

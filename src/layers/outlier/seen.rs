@@ -10,7 +10,7 @@ use crate::{
 
 /// What was seen of an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Seen {
+pub enum Observation {
     /// It answered with this HTTP status, or with a gRPC status that maps to it.
     Status(u16),
     /// It did not answer in time.
@@ -23,7 +23,7 @@ pub enum Seen {
 
 // === impl Seen ===
 
-impl Seen {
+impl Observation {
     /// What this class says; `None` if it says nothing of the endpoint.
     ///
     /// A status of 500 or more whose class is the caller's mistake says nothing: some providers answer so to a bad
@@ -160,9 +160,12 @@ mod tests {
             StatusCode::INTERNAL_SERVER_ERROR,
             None,
         );
-        assert_eq!(Seen::of_class(&mistake), None);
+        assert_eq!(Observation::of_class(&mistake), None);
         let refused = response(Outcome::InvalidRequest, StatusCode::BAD_REQUEST, None);
-        assert_eq!(Seen::of_class(&refused), Some(Seen::Status(400)));
+        assert_eq!(
+            Observation::of_class(&refused),
+            Some(Observation::Status(400))
+        );
         for kind in [
             Kind::BadRequest,
             Kind::BodyTooLarge,
@@ -173,25 +176,34 @@ mod tests {
                 sent: true,
             },
         ] {
-            assert_eq!(Seen::of_kind(kind), None, "{kind:?}");
+            assert_eq!(Observation::of_kind(kind), None, "{kind:?}");
         }
     }
 
     #[test]
     fn statuses_and_failures_as_envoy_counts_them() {
         let grpc = response(Outcome::ServerError, StatusCode::OK, Some(14));
-        assert_eq!(Seen::of_class(&grpc), Some(Seen::Status(503)));
+        assert_eq!(Observation::of_class(&grpc), Some(Observation::Status(503)));
         let grpc_ok = response(Outcome::Success, StatusCode::OK, Some(0));
-        assert_eq!(Seen::of_class(&grpc_ok), Some(Seen::Status(200)));
-        let refused = Kind::Connect(ConnectFailure::Refused);
-        assert_eq!(Seen::of_kind(refused).map(Seen::status), Some(503));
         assert_eq!(
-            Seen::of_kind(Kind::AttemptTimeout).map(Seen::status),
+            Observation::of_class(&grpc_ok),
+            Some(Observation::Status(200))
+        );
+        let refused = Kind::Connect(ConnectFailure::Refused);
+        assert_eq!(
+            Observation::of_kind(refused).map(Observation::status),
+            Some(503)
+        );
+        assert_eq!(
+            Observation::of_kind(Kind::AttemptTimeout).map(Observation::status),
             Some(504)
         );
         let grpc_cancelled = response(Outcome::Cancelled, StatusCode::OK, Some(1));
-        assert_eq!(Seen::of_class(&grpc_cancelled), Some(Seen::Status(499)));
+        assert_eq!(
+            Observation::of_class(&grpc_cancelled),
+            Some(Observation::Status(499))
+        );
         let local = Class::new(Outcome::Local, Signal::Error(refused));
-        assert_eq!(Seen::of_class(&local), None);
+        assert_eq!(Observation::of_class(&local), None);
     }
 }

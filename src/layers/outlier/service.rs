@@ -15,7 +15,7 @@ use super::{
     group::{Group, Membership},
 };
 use crate::{
-    base::{BoxError, Error, Kind, ext::GivenUp},
+    base::{BoxError, Error, Kind, ext::CancelReason},
     body::{BoxErrors, Observed},
 };
 
@@ -86,7 +86,7 @@ where
         let attempt = Attempt::new(
             self.group.clone(),
             Arc::clone(&self.member),
-            request.extensions().get::<GivenUp>().cloned(),
+            request.extensions().get::<CancelReason>().cloned(),
         );
         ResponseFuture::admitted(self.inner.call(request), attempt)
     }

@@ -13,7 +13,7 @@ use http::{
 use super::{
     answer::Answer,
     limits,
-    told::Told,
+    told::ErrorEventBody,
     verdict::{repeat, strip, write_class, write_effort, write_repeat},
 };
 use crate::{
@@ -25,7 +25,7 @@ use crate::{
     body::Body,
     classify::{Class, Classified, Failure, Outcome, Signal, transport::class_of_error},
     llm::{
-        Dialect, Setting,
+        Dialect, DialectMode,
         dialect::Api,
         errors,
         status::{KeyOwner, client_status},
@@ -67,7 +67,7 @@ pub(super) struct Caller {
 /// How an answer to an LLM call is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Rules {
-    pub(super) setting: Setting,
+    pub(super) setting: DialectMode,
     pub(super) headers: bool,
 }
 
@@ -76,7 +76,7 @@ pub(super) struct Rules {
 impl Default for Rules {
     fn default() -> Self {
         Self {
-            setting: Setting::Auto,
+            setting: DialectMode::Auto,
             headers: true,
         }
     }
@@ -97,7 +97,7 @@ impl Speaks {
 impl Sender {
     /// The sender of a request. `None` if it is none of an LLM call. Leaves a [`Record`] in it if there is none.
     pub(super) fn of<B>(rules: Rules, request: &mut Request<B>) -> Option<Self> {
-        if rules.setting == Setting::StatusOnly || request.method() != Method::POST {
+        if rules.setting == DialectMode::StatusOnly || request.method() != Method::POST {
             return None;
         }
         let (method, uri): (&Method, &Uri) = (request.method(), request.uri());
@@ -256,7 +256,7 @@ impl Caller {
         // Its events may be another API's than the path's.
         let spoken = response.extensions().get::<Spoken>();
         let dialect = spoken.map_or(self.dialect, |Spoken(dialect)| *dialect);
-        response.map(|body| Body::new(Told::new(body, dialect, framing)))
+        response.map(|body| Body::new(ErrorEventBody::new(body, dialect, framing)))
     }
 
     /// The framing of an answer into which an event can be put.

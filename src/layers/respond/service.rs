@@ -25,7 +25,7 @@ use super::{
     wait::whole_seconds,
 };
 #[cfg(feature = "llm")]
-use crate::llm::Setting;
+use crate::llm::DialectMode;
 use crate::{
     base::{BoxError, Error, Kind, error, ext::Record, hops, quota::X_SHOULD_RETRY},
     body::Body,
@@ -98,11 +98,11 @@ impl RespondLayer {
         Self::default()
     }
 
-    /// Sets whose API the callers speak: [`Setting::Auto`], the default, sees it from each request,
-    /// [`Setting::StatusOnly`] leaves every answer as Envoy's.
+    /// Sets whose API the callers speak: [`DialectMode::Auto`], the default, sees it from each request,
+    /// [`DialectMode::StatusOnly`] leaves every answer as Envoy's.
     #[cfg(feature = "llm")]
     #[must_use]
-    pub fn with_dialect(mut self, setting: Setting) -> Self {
+    pub fn with_dialect(mut self, setting: DialectMode) -> Self {
         self.rules.setting = setting;
         self
     }

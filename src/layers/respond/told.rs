@@ -33,7 +33,7 @@ use crate::{
 const GRACE: Duration = Duration::from_millis(100);
 
 /// A response body, watched for its failure.
-pub(super) struct Told {
+pub(super) struct ErrorEventBody {
     /// `None` once it has failed: what it held is free.
     inner: Option<Body>,
     dialect: Dialect,
@@ -43,7 +43,7 @@ pub(super) struct Told {
 
 // === impl Told ===
 
-impl Told {
+impl ErrorEventBody {
     pub(super) fn new(inner: Body, dialect: Dialect, framing: Framing) -> Self {
         Self {
             inner: Some(inner),
@@ -69,7 +69,7 @@ impl Told {
     }
 }
 
-impl HttpBody for Told {
+impl HttpBody for ErrorEventBody {
     type Data = Bytes;
     type Error = BoxError;
 

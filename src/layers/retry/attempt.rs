@@ -16,14 +16,14 @@ use crate::{
     base::{
         BoxError, Ceiling, Error, Kind, Permit, SharedRng,
         ext::{
-            Attempt, Chain, Deadline, GivenUp, Ordinary, Patience, Record, RetriesAnswers,
+            Attempt, CancelReason, Chain, Deadline, HeadDeadline, Ordinary, Record, RetriesAnswers,
             RetryHeaders, Tried, TryClock, Until,
         },
         hops::{self, ATTEMPT_COUNT},
         time::{Instant, sleep},
     },
     body::replay::Replay,
-    classify::Witness,
+    classify::AttemptObserver,
 };
 
 /// What the services of a layer share.
@@ -72,7 +72,7 @@ pub(super) struct Call<S, B> {
     told: bool,
     /// Whether the target is only probed: one send says enough.
     pub(super) probe: bool,
-    pub(super) witness: Option<Witness>,
+    pub(super) witness: Option<AttemptObserver>,
     /// Held while a retry is under way.
     pub(super) permit: Option<Permit>,
     /// What the last retry cost.
@@ -100,7 +100,7 @@ where
         let sent = hops::sent(&head.headers);
         Self {
             until: Until::of(&head.extensions),
-            patience: head.extensions.get::<Patience>().map(|p| Deadline(p.0)),
+            patience: head.extensions.get::<HeadDeadline>().map(|p| Deadline(p.0)),
             record: head.extensions.get::<Record>().cloned(),
             elsewhere: head.extensions.get::<Chain>().is_some_and(|c| c.follows),
             ordinary: head.extensions.get::<Ordinary>().is_some(),
@@ -109,7 +109,7 @@ where
             again: sent.again,
             told: shared.params.attempt_header || sent.counted,
             probe: head.extensions.get::<Chain>().is_some_and(|c| c.probe),
-            witness: head.extensions.get::<Witness>().cloned(),
+            witness: head.extensions.get::<AttemptObserver>().cloned(),
             inner,
             shared,
             head: Some(head),
@@ -221,7 +221,7 @@ where
     /// Begins an attempt.
     fn start(&mut self, request: Request<Replay<B>>) -> S::Future {
         // What was given up before says nothing about this attempt.
-        if let Some(given_up) = request.extensions().get::<GivenUp>() {
+        if let Some(given_up) = request.extensions().get::<CancelReason>() {
             given_up.set(None);
         }
         self.inner.call(watched(request))
@@ -244,7 +244,7 @@ where
         }
         let given_up = request
             .extensions_mut()
-            .get_or_insert_default::<GivenUp>()
+            .get_or_insert_default::<CancelReason>()
             .clone();
         // Set before the attempt is dropped: whoever watches it must know why.
         let expired = async {

@@ -57,7 +57,7 @@ impl<S, B> Call<S, B> {
                 }
                 self.ended(Ended::Exhausted);
             }
-            Decision::Stop(Reason::GivenUp) => {
+            Decision::Stop(Reason::CancelReason) => {
                 self.ended(last_word.unwrap_or(Ended::Exhausted));
             }
             // A probe was all that there is to it: the caller's own repetition would be the next one.

@@ -65,7 +65,7 @@ pub enum Reason {
     /// The provider's verdict forbids a repetition.
     Forbidden,
     /// The hop below has tried what it may.
-    GivenUp,
+    CancelReason,
     /// The request is a retry itself.
     Again,
     /// All retries are used up.
@@ -119,7 +119,7 @@ pub fn decide(params: &Params, attempt: &Attempt, class: &Class, rng: &SharedRng
         return Decision::Stop(Reason::Forbidden);
     }
     if attempt.given_up {
-        return Decision::Stop(Reason::GivenUp);
+        return Decision::Stop(Reason::CancelReason);
     }
     if attempt.again {
         return Decision::Stop(Reason::Again);

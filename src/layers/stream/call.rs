@@ -25,7 +25,7 @@ use crate::{
     },
     body::{BoxErrors, box_errors, peek::Peek},
     llm::{
-        Dialect, Setting,
+        Dialect, DialectMode,
         account::Account,
         coding::Coding,
         content::{content, content_type},
@@ -61,7 +61,7 @@ impl Policy {
     /// Puts the policy into a request, above its retries, and with it all that makes it work below: the dialect, for the
     /// classifier, and, if it has clocks, the time of the attempts.
     pub fn put(self, request: &mut Extensions) {
-        if self.0.dialect != Setting::Auto {
+        if self.0.dialect != DialectMode::Auto {
             request.insert(self.0.dialect);
         }
         if self.0.clocks.any() {
@@ -83,7 +83,7 @@ impl Call {
         let params = policy.map_or(default, |policy| &policy.0);
         let api = Api::of_request(params.dialect, request);
         let dialect = api.dialect.filter(|_| api.generates)?;
-        if params.dialect == Setting::StatusOnly {
+        if params.dialect == DialectMode::StatusOnly {
             return None;
         }
         let mut params = Params::clone(params);

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use crate::llm::Setting;
+use crate::llm::DialectMode;
 
 /// How an LLM answer is watched.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Params {
     /// The dialect, where the operator said so.
-    pub dialect: Setting,
+    pub dialect: DialectMode,
     /// How long each phase may take.
     pub clocks: Clocks,
     /// How many bytes of non-content events are held back before the first content. Once full, the stream is passed on.
@@ -42,7 +42,7 @@ impl Default for Params {
     /// No clocks; 64 KiB held; reasoning is content; usage as the caller asked.
     fn default() -> Self {
         Self {
-            dialect: Setting::Auto,
+            dialect: DialectMode::Auto,
             clocks: Clocks::default(),
             hold_cap: 64 * 1024,
             reasoning_commits: true,
@@ -67,7 +67,7 @@ impl Default for Clocks {
 impl Params {
     /// Sets the dialect.
     #[must_use]
-    pub fn with_dialect(mut self, dialect: Setting) -> Self {
+    pub fn with_dialect(mut self, dialect: DialectMode) -> Self {
         self.dialect = dialect;
         self
     }

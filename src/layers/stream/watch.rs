@@ -5,7 +5,7 @@ use http::{HeaderMap, response};
 
 use crate::{
     base::{Kind, time::wall_now},
-    classify::{Class, Classified, Elsewhere, Outcome, Signal, http::signal},
+    classify::{Class, Classified, FallbackScope, Outcome, Signal, http::signal},
     llm::{
         account::Account,
         coding::Coding,
@@ -199,7 +199,7 @@ impl Drop for Watch {
 /// A class after which nothing is repeated: the caller has seen the beginning.
 pub(super) fn committed(mut class: Class) -> Class {
     class.retry_same = false;
-    class.elsewhere = Elsewhere::None;
+    class.elsewhere = FallbackScope::None;
     class.hint = None;
     class.sent = true;
     class

@@ -8,11 +8,11 @@ use crate::{
     llm::{
         account::Account,
         coding::Coding,
-        dialect::{Api, Setting},
+        dialect::{Api, DialectMode},
     },
 };
 
-/// Makes a classifier for each attempt at an LLM service, or at any service under [`Setting::Auto`].
+/// Makes a classifier for each attempt at an LLM service, or at any service under [`DialectMode::Auto`].
 ///
 /// # Examples
 /// ```
@@ -24,7 +24,7 @@ use crate::{
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LlmClassifier {
-    setting: Setting,
+    setting: DialectMode,
 }
 
 // === impl LlmClassifier ===
@@ -32,7 +32,7 @@ pub struct LlmClassifier {
 impl LlmClassifier {
     /// A maker with this setting.
     #[must_use]
-    pub const fn new(setting: Setting) -> Self {
+    pub const fn new(setting: DialectMode) -> Self {
         Self { setting }
     }
 
@@ -44,8 +44,8 @@ impl LlmClassifier {
 
     fn attempt_of(self, api: Api) -> Attempt {
         let mode = match self.setting {
-            Setting::StatusOnly => Mode::Http(HttpClassifier::default()),
-            Setting::Auto | Setting::Fixed(_) => Mode::Pass,
+            DialectMode::StatusOnly => Mode::Http(HttpClassifier::default()),
+            DialectMode::Auto | DialectMode::Fixed(_) => Mode::Pass,
         };
         Attempt {
             api,
@@ -65,7 +65,7 @@ impl LlmClassifier {
 impl MakeClassifier for LlmClassifier {
     type Classifier = Attempt;
 
-    /// A [`Setting`] in the extensions is the route's, and goes before the one given here.
+    /// A [`DialectMode`] in the extensions is the route's, and goes before the one given here.
     fn classifier(
         &self,
         method: &Method,

@@ -7,10 +7,10 @@ use super::*;
 use crate::{
     base::{Error, Kind},
     classify::Scope,
-    llm::{Dialect, Setting},
+    llm::{Dialect, DialectMode},
 };
 
-fn attempt(setting: Setting, method: &Method, path: &str) -> Attempt {
+fn attempt(setting: DialectMode, method: &Method, path: &str) -> Attempt {
     let uri = format!("http://llm-service{path}").parse().unwrap();
     LlmClassifier::new(setting).attempt(method, &uri, &HeaderMap::new())
 }
@@ -25,7 +25,7 @@ fn head(status: u16, headers: &[(&str, &str)]) -> response::Parts {
 
 /// The verdict at the head, and the class at the end.
 fn run(
-    setting: Setting,
+    setting: DialectMode,
     path: &str,
     status: u16,
     headers: &[(&str, &str)],
@@ -51,13 +51,19 @@ fn ordinary_services_answer_as_they_like() {
         ("application/json", "not json"),
     ] {
         let path = "/api/knowledge/query";
-        let (first, end) = run(Setting::Auto, path, 200, &[("content-type", kind)], body);
+        let (first, end) = run(
+            DialectMode::Auto,
+            path,
+            200,
+            &[("content-type", kind)],
+            body,
+        );
         assert_eq!(first, Some(Outcome::Success), "{kind}");
         assert!(end.is_success(), "{kind}");
     }
     // Errors are read everywhere.
     let body = r#"{"error": {"code": "insufficient_quota"}}"#;
-    let (_, end) = run(Setting::Auto, "/api/llm/chat", 429, &[], body);
+    let (_, end) = run(DialectMode::Auto, "/api/llm/chat", 429, &[], body);
     assert_eq!(end.outcome, Outcome::QuotaExhausted);
 }
 
@@ -65,7 +71,7 @@ const PAGE: &str = "<!DOCTYPE html><html><title>502</title></html>";
 
 #[test]
 fn a_page_is_no_completion_whatever_its_label() {
-    let fixed = Setting::Fixed(Dialect::Ollama);
+    let fixed = DialectMode::Fixed(Dialect::Ollama);
     for kind in [
         "text/html",
         "text/plain",
@@ -73,15 +79,15 @@ fn a_page_is_no_completion_whatever_its_label() {
         "text/event-stream",
     ] {
         for (setting, path, outcome) in [
-            (Setting::Auto, CHAT, Outcome::ServerError),
+            (DialectMode::Auto, CHAT, Outcome::ServerError),
             (
-                Setting::Auto,
+                DialectMode::Auto,
                 "/model/m/converse-stream",
                 Outcome::ServerError,
             ),
-            (Setting::StatusOnly, CHAT, Outcome::Success),
+            (DialectMode::StatusOnly, CHAT, Outcome::Success),
             // A path that ordinary services have too.
-            (Setting::Auto, "/api/chat", Outcome::Success),
+            (DialectMode::Auto, "/api/chat", Outcome::Success),
             (fixed, "/api/chat", Outcome::ServerError),
             (fixed, "/answer", Outcome::Success),
         ] {
@@ -107,20 +113,20 @@ fn where_ordinary_services_answer_too_a_200_is_a_200() {
             r#"{"finish_reason": "ERROR", "id": 7}"#,
             r#"{"choices": [{"message": {"content": "Hel"#,
         ] {
-            let (_, end) = run(Setting::Auto, path, 200, json, body);
+            let (_, end) = run(DialectMode::Auto, path, 200, json, body);
             assert!(end.is_success(), "{path} {body}: {end:?}");
-            let (_, end) = run(Setting::Fixed(Dialect::OpenAi), path, 200, json, body);
+            let (_, end) = run(DialectMode::Fixed(Dialect::OpenAi), path, 200, json, body);
             assert!(!end.is_success(), "{path} {body}, as the operator says");
         }
         let uri = format!("http://api.cohere.com{path}").parse().unwrap();
-        let classifier = LlmClassifier::new(Setting::Auto);
+        let classifier = LlmClassifier::new(DialectMode::Auto);
         let mut known = classifier.attempt(&Method::POST, &uri, &HeaderMap::new());
         let _ = known.head(&head(200, json), UNIX_EPOCH);
         let _ = known.frame(&Bytes::from_static(br#"{"error": "m"}"#));
         assert!(!known.end(None).is_success(), "{path} of a known host");
     }
     // Nothing is held back there, and what it cost is known.
-    let mut served = attempt(Setting::Auto, &Method::POST, "/api/chat");
+    let mut served = attempt(DialectMode::Auto, &Method::POST, "/api/chat");
     let _ = served.head(&head(200, json), UNIX_EPOCH);
     let body =
         br#"{"error": "", "model": "m", "prompt_eval_count": 3, "eval_count": 2, "done": true}"#;
@@ -141,7 +147,7 @@ fn an_error_that_says_nothing_is_none() {
             format!(r#"{{"errors": {error}, "choices": []}}"#),
         ] {
             let body: &'static str = body.leak();
-            let (_, end) = run(Setting::Auto, CHAT, 200, &[], body);
+            let (_, end) = run(DialectMode::Auto, CHAT, 200, &[], body);
             assert!(end.is_success(), "{body}: {end:?}");
         }
     }
@@ -206,7 +212,7 @@ fn a_whole_error_has_any_form_that_one_in_a_stream_has() {
             Outcome::Success,
         ),
     ] {
-        let (_, end) = run(Setting::Auto, path, 200, &[], body);
+        let (_, end) = run(DialectMode::Auto, path, 200, &[], body);
         assert_eq!(end.outcome, outcome, "{body}");
     }
 }
@@ -223,7 +229,7 @@ fn a_refusal_in_place_of_an_answer_is_no_200() {
         // An answer that a filter ended is one.
         (r#"{"choices": [{"finish_reason": "content_filter"}]}"#, 200),
     ] {
-        let (_, end) = run(Setting::Auto, CHAT, 200, &[], body);
+        let (_, end) = run(DialectMode::Auto, CHAT, 200, &[], body);
         assert_eq!(end.outcome, Outcome::ContentFilter, "{body}");
         assert_eq!(
             client_status(&end, None, KeyOwner::Caller),
@@ -256,7 +262,13 @@ fn what_is_not_recognised_is_no_failure() {
             "{\"jsonrpc\": \"2.0\", \"error\": {\"code\": -32601}}",
             "{\"choices\": [], \"error\": null}",
         ] {
-            let (_, end) = run(Setting::Auto, CHAT, 200, &[("content-type", kind)], body);
+            let (_, end) = run(
+                DialectMode::Auto,
+                CHAT,
+                200,
+                &[("content-type", kind)],
+                body,
+            );
             assert!(end.is_success(), "{kind} {body}: {end:?}");
         }
     }
@@ -283,7 +295,13 @@ fn json_is_read_whatever_its_label() {
                 Outcome::Success,
             ),
         ] {
-            let (first, end) = run(Setting::Auto, CHAT, 200, &[("content-type", kind)], body);
+            let (first, end) = run(
+                DialectMode::Auto,
+                CHAT,
+                200,
+                &[("content-type", kind)],
+                body,
+            );
             assert_eq!((first, end.outcome), (None, outcome), "{kind} {body}");
         }
     }
@@ -293,7 +311,7 @@ fn json_is_read_whatever_its_label() {
 fn only_a_call_is_answered_with_a_completion() {
     let error = "{\"error\": {\"code\": \"invalid_training_file\"}}";
     let json = &[("content-type", "application/json")][..];
-    for setting in [Setting::Auto, Setting::Fixed(Dialect::OpenAi)] {
+    for setting in [DialectMode::Auto, DialectMode::Fixed(Dialect::OpenAi)] {
         for path in ["/v1/embeddings", "/v1/images/generations", "/mcp", "/order"] {
             for body in [error, PAGE, "x"] {
                 let (first, end) = run(setting, path, 200, json, body);
@@ -311,7 +329,7 @@ fn only_a_call_is_answered_with_a_completion() {
 #[test]
 fn tokens_of_embeddings_are_counted() {
     let json = head(200, &[("content-type", "application/json")]);
-    let mut attempt = attempt(Setting::Auto, &Method::POST, "/v1/embeddings");
+    let mut attempt = attempt(DialectMode::Auto, &Method::POST, "/v1/embeddings");
     let _ = attempt.head(&json, UNIX_EPOCH);
     let body = "{\"data\": [], \"usage\": {\"prompt_tokens\": 8, \"total_tokens\": 8}}";
     let _ = attempt.frame(&Bytes::from_static(body.as_bytes()));
@@ -321,7 +339,7 @@ fn tokens_of_embeddings_are_counted() {
 
 #[test]
 fn an_error_is_worth_a_longer_wait() {
-    let mut attempt = attempt(Setting::Auto, &Method::POST, CHAT);
+    let mut attempt = attempt(DialectMode::Auto, &Method::POST, CHAT);
     let _ = attempt.head(&head(200, &[]), UNIX_EPOCH);
     assert!(attempt.says_nothing());
     let _ = attempt.frame(&Bytes::from_static(b" {"));
@@ -332,7 +350,7 @@ fn an_error_is_worth_a_longer_wait() {
 
 /// The class at the end of a gzipped body that came in pieces of this size.
 fn gzipped(status: u16, content_type: &str, body: &[u8], size: usize) -> Class {
-    let mut attempt = attempt(Setting::Auto, &Method::POST, CHAT);
+    let mut attempt = attempt(DialectMode::Auto, &Method::POST, CHAT);
     let headers = [("content-encoding", "gzip"), ("content-type", content_type)];
     let _ = attempt.head(&head(status, &headers), UNIX_EPOCH);
     for piece in body.chunks(size) {
@@ -401,26 +419,26 @@ fn what_is_not_coded_as_its_label_says_is_left_alone() {
         }
     }
     let unknown = &[("content-encoding", "dcb"), ("content-type", json)][..];
-    let (first, end) = run(Setting::Auto, CHAT, 200, unknown, quota);
+    let (first, end) = run(DialectMode::Auto, CHAT, 200, unknown, quota);
     assert_eq!(
         (first, end.outcome, end.status_only),
         (Some(Outcome::Success), Outcome::Success, true)
     );
-    let (first, _) = run(Setting::Auto, CHAT, 429, unknown, quota);
+    let (first, _) = run(DialectMode::Auto, CHAT, 429, unknown, quota);
     assert_eq!(first, Some(Outcome::RateLimited));
 }
 
 #[test]
 fn grpc_is_classified_as_grpc() {
     let headers = &[("content-type", "application/grpc"), ("grpc-status", "14")][..];
-    let (first, end) = run(Setting::Auto, "/pkg.Service/Call", 200, headers, "");
+    let (first, end) = run(DialectMode::Auto, "/pkg.Service/Call", 200, headers, "");
     assert_eq!(first, Some(Outcome::Overloaded));
     assert_eq!(end.outcome, Outcome::Overloaded);
 }
 
 #[test]
 fn a_cut_error_body_leaves_the_status() {
-    let mut attempt = attempt(Setting::Auto, &Method::POST, CHAT);
+    let mut attempt = attempt(DialectMode::Auto, &Method::POST, CHAT);
     let _ = attempt.head(&head(429, &[("retry-after", "3")]), UNIX_EPOCH);
     let _ = attempt.frame(&Bytes::from_static(b"{\"error\": {\"code\": \"insuffi"));
     let class = attempt.error(&Error::new(Kind::Canceled).into());
@@ -433,7 +451,7 @@ fn a_cut_error_body_leaves_the_status() {
 
 #[test]
 fn a_cut_answer_is_a_failed_body() {
-    let mut attempt = attempt(Setting::Auto, &Method::POST, CHAT);
+    let mut attempt = attempt(DialectMode::Auto, &Method::POST, CHAT);
     let _ = attempt.head(&head(200, &[]), UNIX_EPOCH);
     let class = attempt.error(&Error::new(Kind::IdleTimeout).into());
     assert_eq!(class.outcome, Outcome::StreamStalled);
@@ -441,7 +459,7 @@ fn a_cut_answer_is_a_failed_body() {
 
 #[test]
 fn a_long_answer_passes_unread() {
-    let mut attempt = attempt(Setting::Auto, &Method::POST, CHAT);
+    let mut attempt = attempt(DialectMode::Auto, &Method::POST, CHAT);
     let _ = attempt.head(&head(200, &[]), UNIX_EPOCH);
     let chunk = Bytes::from(vec![b' '; 64 * 1024]);
     let verdicts: Vec<_> = (0..17).map(|_| attempt.frame(&chunk)).collect();
@@ -454,14 +472,18 @@ fn a_long_answer_passes_unread() {
 fn x_should_retry_forbids_and_never_allows() {
     let forbidden = [("x-should-retry", "false")];
     let body = r#"{"error": {"message": "m"}}"#;
-    assert!(!run(Setting::Auto, CHAT, 503, &forbidden, body).1.retry_same);
+    assert!(
+        !run(DialectMode::Auto, CHAT, 503, &forbidden, body)
+            .1
+            .retry_same
+    );
     let told = [("x-should-retry", "true")];
-    assert!(!run(Setting::Auto, CHAT, 400, &told, body).1.retry_same);
+    assert!(!run(DialectMode::Auto, CHAT, 400, &told, body).1.retry_same);
 }
 
 #[test]
 fn deep_nesting_is_not_followed() {
-    let mut attempt = attempt(Setting::Auto, &Method::POST, CHAT);
+    let mut attempt = attempt(DialectMode::Auto, &Method::POST, CHAT);
     let _ = attempt.head(&head(400, &[]), UNIX_EPOCH);
     let _ = attempt.frame(&Bytes::from("[".repeat(60_000)));
     assert_eq!(attempt.end(None).outcome, Outcome::InvalidRequest);
@@ -528,7 +550,7 @@ proptest! {
         seconds in 0_u64..20_000_000_000,
     ) {
         let now = UNIX_EPOCH + std::time::Duration::from_secs(seconds);
-        let mut attempt = attempt(Setting::Auto, &Method::POST, path);
+        let mut attempt = attempt(DialectMode::Auto, &Method::POST, path);
         let verdict = attempt.head(&head(status, &[]), now);
         let (a, b) = body.split_at(cut.min(body.len()));
         for chunk in [a, b] {

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     classify::{Classifier, MakeClassifier},
     llm::{
-        LlmClassifier, Setting,
+        DialectMode, LlmClassifier,
         stream::{End, Reader},
     },
 };
@@ -171,7 +171,7 @@ fn what_is_said_is_understood() {
 fn said(dialect: Dialect, outcome: Outcome, uri: &'static str) -> Outcome {
     let status = status(outcome, dialect);
     let uri = Uri::from_static(uri);
-    let maker = LlmClassifier::new(Setting::Auto);
+    let maker = LlmClassifier::new(DialectMode::Auto);
     let mut classifier =
         maker.classifier(&Method::POST, &uri, &HeaderMap::new(), &Extensions::new());
     let mut head = Response::builder()

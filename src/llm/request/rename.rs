@@ -14,7 +14,7 @@ use super::{
 use crate::{
     base::{
         Error,
-        ext::{Buffered, MODEL_HEADER, Model},
+        ext::{Buffered, MODEL_HEADER, RequestedModel},
     },
     body::Body,
     llm::Dialect,
@@ -95,8 +95,9 @@ pub(crate) fn rename_path(head: &mut Parts, model: &Arc<str>) -> Option<()> {
 
 /// Notes which model is asked for.
 fn say(head: &mut Parts, model: &Arc<str>) {
-    if head.extensions.get::<Model>().is_some() || head.extensions.get::<Call>().is_some() {
-        head.extensions.insert(Model(Arc::clone(model)));
+    if head.extensions.get::<RequestedModel>().is_some() || head.extensions.get::<Call>().is_some()
+    {
+        head.extensions.insert(RequestedModel(Arc::clone(model)));
     }
     if head.headers.contains_key(MODEL_HEADER) {
         match HeaderValue::from_bytes(model.as_bytes()) {

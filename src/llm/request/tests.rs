@@ -1,11 +1,11 @@
 use ::http::{HeaderMap, Method};
 
 use super::*;
-use crate::llm::dialect::Setting;
+use crate::llm::dialect::DialectMode;
 
 fn api(uri: &str) -> (Api, Uri) {
     let uri: Uri = uri.parse().unwrap();
-    let api = Api::of(Setting::Auto, &Method::POST, &uri, &HeaderMap::new());
+    let api = Api::of(DialectMode::Auto, &Method::POST, &uri, &HeaderMap::new());
     (api, uri)
 }
 

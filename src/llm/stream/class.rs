@@ -6,7 +6,7 @@ use ::http::HeaderMap;
 
 use super::{End, Fault};
 use crate::{
-    classify::{Class, Elsewhere, Outcome, Signal},
+    classify::{Class, FallbackScope, Outcome, Signal},
     llm::{
         dialect::Api,
         fault,
@@ -80,7 +80,7 @@ fn settled(mut class: Class, headers: &HeaderMap, committed: bool) -> Class {
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"false"));
     class.retry_same &= !forbidden && !committed;
     if committed {
-        class.elsewhere = Elsewhere::None;
+        class.elsewhere = FallbackScope::None;
         class.hint = None;
     }
     class

@@ -251,21 +251,21 @@ fn regions_and_networks_leave_other_places_open() {
     let found = code(403, "unsupported_country_region_territory").is(Outcome::Permission);
     assert_eq!(
         (found.scope, found.elsewhere),
-        (Scope::Credential, Elsewhere::Any)
+        (Scope::Credential, FallbackScope::Any)
     );
     let found = code(400, "failed_precondition").is(Outcome::Permission);
-    assert_eq!(found.elsewhere, Elsewhere::Any);
+    assert_eq!(found.elsewhere, FallbackScope::Any);
     let found = message(403, "m")
         .from(Provider::Azure)
         .is(Outcome::Permission);
     assert_eq!(
         (found.scope, found.elsewhere),
-        (Scope::Target, Elsewhere::Any)
+        (Scope::Target, FallbackScope::Any)
     );
     let found = message(403, "m").is(Outcome::Permission);
     assert_eq!(
         (found.scope, found.elsewhere),
-        (Scope::Credential, Elsewhere::OtherAccount)
+        (Scope::Credential, FallbackScope::OtherAccount)
     );
 }
 
@@ -329,7 +329,7 @@ fn an_ordinary_services_404_blames_nobody() {
     let found = ordinary.is(Outcome::NotFound);
     assert_eq!(
         (found.scope, found.elsewhere),
-        (Scope::None, Elsewhere::None)
+        (Scope::None, FallbackScope::None)
     );
     let found = row(404, json!({"detail": "no such model"})).is(Outcome::NotFound);
     assert_eq!(found.scope, Scope::Target);

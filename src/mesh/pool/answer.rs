@@ -10,7 +10,7 @@ use http::HeaderName;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::{Active, error, line::Drive, upload::Upload};
+use super::{Active, error, line::DriveGuard, upload::Upload};
 use crate::{
     base::{BoxError, muted},
     mesh::hop::clean_trailers,
@@ -23,7 +23,7 @@ use crate::{
 pub(super) struct Answer {
     // Dropped in this order: the connection's task finds the reader gone.
     incoming: Incoming,
-    drive: Option<Drive>,
+    drive: Option<DriveGuard>,
     active: Option<Active>,
     upload: Upload,
     /// Trailers that are for this connection alone.
@@ -36,7 +36,7 @@ impl Answer {
     pub(super) fn new(
         incoming: Incoming,
         active: Active,
-        drive: Option<Drive>,
+        drive: Option<DriveGuard>,
         upload: Upload,
         named: Vec<HeaderName>,
     ) -> Self {
@@ -107,7 +107,7 @@ impl Body for Answer {
 /// The next frame. The connection need not be woken for the one after it: it is polled when that is asked for.
 fn take(
     incoming: &mut Incoming,
-    drive: &Drive,
+    drive: &DriveGuard,
     cx: &mut Context<'_>,
 ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
     let (polled, missed) = muted(|| Pin::new(&mut *incoming).poll_frame(cx));

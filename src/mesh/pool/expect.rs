@@ -54,7 +54,7 @@ enum At {
     Open,
     /// The upstream answers without it.
     Answered,
-    GivenUp,
+    CancelReason,
 }
 
 // === impl Gate ===
@@ -110,7 +110,7 @@ impl Gate {
 
 impl Drop for Answered {
     fn drop(&mut self) {
-        self.0.set(At::GivenUp);
+        self.0.set(At::CancelReason);
     }
 }
 
@@ -128,7 +128,7 @@ impl Gated {
             state.at
         };
         match at {
-            At::GivenUp => return Poll::Ready(Err(Error::new(Kind::Canceled))),
+            At::CancelReason => return Poll::Ready(Err(Error::new(Kind::Canceled))),
             At::Answered => return Poll::Pending,
             At::Open => {}
             At::Waiting => {

@@ -27,7 +27,7 @@ use super::{
     book::{Free, Grant, Put, Rest},
     endpoint::{Endpoint, pump},
     error::{self, DialFailure, Unanswered},
-    line::{Drive, Line},
+    line::{DriveGuard, SharedConnection},
     message,
     pending::{Pending, Queue},
     socket::{Heard, Socket},
@@ -49,7 +49,7 @@ pub(super) struct Conn {
     served: u32,
     born: Instant,
     heard: Heard,
-    line: Arc<Line>,
+    line: Arc<SharedConnection>,
     /// To the task that runs the connection, which waits until it can take the next request.
     home: mpsc::UnboundedSender<Self>,
 }
@@ -82,7 +82,7 @@ pub(super) async fn send(
     clock: Option<&TryClock>,
     mut first: Option<Conn>,
     switches: bool,
-) -> Result<(Response<Incoming>, Active, Option<Drive>), Unanswered> {
+) -> Result<(Response<Incoming>, Active, Option<DriveGuard>), Unanswered> {
     for replaced in 0..REPLACEMENTS {
         let conn = match first.take() {
             Some(conn) => Some(conn),
@@ -221,7 +221,7 @@ async fn run(endpoint: &Arc<Endpoint>, socket: Socket, ready: impl FnOnce() + Se
     limits.book().dialled(endpoint.lane());
     let (id, born) = (endpoint.next_id(), Instant::now());
     let (home, returning) = mpsc::unbounded_channel();
-    let line = Line::new(connection);
+    let line = SharedConnection::new(connection);
     free(
         endpoint,
         Conn {
@@ -261,7 +261,7 @@ struct Keeper<'a> {
     endpoint: &'a Endpoint,
     id: u64,
     born: Instant,
-    line: Arc<Line>,
+    line: Arc<SharedConnection>,
     returning: mpsc::UnboundedReceiver<Conn>,
     /// A handle that came back, until it can take a request again.
     resting: Option<Conn>,

@@ -21,7 +21,7 @@ use crate::base::Relay;
 type Connection = http1::Connection<TokioIo<Socket>, Uploading>;
 
 /// A connection that its task and its requests poll, one at a time.
-pub(super) struct Line(Mutex<State>);
+pub(super) struct SharedConnection(Mutex<State>);
 
 struct State {
     /// `None` once it is closed.
@@ -51,14 +51,14 @@ enum Driver {
 }
 
 /// The right of one request to poll its connection, as long as it is on it. The task takes over when this is dropped.
-pub(super) struct Drive {
-    line: Arc<Line>,
+pub(super) struct DriveGuard {
+    line: Arc<SharedConnection>,
     request: u64,
 }
 
 // === impl Line ===
 
-impl Line {
+impl SharedConnection {
     pub(super) fn new(connection: Connection) -> Arc<Self> {
         let relay = Relay::new();
         Arc::new(Self(Mutex::new(State {
@@ -76,12 +76,12 @@ impl Line {
     }
 
     /// The next request is on it, and polls it from now on. One that `switches` may take it over from HTTP.
-    pub(super) fn claim(self: &Arc<Self>, switches: bool) -> Drive {
+    pub(super) fn claim(self: &Arc<Self>, switches: bool) -> DriveGuard {
         let mut state = self.state();
         state.switches = switches;
         state.driver = Driver::Request;
         state.request += 1;
-        Drive {
+        DriveGuard {
             line: Arc::clone(self),
             request: state.request,
         }
@@ -151,7 +151,7 @@ impl State {
 
 // === impl Drive ===
 
-impl Drive {
+impl DriveGuard {
     /// Moves what can be moved; the caller is woken when more can. Nothing once another request is on the connection.
     pub(super) fn poll(&self, cx: &mut Context<'_>) {
         let mut state = self.line.state();
@@ -188,7 +188,7 @@ impl Drive {
         }
     }
 
-    /// See [`Line::counts_end`].
+    /// See [`SharedConnection::counts_end`].
     pub(super) fn counts_end(&self) -> bool {
         self.line.counts_end()
     }
@@ -208,7 +208,7 @@ impl Drive {
     }
 }
 
-impl Drop for Drive {
+impl Drop for DriveGuard {
     fn drop(&mut self) {
         self.rest();
     }

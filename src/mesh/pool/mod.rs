@@ -56,7 +56,7 @@ use self::{
     endpoint::Endpoint,
     error::{DialFailure, Unanswered},
     expect::{Answered, Gate},
-    line::Drive,
+    line::DriveGuard,
     spare::{Spare, spared},
     upload::{Upload, watched},
 };
@@ -297,7 +297,7 @@ async fn send_http1(
 async fn received(
     response: Response<Incoming>,
     active: Active,
-    drive: Option<Drive>,
+    drive: Option<DriveGuard>,
     upload: Upload,
 ) -> Result<Response<Body>, BoxError> {
     let (head, body) = response.into_parts();

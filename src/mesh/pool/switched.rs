@@ -22,7 +22,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{Active, line::Drive, message, socket::Socket};
+use super::{Active, line::DriveGuard, message, socket::Socket};
 use crate::{
     base::{
         BoxError, Error, Kind,
@@ -304,7 +304,7 @@ impl Drop for Switched {
 pub(super) async fn switched(
     response: Response<Incoming>,
     active: Active,
-    drive: Drive,
+    drive: DriveGuard,
     upgrade: Upgrade,
 ) -> Result<Response<Body>, Error> {
     let mut response = response.map(drop);

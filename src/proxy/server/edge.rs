@@ -23,7 +23,7 @@ use tokio::sync::Notify;
 use tower::{Service, ServiceExt, util::Oneshot};
 
 use super::{
-    pulse::{self, Pulse},
+    pulse::{self, ConnectionTimers},
     switch::Slot,
     upload::Upload,
 };
@@ -42,11 +42,11 @@ use crate::{
 };
 
 /// A connection's service.
-pub(super) struct Edge<S> {
+pub(super) struct ConnectionService<S> {
     pub(super) inner: S,
     pub(super) info: Info,
     pub(super) seen: Arc<Seen>,
-    pub(super) pulse: Pulse,
+    pub(super) pulse: ConnectionTimers,
     /// Where an answer that switches leaves the connection.
     pub(super) slot: Slot,
     pub(super) drain: Watch,
@@ -122,7 +122,7 @@ impl Seen {
 
 // === impl Edge ===
 
-impl<S> hyper::service::Service<Request<Incoming>> for Edge<S>
+impl<S> hyper::service::Service<Request<Incoming>> for ConnectionService<S>
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone,
 {

@@ -15,7 +15,7 @@ use std::{
 
 use tokio::io::AsyncWrite;
 
-use super::pulse::{Next, Pulse};
+use super::pulse::{ConnectionTimers, Next};
 use crate::base::time::{Instant, Sleep, sleep_until};
 
 /// How every answer's head begins.
@@ -64,7 +64,7 @@ impl Half {
     pub(super) fn poll<I: AsyncWrite + Unpin>(
         &mut self,
         io: &mut I,
-        pulse: &Pulse,
+        pulse: &ConnectionTimers,
         whole: bool,
         cx: &mut Context<'_>,
     ) -> Poll<()> {

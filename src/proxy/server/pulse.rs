@@ -25,7 +25,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 /// What a connection is waiting for. Clones share it.
 #[derive(Clone)]
-pub(super) struct Pulse(Arc<Shared>);
+pub(super) struct ConnectionTimers(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
@@ -59,7 +59,7 @@ pub(super) enum Next {
 
 /// A request under way: until the last clone is dropped.
 pub(super) struct Request {
-    pulse: Pulse,
+    pulse: ConnectionTimers,
     answered: AtomicBool,
     /// Its head frames the body in two ways: by a length and by chunks.
     framed_twice: bool,
@@ -100,7 +100,7 @@ struct State {
 
 // === impl Pulse ===
 
-impl Pulse {
+impl ConnectionTimers {
     pub(super) fn new() -> Self {
         let state = Mutex::new(State {
             active: 0,
@@ -331,13 +331,13 @@ mod tests {
         }
     }
 
-    fn look(pulse: &Pulse) -> Option<Limit> {
+    fn look(pulse: &ConnectionTimers) -> Option<Limit> {
         pulse.look(&params(), Instant::now()).ok()
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_head_is_short_and_rest_is_long() {
-        let pulse = Pulse::new();
+        let pulse = ConnectionTimers::new();
         advance(Duration::from_secs(3599)).await;
         assert_eq!(look(&pulse), None);
         pulse.read(b"G");
@@ -364,7 +364,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn http2_has_no_head_after_its_preface() {
-        let pulse = Pulse::new();
+        let pulse = ConnectionTimers::new();
         pulse.read(&PREFACE[..9]);
         assert_eq!(
             pulse.look(&params(), Instant::now()),
@@ -374,7 +374,7 @@ mod tests {
         pulse.read(b"settings");
         advance(Duration::from_secs(31)).await;
         assert_eq!(look(&pulse), None);
-        let other = Pulse::new();
+        let other = ConnectionTimers::new();
         other.read(b"PRI * HTTP/1.1");
         advance(Duration::from_secs(30)).await;
         assert_eq!(look(&other), Some(Limit::Head));
@@ -382,7 +382,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_does_not_read_has_its_time_however_busy() {
-        let pulse = Pulse::new();
+        let pulse = ConnectionTimers::new();
         let request = pulse.request();
         pulse.wrote::<usize>(&Poll::Pending);
         advance(Duration::from_secs(299)).await;

@@ -9,7 +9,7 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{frames::Frames, half::Half, pulse::Pulse};
+use super::{frames::Frames, half::Half, pulse::ConnectionTimers};
 use crate::base::time::{Sleep, sleep};
 
 /// Bytes that an HTTP/2 connection reads in a turn.
@@ -32,7 +32,7 @@ const LINGER: Duration = Duration::from_secs(1);
 /// one that has gone, see [`Half`].
 pub(super) struct Socket<I> {
     io: I,
-    pulse: Pulse,
+    pulse: ConnectionTimers,
     frames: Frames,
     begun: bool,
     http2: bool,
@@ -49,7 +49,7 @@ pub(super) struct Socket<I> {
 // === impl Socket ===
 
 impl<I> Socket<I> {
-    pub(super) fn new(io: I, pulse: Pulse) -> Self {
+    pub(super) fn new(io: I, pulse: ConnectionTimers) -> Self {
         Self {
             io,
             pulse,

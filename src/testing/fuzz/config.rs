@@ -4,7 +4,7 @@ use http::{HeaderValue, Request, header::HOST};
 
 use crate::{
     config::{Diagnostic, Loaded, Options, Severity, Source, load},
-    model::Model,
+    model::MeshModel,
     route::{Outcome, RequestView, Table, params::Action, rewrite},
 };
 
@@ -71,7 +71,7 @@ fn same(a: &Loaded, b: &Loaded) -> bool {
     a.diagnostics == b.diagnostics && a.model == b.model
 }
 
-fn serve(model: &Model) {
+fn serve(model: &MeshModel) {
     let mut table = Table::builder();
     for host in &model.virtual_hosts {
         table = table.virtual_host(

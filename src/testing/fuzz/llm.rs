@@ -9,7 +9,7 @@ use super::text::{headers, line};
 use crate::{
     classify::{Class, Classifier, Outcome, Verdict, hint::LONGEST},
     llm::{
-        Dialect, LlmClassifier, Setting,
+        Dialect, DialectMode, LlmClassifier,
         status::{KeyOwner, client_status},
     },
 };
@@ -64,15 +64,15 @@ pub fn llm(data: &[u8]) {
     let (head, ()) = response.into_parts();
     let body = Bytes::copy_from_slice(body);
     for host in HOSTS {
-        one(Setting::Auto, host, &head, &body);
+        one(DialectMode::Auto, host, &head, &body);
     }
-    one(Setting::StatusOnly, "api.openai.com", &head, &body);
+    one(DialectMode::StatusOnly, "api.openai.com", &head, &body);
     for dialect in DIALECTS {
-        one(Setting::Fixed(dialect), "llm-service", &head, &body);
+        one(DialectMode::Fixed(dialect), "llm-service", &head, &body);
     }
 }
 
-fn one(setting: Setting, host: &'static str, head: &response::Parts, body: &Bytes) {
+fn one(setting: DialectMode, host: &'static str, head: &response::Parts, body: &Bytes) {
     let whole = classify(setting, host, head, std::slice::from_ref(body));
     let middle = body.len() / 2;
     let cut = [
@@ -87,7 +87,7 @@ fn one(setting: Setting, host: &'static str, head: &response::Parts, body: &Byte
 }
 
 fn classify(
-    setting: Setting,
+    setting: DialectMode,
     host: &'static str,
     head: &response::Parts,
     frames: &[Bytes],
@@ -116,7 +116,7 @@ fn classify(
     class
 }
 
-fn check(class: &Class, setting: Setting, body: &Bytes) {
+fn check(class: &Class, setting: DialectMode, body: &Bytes) {
     let meaning = match class.outcome {
         Outcome::StreamError => class.inner.unwrap_or(Outcome::ServerError),
         outcome => outcome,
@@ -140,7 +140,7 @@ fn check(class: &Class, setting: Setting, body: &Bytes) {
     assert!(!leak, "shows the body: {shown}");
     for key in [KeyOwner::Gateway, KeyOwner::Caller] {
         let dialect = match setting {
-            Setting::Fixed(dialect) => Some(dialect),
+            DialectMode::Fixed(dialect) => Some(dialect),
             _ => None,
         };
         let status = client_status(class, dialect, key).as_u16();

@@ -16,7 +16,7 @@ use crate::{
         who::host,
     },
     llm::{
-        Provider, Setting, credential,
+        DialectMode, Provider, credential,
         dialect::{Api, provider},
     },
 };
@@ -30,7 +30,7 @@ pub struct OwnKeyed {
     params: OwnKey,
     key: Option<Key>,
     provider: Option<Provider>,
-    setting: Setting,
+    setting: DialectMode,
     kept: Vec<HeaderName>,
     /// Where the key should be that could not be read.
     missing: Option<Arc<str>>,
@@ -54,14 +54,14 @@ impl OwnKeyed {
             params,
             key,
             provider: provider(host(cluster)),
-            setting: Setting::default(),
+            setting: DialectMode::default(),
             kept: Vec::new(),
         }
     }
 
     /// Sets what the operator says of the dialect.
     #[must_use]
-    pub fn with_dialect(mut self, setting: Setting) -> Self {
+    pub fn with_dialect(mut self, setting: DialectMode) -> Self {
         self.setting = setting;
         self
     }

@@ -44,7 +44,7 @@ pub(super) use self::splice::Splice;
 use crate::{
     base::{BoxError, Kind},
     body::Body,
-    classify::{Class, Elsewhere, Outcome, Signal, transport::class_of_body_error},
+    classify::{Class, FallbackScope, Outcome, Signal, transport::class_of_body_error},
 };
 
 /// Asks the next targets to go on with a text after this failure. Gives the stream, and what asks after that one. `None`:
@@ -188,11 +188,11 @@ fn failure(error: &BoxError) -> Option<Class> {
     let outcome = class.inner.unwrap_or(class.outcome);
     let mut failure = Class::new(outcome, class.signal);
     if outcome == Outcome::StreamStalled {
-        failure.elsewhere = Elsewhere::Any;
+        failure.elsewhere = FallbackScope::Any;
     }
     let goes = !matches!(
         failure.elsewhere,
-        Elsewhere::None | Elsewhere::OptIn | Elsewhere::Larger
+        FallbackScope::None | FallbackScope::OptIn | FallbackScope::Larger
     );
     goes.then_some(failure)
 }

@@ -28,7 +28,7 @@ const ECHO_FROM: usize = 16;
 #[derive(Debug)]
 pub(in super::super) struct Splice {
     events: Events,
-    tongue: Tongue,
+    tongue: DialectSplicer,
     facts: Facts,
     /// Whether events are still looked at.
     looks: bool,
@@ -41,7 +41,7 @@ pub(in super::super) struct Splice {
 
 /// What differs from dialect to dialect.
 #[derive(Debug)]
-enum Tongue {
+enum DialectSplicer {
     OpenAi,
     Anthropic(Anthropic),
 }
@@ -66,8 +66,8 @@ impl Splice {
     /// be joined.
     pub(in super::super) fn of<B>(dialect: Dialect, response: &Response<B>) -> Option<Self> {
         let tongue = match dialect {
-            Dialect::OpenAi => Tongue::OpenAi,
-            Dialect::Anthropic => Tongue::Anthropic(Anthropic::default()),
+            Dialect::OpenAi => DialectSplicer::OpenAi,
+            Dialect::Anthropic => DialectSplicer::Anthropic(Anthropic::default()),
             _ => return None,
         };
         let framing = Framing::of_response(response, dialect)?;
@@ -148,13 +148,13 @@ impl Splice {
         self.events = Events::default();
         (self.fault, self.done) = (None, None);
         self.facts.before = Some(self.facts.pieces);
-        if let Tongue::Anthropic(state) = &mut self.tongue {
+        if let DialectSplicer::Anthropic(state) = &mut self.tongue {
             state.join();
         }
         let sent = self.facts.text.trim_end();
         let space = match self.tongue {
-            Tongue::Anthropic(_) => &self.facts.text[sent.len()..],
-            Tongue::OpenAi => "",
+            DialectSplicer::Anthropic(_) => &self.facts.text[sent.len()..],
+            DialectSplicer::OpenAi => "",
         };
         let sent = if space.is_empty() {
             &self.facts.text
@@ -175,7 +175,10 @@ impl Splice {
             out.extend_from_slice(&done);
         }
         let data = event.data.as_deref().map(str::trim);
-        if matches!(self.tongue, Tongue::OpenAi) && data == Some("[DONE]") && !self.facts.finished {
+        if matches!(self.tongue, DialectSplicer::OpenAi)
+            && data == Some("[DONE]")
+            && !self.facts.finished
+        {
             self.done = Some(event.raw);
             return;
         }
@@ -189,8 +192,10 @@ impl Splice {
             return;
         };
         let mut said = match &mut self.tongue {
-            Tongue::OpenAi => openai::read(&mut value, &mut self.facts),
-            Tongue::Anthropic(state) => state.read(&mut value, &event.name, &mut self.facts),
+            DialectSplicer::OpenAi => openai::read(&mut value, &mut self.facts),
+            DialectSplicer::Anthropic(state) => {
+                state.read(&mut value, &event.name, &mut self.facts)
+            }
         };
         if said.fault && !self.facts.finished {
             self.fault = Some(event.raw);
@@ -210,8 +215,8 @@ impl Splice {
             out.extend_from_slice(&held);
             if rest.len() != text.len() {
                 match &self.tongue {
-                    Tongue::OpenAi => openai::set_text(&mut value, rest),
-                    Tongue::Anthropic(_) => Anthropic::set_text(&mut value, rest),
+                    DialectSplicer::OpenAi => openai::set_text(&mut value, rest),
+                    DialectSplicer::Anthropic(_) => Anthropic::set_text(&mut value, rest),
                 }
                 said.changed = true;
             }

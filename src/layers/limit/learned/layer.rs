@@ -14,7 +14,7 @@ use tower::{Layer, Service};
 use super::{Key, Learned};
 use crate::{
     base::{
-        ext::Model,
+        ext::RequestedModel,
         time::{Instant, wall_now},
     },
     llm::credential,
@@ -28,7 +28,7 @@ pub struct LearnLayer {
 }
 
 /// Reads what every answer of a target says is left of its limits, under the [`Key`] of the target, the credential that the
-/// request carries and its [`Model`]. Requests and answers pass as they are.
+/// request carries and its [`RequestedModel`]. Requests and answers pass as they are.
 ///
 /// # Errors
 /// Those of the inner service; from them nothing is learned.
@@ -87,11 +87,11 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let model = request.extensions().get::<Model>();
+        let model = request.extensions().get::<RequestedModel>();
         let key = Key::new(
             &self.layer.target,
             credential::sent(request.headers(), request.uri()),
-            model.map(|Model(model)| &**model),
+            model.map(|RequestedModel(model)| &**model),
         );
         ResponseFuture {
             inner: self.inner.call(request),

@@ -18,7 +18,7 @@ use crate::{
         time::Instant,
     },
     layers::limit::window::{Reservation, Short},
-    llm::{Setting, dialect::Api, request::Call},
+    llm::{DialectMode, dialect::Api, request::Call},
 };
 
 /// The limits of a route with their counts.
@@ -152,7 +152,7 @@ impl Limits {
                 call.max_output.map_or(guess, Output::Named),
             ),
             None => {
-                let api = Api::of_request(Setting::Auto, request);
+                let api = Api::of_request(DialectMode::Auto, request);
                 let output = if api.generates {
                     guess
                 } else {

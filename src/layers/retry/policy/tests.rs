@@ -309,7 +309,7 @@ fn the_repetitions_of_a_mesh_are_made_at_one_hop() {
         ..FIRST
     };
     for (status, of_again, of_given_up) in [
-        (503, Some(Reason::Again), Some(Reason::GivenUp)),
+        (503, Some(Reason::Again), Some(Reason::CancelReason)),
         (404, Some(Reason::NotListed), Some(Reason::NotListed)),
     ] {
         let class = response(status, status_outcome(status));

@@ -7,13 +7,13 @@ mod seconds;
 
 use serde_json::{Value, json};
 
-use crate::model::Model;
+use crate::model::MeshModel;
 
 pub use self::{clusters::cluster, policies::policy, routes::virtual_host};
 
 /// The whole dump: listeners, routes, clusters, and the LLM policies that Envoy has no words for.
 #[must_use]
-pub fn config(model: &Model, listeners: &[(String, String)]) -> Value {
+pub fn config(model: &MeshModel, listeners: &[(String, String)]) -> Value {
     let kind = |name: &str| format!("type.googleapis.com/envoy.admin.v3.{name}");
     let virtual_hosts: Vec<Value> = model
         .virtual_hosts

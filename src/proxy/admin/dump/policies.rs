@@ -12,14 +12,14 @@ use crate::{
         limit::tokens::params::{Allowance, By, Limit},
         stream::Clocks,
     },
-    llm::{Dialect, Setting},
-    model::{LlmPolicy, Model, llm::Retries},
+    llm::{Dialect, DialectMode},
+    model::{LlmPolicy, MeshModel, llm::Retries},
     retry::params::Budget,
 };
 
 /// Every policy that a route has. One whose targets differ from route to route appears once for each.
 #[must_use]
-pub(super) fn all(model: &Model) -> Vec<Value> {
+pub(super) fn all(model: &MeshModel) -> Vec<Value> {
     let mut seen = BTreeSet::new();
     let shared = model.virtual_hosts.iter().flat_map(|host| &host.llm);
     let distinct = shared
@@ -60,11 +60,11 @@ pub fn policy(p: &LlmPolicy) -> Value {
     })
 }
 
-fn dialect(setting: Setting) -> &'static str {
+fn dialect(setting: DialectMode) -> &'static str {
     match setting {
-        Setting::Auto => "auto",
-        Setting::StatusOnly => "status-only",
-        Setting::Fixed(dialect) => match dialect {
+        DialectMode::Auto => "auto",
+        DialectMode::StatusOnly => "status-only",
+        DialectMode::Fixed(dialect) => match dialect {
             Dialect::OpenAi => "openai",
             Dialect::OpenAiResponses => "openai-responses",
             Dialect::Anthropic => "anthropic",
