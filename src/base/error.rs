@@ -1,10 +1,13 @@
 //! The one error that layers raise, and the closed list of what can go wrong.
 //!
 //! Layers return errors; only [`respond`](crate::layers::respond) turns them into responses. [`Kind`] is the whole
-//! vocabulary: the retry table, the response table and the metric label match it exhaustively, so a new kind does
-//! not compile until all three have answered.
+//! vocabulary, and [`Kind::facts`] the one table of what each is: a new kind does not compile until it has its row.
+
+mod facts;
 
 use std::{borrow::Cow, error::Error as StdError, fmt, io, time::Duration};
+
+pub use self::facts::{Facts, Reply, Term};
 
 /// A type-erased error, as tower services use it.
 pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
@@ -212,7 +215,7 @@ impl fmt::Debug for Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.kind.message())?;
+        f.write_str(self.kind.facts().message)?;
         if let Some(detail) = &self.detail {
             write!(f, ": {detail}")?;
         }
@@ -228,152 +231,7 @@ impl StdError for Error {
     }
 }
 
-// === impl Kind ===
-
-impl Kind {
-    /// On whose side the fault lies.
-    #[must_use]
-    pub fn origin(self) -> Origin {
-        match self {
-            Self::BadRequest
-            | Self::BodyTooLarge
-            | Self::Canceled
-            | Self::Unauthorized
-            | Self::UploadTimeout => Origin::Downstream,
-            Self::AttemptTimeout
-            | Self::Connect(_)
-            | Self::FirstTokenTimeout
-            | Self::HeadersTimeout
-            | Self::IdleTimeout
-            | Self::Reset { .. }
-            | Self::StreamError
-            | Self::StreamMalformed
-            | Self::StreamStalled
-            | Self::StreamTruncated
-            | Self::UpstreamProtocol => Origin::Upstream,
-            Self::CircuitOpen
-            | Self::DeadlineExceeded
-            | Self::FaultAbort(_)
-            | Self::Forbidden
-            | Self::Internal
-            | Self::NoCluster
-            | Self::NoEndpoints
-            | Self::NoRoute
-            | Self::Overflow
-            | Self::RateLimited
-            | Self::UnknownHost
-            | Self::Withheld => Origin::Local,
-        }
-    }
-
-    /// A stable, low-cardinality label for metrics and logs.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::DeadlineExceeded => "deadline_exceeded",
-            Self::AttemptTimeout => "attempt_timeout",
-            Self::IdleTimeout => "idle_timeout",
-            Self::HeadersTimeout => "headers_timeout",
-            Self::FirstTokenTimeout => "first_token_timeout",
-            Self::Connect(ConnectFailure::Refused) => "connect_refused",
-            Self::Connect(ConnectFailure::Timeout) => "connect_timeout",
-            Self::Connect(ConnectFailure::Local) => "connect_local",
-            Self::Connect(ConnectFailure::Dns) => "connect_dns",
-            Self::Connect(ConnectFailure::Tls) => "connect_tls",
-            Self::Reset {
-                reason: ResetReason::Terminated,
-                ..
-            } => "reset_terminated",
-            Self::Reset {
-                reason: ResetReason::Remote,
-                ..
-            } => "reset_remote",
-            Self::Reset {
-                reason: ResetReason::Refused,
-                ..
-            } => "reset_refused",
-            Self::Reset {
-                reason: ResetReason::Local,
-                ..
-            } => "reset_local",
-            Self::CircuitOpen => "circuit_open",
-            Self::NoEndpoints => "no_endpoints",
-            Self::NoCluster => "no_cluster",
-            Self::Overflow => "overflow",
-            Self::RateLimited => "rate_limited",
-            Self::FaultAbort(_) => "fault_abort",
-            Self::Unauthorized => "unauthorized",
-            Self::Forbidden => "forbidden",
-            Self::Withheld => "withheld",
-            Self::UnknownHost => "unknown_host",
-            Self::NoRoute => "no_route",
-            Self::BadRequest => "bad_request",
-            Self::BodyTooLarge => "body_too_large",
-            Self::UploadTimeout => "upload_timeout",
-            Self::UpstreamProtocol => "upstream_protocol",
-            Self::StreamTruncated => "stream_truncated",
-            Self::StreamError => "stream_error",
-            Self::StreamMalformed => "stream_malformed",
-            Self::StreamStalled => "stream_stalled",
-            Self::Canceled => "canceled",
-            Self::Internal => "internal",
-        }
-    }
-
-    fn message(self) -> &'static str {
-        match self {
-            Self::DeadlineExceeded => "the deadline passed",
-            Self::AttemptTimeout => "the attempt took longer than the per-try timeout",
-            Self::IdleTimeout => "no bytes moved within the idle timeout",
-            Self::HeadersTimeout => "no response head came within the headers timeout",
-            Self::FirstTokenTimeout => "no content came within the first-token timeout",
-            Self::Connect(ConnectFailure::Refused) => "the upstream refused the connection",
-            Self::Connect(ConnectFailure::Timeout) => {
-                "the connection was not made within the connect timeout"
-            }
-            Self::Connect(ConnectFailure::Local) => "this host could not open a connection",
-            Self::Connect(ConnectFailure::Dns) => "the upstream's name could not be resolved",
-            Self::Connect(ConnectFailure::Tls) => "the TLS handshake failed",
-            Self::Reset {
-                reason: ResetReason::Terminated,
-                ..
-            } => "the upstream closed the connection",
-            Self::Reset {
-                reason: ResetReason::Remote,
-                ..
-            } => "the upstream reset the stream",
-            Self::Reset {
-                reason: ResetReason::Refused,
-                ..
-            } => "the upstream refused the stream",
-            Self::Reset {
-                reason: ResetReason::Local,
-                ..
-            } => "the stream was reset on this side",
-            Self::CircuitOpen => "the circuit breaker is open",
-            Self::NoEndpoints => "no endpoint is available",
-            Self::NoCluster => "the route's cluster does not exist",
-            Self::Overflow => "a resource ceiling was reached",
-            Self::RateLimited => "the rate limit was reached",
-            Self::FaultAbort(_) => "an injected fault aborted the request",
-            Self::Unauthorized => "credentials are missing or bad",
-            Self::Forbidden => "policy refuses the caller",
-            Self::Withheld => "a key of the mesh is missing or was not to be sent",
-            Self::UnknownHost => "the host is not known to the mesh",
-            Self::NoRoute => "no route matches",
-            Self::BadRequest => "the request is malformed",
-            Self::BodyTooLarge => "the request body is too large",
-            Self::UploadTimeout => "the caller stopped sending the request body",
-            Self::UpstreamProtocol => "the upstream broke the protocol",
-            Self::StreamTruncated => "the stream ended before its finish marker",
-            Self::StreamError => "the stream carried an error",
-            Self::StreamMalformed => "the stream carried an event that cannot be read",
-            Self::StreamStalled => "the stream stood still",
-            Self::Canceled => "the caller went away",
-            Self::Internal => "an internal error",
-        }
-    }
-}
+// === free functions ===
 
 /// Finds the outermost [`Error`] of this crate in an error's chain of sources.
 #[must_use]

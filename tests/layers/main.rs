@@ -9,6 +9,7 @@ mod concurrency;
 mod context;
 mod deadline;
 mod fallback;
+mod kinds;
 mod learned;
 mod llm_stream;
 mod models;

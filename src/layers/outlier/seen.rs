@@ -3,7 +3,7 @@
 use crate::{
     base::{
         Kind,
-        error::{ConnectFailure, ResetReason},
+        error::{ConnectFailure, ResetReason, Term},
     },
     classify::{Class, Outcome, Signal},
 };
@@ -52,41 +52,21 @@ impl Observation {
     /// What an error of this kind says; `None` if it says nothing of the endpoint.
     #[must_use]
     pub fn of_kind(kind: Kind) -> Option<Self> {
-        match kind {
-            Kind::AttemptTimeout
-            | Kind::DeadlineExceeded
-            | Kind::IdleTimeout
-            | Kind::FirstTokenTimeout
-            | Kind::HeadersTimeout
-            | Kind::StreamStalled => Some(Self::Timeout),
+        match (kind, kind.facts().term) {
+            (Kind::DeadlineExceeded | Kind::StreamStalled, _) | (_, Term::Silent) => {
+                Some(Self::Timeout)
+            }
             // A stream that this side reset may have been reset for the caller's sake.
-            Kind::Reset {
-                reason: ResetReason::Local,
-                ..
-            } => None,
-            Kind::Connect(ConnectFailure::Tls) => Some(Self::Untrusted),
-            Kind::Connect(_)
-            | Kind::Reset { .. }
-            | Kind::StreamError
-            | Kind::StreamMalformed
-            | Kind::StreamTruncated
-            | Kind::UpstreamProtocol => Some(Self::Failure),
-            Kind::BadRequest
-            | Kind::BodyTooLarge
-            | Kind::Canceled
-            | Kind::CircuitOpen
-            | Kind::FaultAbort(_)
-            | Kind::Forbidden
-            | Kind::Internal
-            | Kind::NoCluster
-            | Kind::NoEndpoints
-            | Kind::NoRoute
-            | Kind::Overflow
-            | Kind::RateLimited
-            | Kind::Unauthorized
-            | Kind::UnknownHost
-            | Kind::UploadTimeout
-            | Kind::Withheld => None,
+            (
+                Kind::Reset {
+                    reason: ResetReason::Local,
+                    ..
+                },
+                _,
+            ) => None,
+            (Kind::Connect(ConnectFailure::Tls), _) => Some(Self::Untrusted),
+            (_, Term::Connect | Term::Reset | Term::Broken) => Some(Self::Failure),
+            (_, Term::Never) => None,
         }
     }
 

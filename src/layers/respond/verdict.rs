@@ -10,10 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header::RETRY_AFTER};
 
 use super::wait::whole_seconds;
 use crate::{
-    base::{
-        Kind,
-        ext::{Ended, Notes},
-    },
+    base::ext::{Ended, Notes},
     classify::{Class, Outcome, Signal},
 };
 
@@ -80,16 +77,7 @@ pub(super) fn repeat(class: &Class, wait: Option<Duration>, ended: Option<Ended>
 fn forbidden(class: &Class, outcome: Outcome) -> bool {
     match class.signal {
         Signal::Response { .. } => outcome.retry_same() && !class.retry_same,
-        Signal::Error(kind) => matches!(
-            kind,
-            Kind::DeadlineExceeded
-                | Kind::Forbidden
-                | Kind::NoCluster
-                | Kind::NoRoute
-                | Kind::Unauthorized
-                | Kind::UnknownHost
-                | Kind::Withheld
-        ),
+        Signal::Error(kind) => kind.facts().lasting,
     }
 }
 
@@ -163,6 +151,7 @@ mod tests {
     use http::StatusCode;
 
     use super::*;
+    use crate::base::Kind;
 
     fn answered(outcome: Outcome, status: u16) -> Class {
         let signal = Signal::Response {

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     base::{
         Kind, SharedRng,
-        error::{ConnectFailure, ResetReason},
+        error::{ResetReason, Term},
     },
     classify::{Class, Hint, Outcome, Signal},
 };
@@ -178,43 +178,22 @@ fn status_listed(on: &RetryOn, status: StatusCode, class: &Class) -> bool {
 
 fn error_listed(on: &RetryOn, kind: Kind, class: &Class) -> bool {
     let no_response = on.server_error || on.gateway_error || on.reset;
-    match kind {
-        // A certificate that is not good now is not good in a moment.
-        Kind::Connect(ConnectFailure::Tls) => false,
-        Kind::Connect(_) => no_response || on.reset_before_request || on.connect_failure,
-        Kind::Reset { reason, sent } => {
-            no_response
-                || (on.reset_before_request && !sent && !class.sent)
-                || (on.refused_stream && reason == ResetReason::Refused)
+    match kind.facts().term {
+        Term::Never => false,
+        Term::Connect => no_response || on.reset_before_request || on.connect_failure,
+        Term::Reset => {
+            let unsent = matches!(kind, Kind::Reset { sent: false, .. }) && !class.sent;
+            let refused = matches!(
+                kind,
+                Kind::Reset {
+                    reason: ResetReason::Refused,
+                    ..
+                }
+            );
+            no_response || (on.reset_before_request && unsent) || (on.refused_stream && refused)
         }
-        // Envoy resets the attempt itself: a reset on this side, after the request was sent.
-        Kind::AttemptTimeout
-        | Kind::FirstTokenTimeout
-        | Kind::HeadersTimeout
-        | Kind::IdleTimeout => no_response,
-        Kind::StreamError
-        | Kind::StreamMalformed
-        | Kind::StreamStalled
-        | Kind::StreamTruncated
-        | Kind::UpstreamProtocol => no_response || (on.llm && class.retry_same),
-        // Decided on this side, or nobody waits any more. Envoy never retries overflow or local replies.
-        Kind::BadRequest
-        | Kind::BodyTooLarge
-        | Kind::Canceled
-        | Kind::CircuitOpen
-        | Kind::DeadlineExceeded
-        | Kind::FaultAbort(_)
-        | Kind::Forbidden
-        | Kind::Internal
-        | Kind::NoCluster
-        | Kind::NoEndpoints
-        | Kind::NoRoute
-        | Kind::Overflow
-        | Kind::RateLimited
-        | Kind::Unauthorized
-        | Kind::UnknownHost
-        | Kind::UploadTimeout
-        | Kind::Withheld => false,
+        Term::Silent => no_response,
+        Term::Broken => no_response || (on.llm && class.retry_same),
     }
 }
 
