@@ -9,6 +9,8 @@ use std::{borrow::Cow, error::Error as StdError, fmt, io, time::Duration};
 
 pub use self::facts::{Facts, Reply, Term};
 
+use crate::base::ext::Ended;
+
 /// A type-erased error, as tower services use it.
 pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
 
@@ -20,6 +22,7 @@ pub struct Error {
     retry_after: Option<Duration>,
     detail: Option<Cow<'static, str>>,
     source: Option<BoxError>,
+    ended: Option<Ended>,
 }
 
 /// What went wrong, as a low-cardinality value.
@@ -139,6 +142,7 @@ impl Error {
             retry_after: None,
             detail: None,
             source: None,
+            ended: None,
         }
     }
 
@@ -175,6 +179,16 @@ impl Error {
     #[must_use]
     pub fn detail(&self) -> Option<&str> {
         self.detail.as_deref()
+    }
+
+    /// Why it was not tried again, where that was worth it.
+    #[must_use]
+    pub fn ended(&self) -> Option<Ended> {
+        self.ended
+    }
+
+    pub(crate) fn set_ended(&mut self, why: Ended) {
+        self.ended = Some(why);
     }
 
     /// What went wrong.

@@ -23,7 +23,9 @@
 //! | [`Guarded`] | the stack of a route with an LLM policy | the pool | a key of this side may go in plain text |
 //! | [`AnsweredBy`] | fallback (response) | respond, logs | the route's own target |
 //! | [`AnsweredHere`] | lists of models (response) | the route stack | it is an upstream's |
+//! | [`Ended`] | retry, fallback (response) | respond | nothing was left undone |
 //! | [`RetriesAnswers`] | retry | classify | an answer is never sent again |
+//! | [`AnswersTo`](crate::respond::AnswersTo) | respond; the stack of a route with an LLM policy | respond inside of the route | errors stay errors |
 //! | [`Explains`] | respond | classify | the caller gets answers as they come |
 //! | [`Ordinary`] | the stack of a route with an LLM policy | retry, fallback | what the route says of retries holds |
 //! | [`Tried`] | retry creates, balance fills | balance | nothing tried |
@@ -36,6 +38,7 @@
 //! | [`Ledger`] | token limits create, stream and classify fill | token limits, logs | nobody counts costs |
 
 mod chain;
+mod ended;
 mod flag;
 mod retry_headers;
 mod tunnelled;
@@ -48,7 +51,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, HeaderName};
 
 use crate::base::{cost::Ledger, time::Instant};
 
@@ -63,6 +66,7 @@ pub use self::{
         AnsweredBy, Caller, Chain, Guarded, KEY_HEADERS, LastTarget, MODEL_HEADER, OurKey,
         RequestedModel,
     },
+    ended::Ended,
     flag::Flag,
     retry_headers::RetryHeaders,
     tunnelled::Tunnelled,
@@ -163,30 +167,6 @@ impl Tried {
     }
 }
 
-/// What a route does to the headers of every response of its, those that this process makes included.
-#[derive(Clone)]
-pub struct Finish(Arc<FinishFn>);
-
-type FinishFn = dyn Fn(StatusCode, &mut HeaderMap) + Send + Sync;
-
-impl Finish {
-    /// To be applied to the headers of a response.
-    pub fn new(finish: impl Fn(StatusCode, &mut HeaderMap) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(finish))
-    }
-
-    /// Applies it to the headers of a response with this status.
-    pub fn apply(&self, status: StatusCode, headers: &mut HeaderMap) {
-        (self.0)(status, headers);
-    }
-}
-
-impl fmt::Debug for Finish {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Finish")
-    }
-}
-
 /// The whole request body, where it was read before it is sent. Shares its memory with the body.
 #[derive(Clone)]
 pub struct Buffered(pub Bytes);
@@ -196,15 +176,6 @@ impl fmt::Debug for Buffered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Buffered({} bytes)", self.0.len())
     }
-}
-
-/// Why a repetition that would have been worth one was not made: the caller's would be no better.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// All retries of the request are used up, or there is no time for another.
-    Exhausted,
-    /// What bounds the retries of many requests is spent.
-    Budget,
 }
 
 /// How many times a caller has sent a request before: `x-stainless-retry-count`, which the SDKs of OpenAI, Anthropic, Groq and
@@ -272,8 +243,6 @@ pub struct Notes {
     pub route: Option<RouteMeta>,
     /// The namespace of the service that the route leads to, where it is known.
     pub namespace: Option<Arc<str>>,
-    /// What the route does to the headers of a response that is made from an error.
-    pub finish: Option<Finish>,
     /// The endpoint of the last attempt.
     pub endpoint: Option<SocketAddr>,
     /// The name that people know it by, where its address only stands for one.
@@ -282,14 +251,8 @@ pub struct Notes {
     pub version: Option<Arc<str>>,
     /// When the last attempt's response head came in, counted from the first send.
     pub upstream_time: Option<Duration>,
-    /// Why a repetition that would have been worth one was not made.
-    pub ended: Option<Ended>,
     /// How many times the caller itself has sent this request before, as its SDK says.
     pub caller_retries: u32,
-    /// Whether the route's policy wants no `x-llmesh-*` headers on answers.
-    pub quiet: bool,
-    /// Whether the route's policy wants no LLM rules (`dialect: status-only`): answers pass as they are.
-    pub verbatim: bool,
     /// The name of the caller whose key the request came with.
     pub caller: Option<Arc<str>>,
     /// Whether nothing may be said of the key that the request carries: an answer that refuses it may repeat it.

@@ -8,9 +8,9 @@
 //! - *Up*: an answer that was given up says so ([`FINAL`]), and the hop above does not repeat it, takes the mark out, and says
 //!   the same to the hop above itself. Only callers that count their attempts are told: no one else is a hop.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Response};
 
-use crate::base::ext::Ended;
+use crate::base::{BoxError, Error, ext::Ended};
 
 /// How often the sender of a request has sent it, from 1.
 pub const ATTEMPT_COUNT: HeaderName = HeaderName::from_static("x-envoy-attempt-count");
@@ -72,6 +72,35 @@ pub fn take_final(headers: &mut HeaderMap) -> Option<Ended> {
     } else {
         Ended::Exhausted
     })
+}
+
+/// Says on the result that is left why there is no other. An error that is none of this crate says nothing.
+pub fn end<R>(result: &mut Result<Response<R>, BoxError>, why: Ended) {
+    match result {
+        Ok(response) => {
+            response.extensions_mut().insert(why);
+        }
+        Err(error) => {
+            if let Some(error) = error.downcast_mut::<Error>() {
+                error.set_ended(why);
+            }
+        }
+    }
+}
+
+/// What [`end`] said.
+#[must_use]
+pub fn ended<R>(result: &Result<Response<R>, BoxError>) -> Option<Ended> {
+    match result {
+        Ok(response) => response.extensions().get().copied(),
+        Err(error) => ended_by(error),
+    }
+}
+
+/// What [`end`] said, of an error.
+#[must_use]
+pub fn ended_by(error: &BoxError) -> Option<Ended> {
+    error.downcast_ref::<Error>().and_then(Error::ended)
 }
 
 /// Zero where it cannot be read.

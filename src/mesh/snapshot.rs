@@ -21,7 +21,7 @@ use crate::{
     fallback::Target,
     layers::route::{self, Table, TableBuilder, params::Forward},
     model::{LlmPolicy, MeshModel, VirtualHost},
-    stack::{self, Boxed, BoxedFuture, LlmRoute, LlmState, LlmTarget},
+    stack::{self, Boxed, BoxedFuture, LlmRules, LlmState, LlmTarget, RouteStack},
 };
 
 /// One configuration in force.
@@ -156,28 +156,27 @@ impl Builder<'_> {
         let Some(cluster) = self.clusters.get(name) else {
             return stack::missing(name);
         };
-        let Some(policy) = policy else {
-            return stack::route(forward, &cluster.state, cluster.service(), self.rng);
-        };
-        let callers = self.keys.callers(policy);
-        let route = LlmRoute {
+        let callers = policy.and_then(|policy| self.keys.callers(policy));
+        let route = RouteStack {
             forward,
-            policy,
-            key: self.keys.own(policy),
-            callers: callers.as_ref(),
-            named,
             rng: self.rng,
+            llm: policy.map(|policy| LlmRules {
+                policy,
+                key: self.keys.own(policy),
+                callers: callers.as_ref(),
+                named,
+                state: self.llm,
+            }),
         };
-        let targets = policy.fallback.targets.iter();
+        let targets = policy.into_iter().flat_map(|p| &p.fallback.targets);
         let chain = targets
             .filter_map(|target| self.link(route, name, target))
             .collect();
-        let own = route.target(name, &cluster.state, cluster.service(), self.llm);
-        route.stack(name, &cluster.state, own, chain, self.llm)
+        route.stack(name, &cluster.state, cluster.service(), chain)
     }
 
     /// A target of a chain; `None` if it is the route's own once more, or its key cannot be read.
-    fn link(&self, route: LlmRoute<'_>, own: &Arc<str>, target: &Target) -> Option<LlmTarget> {
+    fn link(&self, route: RouteStack<'_>, own: &Arc<str>, target: &Target) -> Option<LlmTarget> {
         if target.cluster == *own && target.asks_the_same() {
             return None;
         }
@@ -189,7 +188,7 @@ impl Builder<'_> {
             Some(Err(_)) => return None,
             None => None,
         };
-        Some(route.link(target, key, &cluster.state, cluster.service(), self.llm))
+        route.link(target, key, &cluster.state, cluster.service())
     }
 }
 

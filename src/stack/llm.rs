@@ -1,11 +1,12 @@
 //! The stack of a route with an LLM policy.
 //!
 //! ```text
-//! SERVED ▸ DEADLINE ▸ CALLERS ▸ LIST ▸ CALL ▸ MODELS ▸ ALIAS ▸ TOKEN LIMITS ▸ OWN KEY ▸ FALLBACK
+//! ENTRY ▸ RESPOND ▸ SERVED ▸ DEADLINE ▸ CALLERS ▸ LIST ▸ CALL ▸ MODELS ▸ ALIAS ▸ TOKEN LIMITS ▸ OWN KEY ▸ FALLBACK
 //!   FALLBACK ─┬─ RETRY ▸ USAGE ▸ LEARN ▸ cluster     the route's own target
 //!             └─ RETRY ▸ USAGE ▸ LEARN ▸ cluster …   those of the chain
 //! ```
 //!
+//! ENTRY says what the policy knows of a request, to RESPOND how it is to be answered.
 //! CALLERS, where the policy has any, stands above CALL, so that nothing is read of who is not let in; what a caller may use
 //! (MODELS) is known once the call is read. OWN KEY stands below all that look at the caller's key, and above FALLBACK, so that
 //! the health of a target is that of the key that it is asked with.
@@ -24,26 +25,25 @@ use tower::{ServiceBuilder, ServiceExt, service_fn};
 
 use super::{
     Boxed, Cluster,
-    route::{retry, uploading},
+    route::{RouteStack, uploading},
     served::ServedLayer,
 };
 use crate::{
     base::{
-        SharedRng,
         cost::Ledger,
         ext::{Explains, Guarded, LastTarget, Ordinary, Record},
     },
     body::{Body, replay::Replay},
     call::{self, CallLayer},
     callers::{CallersLayer, ModelsLayer},
-    deadline::{DeadlineLayer, PropagateLayer},
+    deadline::PropagateLayer,
     fallback::{self, FallbackLayer, Health, Key, OwnKey, OwnKeyed, Reach},
     limit::{
         learned::{self, LearnLayer, Learned, Need, Room},
         tokens::{self, TokenLimitLayer},
     },
     llm::{
-        Dialect, DialectMode,
+        DialectMode,
         dialect::{Api, LlmCall},
         path::lies_under,
         refused::Refusals,
@@ -51,7 +51,7 @@ use crate::{
     },
     model::LlmPolicy,
     models::{AliasLayer, ListLayer},
-    respond::Speaks,
+    respond::{AnswersTo, InRouteLayer},
     retry::RetryBudget,
     route::{params::Forward, rewrite::key_headers},
     stream,
@@ -77,11 +77,9 @@ pub struct LlmState {
 /// A target of a chain: what the policy says of it, and how it is reached.
 pub type LlmTarget = (fallback::Target, Reach<Boxed>);
 
-/// A route under a policy.
+/// What the policy of a route adds to it.
 #[derive(Clone, Copy, Debug)]
-pub struct LlmRoute<'a> {
-    /// What the route says.
-    pub forward: &'a Forward,
+pub struct LlmRules<'a> {
     /// What the policy says.
     pub policy: &'a LlmPolicy,
     /// The key of the policy's own [`credential`](LlmPolicy::credential); `None` if it has none, or it cannot be read.
@@ -90,100 +88,106 @@ pub struct LlmRoute<'a> {
     pub callers: Option<&'a CallersLayer>,
     /// The models that the routes of its virtual host match on by name: what is listed beside the policy's aliases.
     pub named: &'a [Arc<str>],
-    /// Every random draw.
-    pub rng: &'a SharedRng,
+    /// What outlives the configuration.
+    pub state: &'a LlmState,
 }
 
-// === impl LlmRoute ===
+/// ENTRY: what the policy says of every request.
+#[derive(Debug)]
+struct Entry {
+    dialect: DialectMode,
+    /// Whose paths are LLM calls.
+    paths: Arc<[String]>,
+    /// How streams are watched.
+    watched: stream::Policy,
+    /// Whether there is no other target than the route's own.
+    last: bool,
+    /// Whether keys of this side are kept from the network.
+    guarded: bool,
+    /// Whether answers carry `x-llmesh-*` headers.
+    headers: bool,
+}
 
-impl LlmRoute<'_> {
-    /// The stack of one weighted destination, over [`target`](Self::target)s: the route's own, which is the cluster `name`, and
-    /// those of the chain, which may be none.
+// === impl RouteStack ===
+
+impl RouteStack<'_> {
+    /// A target of the policy's chain. `key` is the one to send there, if it has its own. `None`: there is no policy.
     #[must_use]
-    pub fn stack(
+    pub fn link(
         &self,
+        target: &fallback::Target,
+        key: Option<Key>,
+        cluster: &Cluster,
+        inner: Boxed,
+    ) -> Option<LlmTarget> {
+        let llm = self.llm.as_ref()?;
+        let reach = Reach::new(llm.target(self, &target.cluster, cluster, inner))
+            .with_key(key)
+            .with_budget(llm.budget(cluster));
+        Some((target.clone(), reach))
+    }
+}
+
+// === impl LlmRules ===
+
+impl LlmRules<'_> {
+    /// The stack of one weighted destination: the route's own target, which is the cluster `name`, and those of the chain.
+    pub(super) fn stack(
+        &self,
+        route: &RouteStack<'_>,
         name: &Arc<str>,
         cluster: &Cluster,
         own: Boxed,
         chain: Vec<LlmTarget>,
-        state: &LlmState,
     ) -> Boxed {
         let policy = self.policy;
         let dialect = policy.stream.dialect;
-        let deadline = DeadlineLayer::new(self.forward.deadline.clone())
-            .with_stats(Arc::clone(&cluster.deadline_stats));
-        let call = call::Params::default().with_dialect(dialect);
-        let limits = TokenLimitLayer::new(policy.limits.clone()).with_registry(&state.limits);
+        let entry = Entry {
+            dialect,
+            paths: policy.paths.clone().into(),
+            watched: stream::Policy(Arc::new(policy.stream.clone())),
+            last: chain.is_empty(),
+            guarded: !policy.plaintext,
+            headers: policy.headers,
+        };
         let aliases = (!policy.models.is_empty()).then_some(&policy.models);
-        let alias = aliases.map(|aliases| AliasLayer::new(Arc::clone(aliases)));
-        let paths: Arc<[String]> = policy.paths.clone().into();
-        let (quiet, verbatim) = (!policy.headers, dialect == DialectMode::StatusOnly);
-        let guarded = !policy.plaintext;
         let restricted = policy
             .callers
             .iter()
             .any(|caller| !caller.models.is_empty());
-        let keyed = self.own_key(name);
-        let (watched, last) = (
-            stream::Policy(Arc::new(policy.stream.clone())),
-            chain.is_empty(),
-        );
+        let keyed = self.own_key(route.forward, name);
+        let entry = Arc::new(entry);
         let stack = ServiceBuilder::new()
-            .map_response(|response: Response<_>| response.map(Body::new))
+            .map_request(move |request| entry.meet(request))
+            .layer(InRouteLayer)
             .layer(ServedLayer)
             .map_request(uploading)
-            .layer(deadline)
-            .map_request(move |mut request: Request<Body>| {
-                let told = meet(&mut request, dialect, &paths);
-                let extensions = request.extensions_mut();
-                watched.clone().put(extensions);
-                if last {
-                    extensions.insert(LastTarget);
-                }
-                if guarded {
-                    extensions.insert(Guarded);
-                }
-                if let Some((dialect, calls)) = told
-                    && let Some(speaks) = extensions.get::<Speaks>()
-                {
-                    speaks.say(dialect, calls);
-                    if calls {
-                        extensions.insert(Explains);
-                    }
-                }
-                let ledger =
-                    (!verbatim).then(|| extensions.get_or_insert_default::<Ledger>().clone());
-                if let Some(record) = extensions.get::<Record>() {
-                    record.note(|n| {
-                        (n.quiet, n.verbatim) = (quiet, verbatim);
-                        n.ledger = ledger;
-                    });
-                }
-                request
-            })
+            .layer(route.deadline(cluster))
             .option_layer(self.callers.cloned())
             .layer(self.list())
-            .layer(CallLayer::new(call))
+            .layer(CallLayer::new(
+                call::Params::default().with_dialect(dialect),
+            ))
             .option_layer(restricted.then(|| ModelsLayer::new(dialect)))
-            .option_layer(alias)
-            .layer(limits)
+            .option_layer(aliases.map(|aliases| AliasLayer::new(Arc::clone(aliases))))
+            .layer(TokenLimitLayer::new(policy.limits.clone()).with_registry(&self.state.limits))
             .map_request(move |request| match &keyed {
                 Some(keyed) => keyed.apply(request),
                 None => request,
             })
-            .layer(self.fallback(name, chain, state))
-            .service(own);
+            .layer(self.fallback(name, chain))
+            .service(self.target(route, name, cluster, own));
         Boxed::new(stack)
     }
 
     /// What becomes of the caller's key on its way to the cluster `name`; `None`: nothing.
-    fn own_key(&self, name: &Arc<str>) -> Option<OwnKeyed> {
+    fn own_key(&self, forward: &Forward, name: &Arc<str>) -> Option<OwnKeyed> {
         // The key that a caller comes in with is nobody else's business.
         let none = || (!self.policy.callers.is_empty()).then(OwnKey::default);
         let params = self.policy.credential.clone().or_else(none)?;
-        let to = self.forward.destinations.iter();
+        let to = forward.destinations.iter();
         let at = to.take_while(|to| to.cluster != *name).count();
-        let kept = key_headers(self.forward, at).cloned().collect();
+        let kept = key_headers(forward, at).cloned().collect();
         Some(
             OwnKeyed::new(params, self.key.cloned(), name)
                 .with_dialect(self.policy.stream.dialect)
@@ -207,12 +211,8 @@ impl LlmRoute<'_> {
         }
     }
 
-    fn fallback(
-        &self,
-        name: &Arc<str>,
-        chain: Vec<LlmTarget>,
-        state: &LlmState,
-    ) -> FallbackLayer<Boxed> {
+    fn fallback(&self, name: &Arc<str>, chain: Vec<LlmTarget>) -> FallbackLayer<Boxed> {
+        let state = self.state;
         let (targets, reach): (Vec<_>, Vec<_>) = chain.into_iter().unzip();
         let mut params = self.policy.fallback.clone();
         params.targets = targets;
@@ -234,15 +234,15 @@ impl LlmRoute<'_> {
     }
 
     /// What one target goes through: its retries, over the stack of its cluster, which is called `name`.
-    #[must_use]
-    pub fn target(
+    fn target(
         &self,
+        route: &RouteStack<'_>,
         name: &Arc<str>,
         cluster: &Cluster,
         inner: Boxed,
-        state: &LlmState,
     ) -> Boxed {
-        let (retries, mut params) = (&self.policy.retries, self.forward.retry.clone());
+        let state = self.state;
+        let (retries, mut params) = (&self.policy.retries, route.forward.retry.clone());
         if let Some(max_hint) = retries.max_hint {
             params.max_hint = max_hint;
         }
@@ -260,10 +260,10 @@ impl LlmRoute<'_> {
             .then(|| UsageLayer::new(Arc::clone(name), state.refusals.clone()));
         let stack = ServiceBuilder::new()
             .map_response(|response: Response<_>| response.map(Body::new))
-            .layer(retry(params, cluster, budget, self.rng))
+            .layer(route.retry(params, cluster, budget))
             .map_request(|request: Request<Replay<Body>>| request.map(Body::new))
             .option_layer(usage)
-            .layer(InjectLayer::new().with_rng(self.rng.clone()))
+            .layer(InjectLayer::new().with_rng(route.rng.clone()))
             .layer(PropagateLayer::new())
             .layer(LearnLayer::new(
                 Arc::clone(&state.learned),
@@ -276,22 +276,6 @@ impl LlmRoute<'_> {
         if has_key { stack } else { checked(stack) }
     }
 
-    /// A target of the chain. `key` is the one to send there, if it has its own.
-    #[must_use]
-    pub fn link(
-        &self,
-        target: &fallback::Target,
-        key: Option<Key>,
-        cluster: &Cluster,
-        inner: Boxed,
-        state: &LlmState,
-    ) -> LlmTarget {
-        let reach = Reach::new(self.target(&target.cluster, cluster, inner, state))
-            .with_key(key)
-            .with_budget(self.budget(cluster));
-        (target.clone(), reach)
-    }
-
     /// What retries and fallbacks to a cluster are paid from.
     fn budget(&self, cluster: &Cluster) -> Option<Arc<RetryBudget>> {
         match self.policy.retries.budget {
@@ -300,6 +284,54 @@ impl LlmRoute<'_> {
         }
     }
 }
+
+// === impl Entry ===
+
+impl Entry {
+    /// Says of a request whether it is an LLM call, and to RESPOND, where the policy tells more than the path, in whose words its
+    /// caller is answered.
+    fn meet(&self, mut request: Request<Body>) -> Request<Body> {
+        let named = lies_under(request.uri().path(), &self.paths);
+        if named {
+            request.extensions_mut().insert(LlmCall);
+        }
+        let api = Api::of_request(self.dialect, &request);
+        let extensions = request.extensions_mut();
+        if !api.generates {
+            extensions.insert(Ordinary);
+        }
+        let (told, rules) = match self.dialect {
+            DialectMode::Auto => (named, true),
+            DialectMode::Fixed(_) => (true, true),
+            DialectMode::StatusOnly => (false, false),
+        };
+        if let Some(to) = extensions.get_mut::<AnswersTo>() {
+            to.restrict(self.headers, rules);
+            if let Some(dialect) = api.dialect.filter(|_| told)
+                && to.speaks(dialect, api.generates)
+                && api.generates
+            {
+                extensions.insert(Explains);
+            }
+        }
+        self.watched.clone().put(extensions);
+        if self.last {
+            extensions.insert(LastTarget);
+        }
+        if self.guarded {
+            extensions.insert(Guarded);
+        }
+        if rules {
+            let ledger = extensions.get_or_insert_default::<Ledger>().clone();
+            if let Some(record) = extensions.get::<Record>() {
+                record.note(|n| n.ledger = Some(ledger));
+            }
+        }
+        request
+    }
+}
+
+// === free functions ===
 
 /// A target that is not asked by who should bring the key of the route's own, which cannot be read.
 fn checked(inner: Boxed) -> Boxed {
@@ -310,30 +342,6 @@ fn checked(inner: Boxed) -> Boxed {
             inner.oneshot(request).await
         }
     }))
-}
-
-/// Says of a request whether it is an LLM call; where the policy tells more than the path, also in whose words its caller is
-/// answered.
-fn meet(
-    request: &mut Request<Body>,
-    setting: DialectMode,
-    paths: &[String],
-) -> Option<(Dialect, bool)> {
-    let named = lies_under(request.uri().path(), paths);
-    if named {
-        request.extensions_mut().insert(LlmCall);
-    }
-    let api = Api::of_request(setting, request);
-    if !api.generates {
-        request.extensions_mut().insert(Ordinary);
-    }
-    let told = match setting {
-        DialectMode::Auto => named,
-        DialectMode::Fixed(_) => true,
-        DialectMode::StatusOnly => false,
-    };
-    let dialect = api.dialect.filter(|_| told)?;
-    Some((dialect, api.generates))
 }
 
 /// What a request takes of a target's limits.

@@ -1,21 +1,23 @@
 //! The layers in their canonical order.
 //!
 //! ```text
-//! shell      TRACE ▸ METRICS ▸ RESPOND             context in; one summary a request; errors become responses
+//! shell      TRACE ▸ METRICS ▸ RESPOND             context in; one summary a request; responses to what fails before a route
 //! dispatch   ROUTE                                 virtual host, route, weighted cluster drawn once
-//! route      SERVED ▸ DEADLINE ▸ RETRY             per weighted destination [seam]
+//! route      RESPOND ▸ SERVED ▸ DEADLINE ▸ RETRY   per weighted destination; errors become responses [seam]
 //!  attempt     TRACE inject ▸ DEADLINE propagate   own span id, what is left of the time
 //! cluster    CONCURRENCY ▸ BALANCE                 ceilings, then an endpoint, avoiding those tried [seam]
 //! endpoint   COUNT ▸ CLASSIFY ▸ STREAM ▸ pool      one class an attempt, read by all above; streams made honest
 //! ```
 //!
-//! Where an LLM policy applies, the route is as [`LlmRoute`] draws it: within the deadline the call is read, tokens are limited,
+//! Where an LLM policy applies, the route is as [`LlmRules`] draw it: within the deadline the call is read, tokens are limited,
 //! and a chain of targets is asked, each with its own RETRY.
 //!
 //! Order matters:
 //!
 //! - TRACE stands outermost, so that the access log has the request id that it made.
 //! - METRICS stands outside RESPOND, so that the summary has the status that the caller got.
+//! - RESPOND stands in the route, where its policy is known and so that its header operations apply to what is made of errors;
+//!   that of the shell passes what a route has answered.
 //! - One DEADLINE spans all attempts, waits and the response body; RETRY therefore stands inside it.
 //! - RETRY pays from the cluster's budget, which all routes to it share: an outage is the cluster's, not a route's.
 //! - The cluster is drawn before RETRY, so attempts change the endpoint and never the version.
@@ -47,9 +49,9 @@ pub use self::{
     client::{ClientLayer, ClientParams, client},
     cluster::{Cluster, EndpointService, endpoint},
     count::{Count, CountLayer, Counters},
-    llm::{LlmRoute, LlmState, LlmTarget},
+    llm::{LlmRules, LlmState, LlmTarget},
     outbound::{Outbound, inside, outbound},
-    route::{missing, route},
+    route::{RouteStack, missing},
     seam::{Boxed, BoxedFuture},
     served::{Served, ServedLayer},
 };

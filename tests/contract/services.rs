@@ -42,7 +42,7 @@ use llmesh::{
     retry::{self, RetryLayer, RetryOn},
     route::ModelLayer,
     route::{RouteLayer, Table, params},
-    stack::{self, Boxed, CountLayer, Counters},
+    stack::{self, Boxed, CountLayer, Counters, RouteStack},
     stream::{self, Clocks, StreamLayer},
     testing::{body::ScriptedBody, probe::ServiceProbe},
     trace::{self, InjectLayer, TraceLayer},
@@ -527,7 +527,13 @@ fn over_cluster(cluster: &stack::Cluster, probe: ServiceProbe) -> Boxed {
 fn over_route(cluster: &stack::Cluster, probe: ServiceProbe) -> Boxed {
     let inner = over_cluster(cluster, probe);
     let rng = SharedRng::seeded(1);
-    Boxed::new(stack::route(&forward(), cluster, inner, &rng))
+    let (forward, name) = (forward(), Arc::from("cluster"));
+    let route = RouteStack {
+        forward: &forward,
+        rng: &rng,
+        llm: None,
+    };
+    route.stack(&name, cluster, inner, Vec::new())
 }
 contract!(
     context_server_layer,

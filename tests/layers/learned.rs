@@ -15,7 +15,7 @@ use llmesh::{
     llm::DialectMode,
     model::{Cluster as Model, ClusterName, Discovery, LlmPolicy},
     route::params::Forward,
-    stack::{Boxed, Cluster, LlmRoute, LlmState},
+    stack::{Boxed, Cluster, LlmRules, LlmState, RouteStack},
 };
 use tower::{ServiceExt, service_fn};
 
@@ -75,13 +75,16 @@ impl House {
     fn stack(&self) -> Boxed {
         let forward = Forward::new(Vec::new());
         let rng = SharedRng::seeded(7);
-        let route = LlmRoute {
-            named: &[],
+        let route = RouteStack {
             forward: &forward,
-            policy: &self.policy,
-            key: None,
-            callers: None,
             rng: &rng,
+            llm: Some(LlmRules {
+                named: &[],
+                policy: &self.policy,
+                key: None,
+                callers: None,
+                state: &self.state,
+            }),
         };
         let cluster = || {
             let name = ClusterName::new(443, "", "svc");
@@ -90,12 +93,13 @@ impl House {
         let targets = self.policy.fallback.targets.iter().zip(&self.keys);
         let chain = targets.map(|(target, key)| {
             let key = Some(Key::new(key).unwrap());
-            route.link(target, key, &cluster(), self.leaf("backup"), &self.state)
+            route
+                .link(target, key, &cluster(), self.leaf("backup"))
+                .unwrap()
         });
         let chain = chain.collect();
         let (name, own) = (Arc::from("own"), cluster());
-        let service = route.target(&name, &own, self.leaf("own"), &self.state);
-        route.stack(&name, &own, service, chain, &self.state)
+        route.stack(&name, &own, self.leaf("own"), chain)
     }
 
     /// Which cluster serves a request of this key for this model and so many output tokens.

@@ -12,6 +12,7 @@ use llmesh::{
         BoxError, Error, Kind,
         error::{ConnectFailure, ResetReason},
         ext::{Ended, Flag, Record},
+        hops,
     },
     body::Body,
     respond::{RespondLayer, grpc_status},
@@ -249,20 +250,23 @@ async fn only_a_hop_above_is_told_the_last_word() {
         (None, 0, Some(Ended::Exhausted), None),
     ] {
         let inner = tower::service_fn(move |_: Request<Body>| async move {
-            if status == 0 {
-                return Err(BoxError::from(Error::new(reset(ResetReason::Terminated))));
+            let mut result = match status {
+                0 => Err(BoxError::from(Error::new(reset(ResetReason::Terminated)))),
+                _ => Ok(Response::builder()
+                    .status(status)
+                    .body(Body::empty())
+                    .unwrap()),
+            };
+            if let Some(why) = ended {
+                hops::end(&mut result, why);
             }
-            let response = Response::builder().status(status);
-            Ok(response.body(Body::empty()).unwrap())
+            result
         });
         let mut request = Request::new(Body::empty());
         if let Some(count) = count {
             let count = count.parse().unwrap();
             request.headers_mut().insert("x-envoy-attempt-count", count);
         }
-        let record = Record::default();
-        record.note(|n| n.ended = ended);
-        request.extensions_mut().insert(record);
         let Ok(response) = RespondLayer::new().layer(inner).oneshot(request).await;
         let told = response.headers().get("x-llmesh-final");
         let told = told.map(|value| value.to_str().unwrap());

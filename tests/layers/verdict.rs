@@ -11,13 +11,14 @@ use llmesh::{
         BoxError, Error, Kind,
         error::{ConnectFailure, ResetReason},
         ext::{AnsweredBy, Ended, OurKey, Record, RouteMeta},
+        hops,
         quota::{Quota, Refused, Unit},
         time::Instant,
     },
     body::Body,
     classify::{Class, Classified, ClassifyLayer, Failure, Outcome, Signal},
     llm::{Dialect, DialectMode, LlmClassifier},
-    respond::{RespondLayer, Speaks},
+    respond::{AnswersTo, InRouteLayer, RespondLayer},
     stream::StreamLayer,
     testing::body::{Script, drain},
 };
@@ -56,6 +57,28 @@ async fn told(
     let inner = once::<Body>(Err(error.into()));
     let Ok(response) = layer.layer(inner).oneshot(request).await;
     whole(response).await
+}
+
+/// The same from within a route that says something of its answers.
+async fn told_in_a_route(
+    request: Request<Body>,
+    error: impl Into<BoxError>,
+    say: impl Fn(&mut AnswersTo) + Clone,
+) -> (Parts, String) {
+    let route = ServiceBuilder::new()
+        .layer(RespondLayer::new())
+        .map_request(saying(say))
+        .layer(InRouteLayer)
+        .service(once::<Body>(Err(error.into())));
+    let Ok(response) = route.oneshot(request).await;
+    whole(response).await
+}
+
+fn saying(say: impl Fn(&mut AnswersTo) + Clone) -> impl Fn(Request<Body>) -> Request<Body> + Clone {
+    move |mut request| {
+        say(request.extensions_mut().get_mut().unwrap());
+        request
+    }
 }
 
 async fn whole(response: Response<Body>) -> (Parts, String) {
@@ -340,27 +363,23 @@ async fn what_is_no_llm_call_is_answered_as_by_envoy() {
     };
     let get = Request::get(CHAT).body(Body::empty()).unwrap();
     let off = RespondLayer::new().with_dialect(DialectMode::StatusOnly);
-    let verbatim = request(CHAT);
-    let record = Record::default();
-    record.note(|n| n.verbatim = true);
-    let verbatim = {
-        let mut verbatim = verbatim;
-        verbatim.extensions_mut().insert(record);
-        verbatim
-    };
+    let ours =
+        |name: &http::HeaderName| name.as_str().starts_with("x-llmesh") || name == "x-should-retry";
+    let (head, _) = told_in_a_route(request(CHAT), Error::new(Kind::NoEndpoints), |to| {
+        to.restrict(true, false);
+    })
+    .await;
+    assert_eq!(header(&head.headers, "content-type"), Some("text/plain"));
+    assert!(!head.headers.keys().any(ours), "{:?}", head.headers);
     for (layer, request, kind) in [
         (RespondLayer::new(), request("/api/knowledge"), "text/plain"),
         (RespondLayer::new(), get, "text/plain"),
         (RespondLayer::new(), grpc(request(CHAT)), "application/grpc"),
         (off, request(CHAT), "text/plain"),
-        (RespondLayer::new(), verbatim, "text/plain"),
     ] {
         let error = Error::new(Kind::NoEndpoints);
         let (head, _) = told(layer, request, error).await;
         assert_eq!(header(&head.headers, "content-type"), Some(kind));
-        let ours = |name: &http::HeaderName| {
-            name.as_str().starts_with("x-llmesh") || name == "x-should-retry"
-        };
         assert!(!head.headers.keys().any(ours), "{:?}", head.headers);
     }
     let forced =
@@ -462,10 +481,11 @@ async fn an_answer_says_what_came_of_the_request() {
     let request = noted(CHAT, |n| {
         n.attempts = 3;
         n.route = Some(route());
-        n.ended = Some(Ended::Exhausted);
     });
     let connect = Error::new(Kind::Connect(ConnectFailure::Refused));
-    let (head, _) = told(RespondLayer::new(), request, connect).await;
+    let mut connect: Result<Response<Body>, BoxError> = Err(connect.into());
+    hops::end(&mut connect, Ended::Exhausted);
+    let (head, _) = told(RespondLayer::new(), request, connect.unwrap_err()).await;
     for (name, value) in [
         ("x-llmesh-class", "connect"),
         ("x-llmesh-attempts", "3"),
@@ -528,12 +548,11 @@ async fn an_answer_that_a_retry_made_good_says_so() {
 #[tokio::test(start_paused = true)]
 async fn the_headers_can_be_switched_off() {
     let error = || Error::new(Kind::DeadlineExceeded);
-    let quiet = noted(CHAT, |n| n.quiet = true);
-    for (layer, request) in [
-        (RespondLayer::new(), quiet),
-        (RespondLayer::new().with_headers(false), request(CHAT)),
+    let quiet = RespondLayer::new().with_headers(false);
+    for (head, body) in [
+        told(quiet, request(CHAT), error()).await,
+        told_in_a_route(request(CHAT), error(), |to| to.restrict(false, true)).await,
     ] {
-        let (head, body) = told(layer, request, error()).await;
         let ours = |name: &http::HeaderName| name.as_str().starts_with("x-llmesh");
         assert!(!head.headers.keys().any(ours), "{:?}", head.headers);
         assert_eq!(header(&head.headers, "x-should-retry"), Some("false"));
@@ -744,22 +763,15 @@ async fn a_route_says_what_is_spoken_on_a_path_of_its_own() {
         (CHAT, Some(Dialect::Anthropic), "event: error".to_owned()),
     ] {
         let cut = Error::new(Kind::StreamTruncated);
-        let mut answer = Some(broken("text/event-stream", "data: {}\n\n", cut));
-        let route = service_fn(move |request: Request<Body>| {
-            if let Some(said) = said {
-                request
-                    .extensions()
-                    .get::<Speaks>()
-                    .unwrap()
-                    .say(said, true);
-            }
-            let answer = answer.take().unwrap();
-            async move { Ok::<_, BoxError>(answer) }
-        });
-        let Ok(response) = RespondLayer::new()
-            .layer(route)
-            .oneshot(request(path))
-            .await;
+        let answer = broken("text/event-stream", "data: {}\n\n", cut);
+        let route = ServiceBuilder::new()
+            .layer(RespondLayer::new())
+            .map_request(saying(move |to| {
+                assert!(said.is_none_or(|said| to.speaks(said, true)));
+            }))
+            .layer(InRouteLayer)
+            .service(once(Ok(answer)));
+        let Ok(response) = route.oneshot(request(path)).await;
         let end = drain(response.into_body()).await;
         assert!(end.error.is_some());
         let seen = String::from_utf8(end.data).unwrap();

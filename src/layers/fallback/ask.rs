@@ -13,7 +13,7 @@ use super::{
     run::{Run, note, watched},
 };
 use crate::{
-    base::{BoxError, time::Instant},
+    base::{BoxError, hops, time::Instant},
     body::Body,
     classify::{Class, Outcome, class_of_result},
 };
@@ -40,6 +40,7 @@ where
                 }
                 failure => failure,
             };
+            self.ended = hops::ended(&result).or(self.ended);
             pass.finish(&class);
             self.asked.push((at, class));
             let Some((to, ticket)) = self.next(Instant::now()) else {
@@ -97,7 +98,7 @@ where
         let last = self.asked.last().map(|(_, class)| class.outcome);
         let verdict = matches!(last, Some(Outcome::ContentFilter | Outcome::OutputInvalid))
             && result.as_ref().is_ok_and(|r| r.status().is_success());
-        let (result, by) = match self.first.take() {
+        let (mut result, by) = match self.first.take() {
             Some(first) if !verdict => {
                 self.shared.stats.exhausted.inc();
                 (first.result, first.by)
@@ -105,6 +106,9 @@ where
             _ => (result.map(|r| r.map(Body::new)), self.by(at)),
         };
         note(self.record.as_ref(), &by);
+        if let Some(why) = self.ended {
+            hops::end(&mut result, why);
+        }
         result.map(|mut response| {
             response.extensions_mut().insert(by);
             response

@@ -22,8 +22,8 @@ use crate::{
     base::{
         BoxError, Error, Kind,
         ext::{
-            AnsweredBy, Attempt, Chain, LastTarget, OurKey, Record, RequestedModel, RetriesAnswers,
-            Until,
+            AnsweredBy, Attempt, Chain, Ended, LastTarget, OurKey, Record, RequestedModel,
+            RetriesAnswers, Until,
         },
         time::Instant,
     },
@@ -48,6 +48,8 @@ pub(super) struct Run<S> {
     pub(super) begun: bool,
     until: Until,
     pub(super) record: Option<Record>,
+    /// Why a target was not asked again, of the last one that says so.
+    pub(super) ended: Option<Ended>,
 }
 
 // === impl Run ===
@@ -67,6 +69,7 @@ impl<S> Run<S> {
             asked: Vec::new(),
             first: None,
             begun: false,
+            ended: None,
         }
     }
 

@@ -1,9 +1,7 @@
 //! Answers to LLM calls: statuses, bodies and headers in the words of the caller's API.
 
-use std::sync::{Arc, OnceLock};
-
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri,
+    HeaderMap, HeaderName, HeaderValue, Response, StatusCode,
     header::{
         CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, TRAILER, TRANSFER_ENCODING,
         WWW_AUTHENTICATE,
@@ -20,14 +18,12 @@ use crate::{
     base::{
         BoxError, Error, Kind,
         error::find,
-        ext::{AnsweredBy, Explains, Notes, OurKey, Record},
+        ext::{AnsweredBy, Ended, Notes, OurKey, Record},
     },
     body::Body,
     classify::{Class, Classified, Failure, Outcome, Signal, transport::class_of_error},
     llm::{
-        Dialect, DialectMode,
-        dialect::Api,
-        errors,
+        Dialect, errors,
         status::{KeyOwner, client_status},
         stream::{Framing, ReadAs, Spoken},
     },
@@ -37,102 +33,19 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const NO_DESTINATION: &str = "The destination of this route does not exist.";
 const AWS_ERROR: HeaderName = HeaderName::from_static("x-amzn-errortype");
 
-/// Where a route says which dialect its callers speak, and whether a request is an LLM call: what stands outside of the routes,
-/// as [`Respond`](super::Respond) does, cannot see it from a path that no API has. In the extensions of requests.
-#[derive(Clone, Debug, Default)]
-pub struct Speaks(Arc<OnceLock<(Dialect, bool)>>);
-
-/// Who sent a request: a caller of an LLM API, or not as far as one can see yet.
-#[derive(Clone, Debug)]
-pub(super) struct Sender {
-    caller: Caller,
-    /// Whether the request shows an LLM API.
-    known: bool,
-    speaks: Speaks,
-}
-
 /// A caller of an LLM API.
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
-    dialect: Dialect,
+    pub(super) dialect: Dialect,
     /// Whether the request is an LLM call. What an upstream answers to another one passes as it is.
-    calls: bool,
+    pub(super) calls: bool,
     /// Whether the path says that the answer is a stream.
-    streaming: bool,
+    pub(super) streaming: bool,
     /// Whether answers carry `x-llmesh-*` headers.
-    headers: bool,
-    record: Record,
-}
-
-/// How an answer to an LLM call is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Rules {
-    pub(super) setting: DialectMode,
     pub(super) headers: bool,
-}
-
-// === impl Rules ===
-
-impl Default for Rules {
-    fn default() -> Self {
-        Self {
-            setting: DialectMode::Auto,
-            headers: true,
-        }
-    }
-}
-
-// === impl Speaks ===
-
-impl Speaks {
-    /// Says it. The first word counts.
-    pub fn say(&self, dialect: Dialect, calls: bool) {
-        // It was said before.
-        let _ = self.0.set((dialect, calls));
-    }
-}
-
-// === impl Sender ===
-
-impl Sender {
-    /// The sender of a request. `None` if it is none of an LLM call. Leaves a [`Record`] in it if there is none.
-    pub(super) fn of<B>(rules: Rules, request: &mut Request<B>) -> Option<Self> {
-        if rules.setting == DialectMode::StatusOnly || request.method() != Method::POST {
-            return None;
-        }
-        let (method, uri): (&Method, &Uri) = (request.method(), request.uri());
-        let api = Api::of(rules.setting, method, uri, request.headers());
-        let known = api.dialect;
-        let speaks = Speaks::default();
-        let extensions = request.extensions_mut();
-        if api.generates {
-            extensions.insert(Explains);
-        }
-        extensions.insert(speaks.clone());
-        let record = extensions.get_or_insert_default::<Record>();
-        let caller = Caller {
-            dialect: known.unwrap_or(Dialect::OpenAi),
-            calls: api.generates,
-            streaming: api.streaming,
-            headers: rules.headers,
-            record: record.clone(),
-        };
-        Some(Self {
-            caller,
-            known: known.is_some(),
-            speaks,
-        })
-    }
-
-    /// The caller, now that the route had its say.
-    pub(super) fn caller(&self) -> Option<Caller> {
-        let said = self.speaks.0.get().copied();
-        (self.known || said.is_some()).then(|| Caller {
-            dialect: said.map_or(self.caller.dialect, |(dialect, _)| dialect),
-            calls: self.caller.calls || said.is_some_and(|(_, calls)| calls),
-            ..self.caller.clone()
-        })
-    }
+    /// Whether answers pass as they are, and errors are Envoy's.
+    pub(super) verbatim: bool,
+    pub(super) record: Record,
 }
 
 // === impl Caller ===
@@ -149,11 +62,12 @@ impl Caller {
         error: Option<&BoxError>,
         answer: &Answer,
         headers: &mut HeaderMap,
+        ended: Option<Ended>,
     ) -> Option<(StatusCode, Body)> {
-        let notes = self.record.snapshot();
-        if notes.verbatim {
+        if self.verbatim {
             return None;
         }
+        let notes = self.record.snapshot();
         let known = error.and_then(|e| find(e.as_ref()).map(|known| (e, known)));
         let class = known.map_or_else(
             || Class::new(Outcome::Local, Signal::Error(Kind::Internal)),
@@ -177,17 +91,21 @@ impl Caller {
         };
         let asked = known.and_then(|(_, known)| Error::retry_after(known));
         let wait = asked.or_else(|| class.hint.map(|hint| hint.wait));
-        write_repeat(headers, repeat(&class, wait, notes.ended));
+        write_repeat(headers, repeat(&class, wait, ended));
         self.write_class(headers, &class, &notes);
         Some((status, self.body(headers, outcome, status, message)))
     }
 
     /// An upstream's answer, as the caller gets it.
-    pub(super) fn response(&self, mut response: Response<Body>) -> Response<Body> {
-        let notes = self.record.snapshot();
-        if notes.verbatim || !self.calls {
+    pub(super) fn response(
+        &self,
+        mut response: Response<Body>,
+        ended: Option<Ended>,
+    ) -> Response<Body> {
+        if self.verbatim || !self.calls {
             return response;
         }
+        let notes = self.record.snapshot();
         strip(response.headers_mut());
         let class = response
             .extensions()
@@ -195,9 +113,9 @@ impl Caller {
             .and_then(Classified::head)
             .cloned();
         match class {
-            Some(class) if !class.is_success() => self.failed(response, &class, &notes),
+            Some(class) if !class.is_success() => self.failed(response, &class, &notes, ended),
             _ => {
-                if self.headers && !notes.quiet {
+                if self.headers {
                     write_effort(response.headers_mut(), &notes);
                 }
                 self.watched(response)
@@ -207,7 +125,13 @@ impl Caller {
 
     /// An answer that is a failure: the class's status and headers; the provider's own body, but for what it says of a key
     /// that is not the caller's and for an error event that would have begun a stream.
-    fn failed(&self, mut response: Response<Body>, class: &Class, notes: &Notes) -> Response<Body> {
+    fn failed(
+        &self,
+        mut response: Response<Body>,
+        class: &Class,
+        notes: &Notes,
+        ended: Option<Ended>,
+    ) -> Response<Body> {
         if let Signal::Response {
             grpc_status: Some(_),
             ..
@@ -228,7 +152,7 @@ impl Caller {
         let cut = was.is_success() && matches!(class.signal, Signal::Error(_));
         *response.status_mut() = status;
         let wait = class.hint.map(|hint| hint.wait);
-        write_repeat(response.headers_mut(), repeat(class, wait, notes.ended));
+        write_repeat(response.headers_mut(), repeat(class, wait, ended));
         self.write_class(response.headers_mut(), class, notes);
         if secret || stream || cut {
             let message = errors::message(outcome, status);
@@ -277,7 +201,7 @@ impl Caller {
     }
 
     fn write_class(&self, headers: &mut HeaderMap, class: &Class, notes: &Notes) {
-        if self.headers && !notes.quiet {
+        if self.headers {
             write_class(headers, class, notes);
         }
     }

@@ -24,6 +24,10 @@
 //! Whatever the call, a hop of a mesh above, which is a caller that counts its attempts, is told where no repetition is left
 //! here: see [`hops`](crate::base::hops).
 //!
+//! A route has [`InRouteLayer`] outermost: what its policy says of answers holds there, and its header operations apply to
+//! what is made of errors as to all else. [`RespondLayer`] stands outside of all routes, for what fails before one is found, and
+//! passes what a route has answered.
+//!
 //! Cancelling drops the inner call; nothing is held.
 //!
 //! ```
@@ -41,10 +45,13 @@
 #![doc = include_str!("caller.md")]
 
 mod answer;
+mod asked;
 #[cfg(feature = "llm")]
 mod caller;
 mod limits;
 mod refusal;
+mod response;
+mod route;
 mod service;
 #[cfg(feature = "llm")]
 mod told;
@@ -52,9 +59,9 @@ mod told;
 mod verdict;
 mod wait;
 
-#[cfg(feature = "llm")]
-pub use self::caller::Speaks;
 pub use self::{
     answer::{Answer, answer, cut, grpc_status},
+    asked::AnswersTo,
+    route::{InRoute, InRouteFuture, InRouteLayer},
     service::{Respond, RespondLayer, ResponseFuture},
 };

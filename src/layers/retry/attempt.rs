@@ -16,8 +16,8 @@ use crate::{
     base::{
         BoxError, Ceiling, Error, Kind, Permit, SharedRng,
         ext::{
-            Attempt, CancelReason, Chain, Deadline, HeadDeadline, Ordinary, Record, RetriesAnswers,
-            RetryHeaders, Tried, TryClock, Until,
+            Attempt, CancelReason, Chain, Deadline, Ended, HeadDeadline, Ordinary, Record,
+            RetriesAnswers, RetryHeaders, Tried, TryClock, Until,
         },
         hops::{self, ATTEMPT_COUNT},
         time::{Instant, sleep},
@@ -77,6 +77,8 @@ pub(super) struct Call<S, B> {
     pub(super) permit: Option<Permit>,
     /// What the last retry cost.
     pub(super) paid: Option<Paid>,
+    /// Why there is no further attempt, where one was worth it.
+    pub(super) ended: Option<Ended>,
 }
 
 /// What follows on an attempt that is not the answer.
@@ -117,6 +119,7 @@ where
             number: 0,
             permit: None,
             paid: None,
+            ended: None,
         }
     }
 
@@ -176,7 +179,12 @@ where
         let head = result.as_mut().map(Response::headers_mut).ok();
         let last_word = head.and_then(hops::take_final);
         match self.judge(&result, last_word) {
-            None => Ok(result),
+            None => {
+                if let Some(why) = self.ended {
+                    hops::end(&mut result, why);
+                }
+                Ok(result)
+            }
             Some(then) => Err(then),
         }
     }

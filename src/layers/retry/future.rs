@@ -10,7 +10,7 @@ use std::{
 use http::Response;
 use pin_project::pin_project;
 
-use crate::base::{BoxError, Error, Kind, ext::Record, hops};
+use crate::base::{BoxError, Error, Kind, hops};
 
 type Attempts<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
 
@@ -22,7 +22,7 @@ pub struct ResponseFuture<F, T>(#[pin] Inner<F, T>);
 #[pin_project(project = Projected)]
 enum Inner<F, T> {
     /// The only attempt.
-    Pass(#[pin] F, Option<Record>),
+    Pass(#[pin] F),
     /// The first attempt, and what its result is handed to.
     First(#[pin] F, Option<Box<dyn Follow<T>>>),
     Attempts(Attempts<T>),
@@ -46,8 +46,8 @@ pub(super) enum Next<T> {
 // === impl ResponseFuture ===
 
 impl<F, T> ResponseFuture<F, T> {
-    pub(super) fn pass(future: F, record: Option<Record>) -> Self {
-        Self(Inner::Pass(future, record))
+    pub(super) fn pass(future: F) -> Self {
+        Self(Inner::Pass(future))
     }
 
     pub(super) fn first(future: F, follow: Box<dyn Follow<T>>) -> Self {
@@ -69,13 +69,13 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project().0;
         let result = match this.as_mut().project() {
-            Projected::Pass(future, record) => {
+            Projected::Pass(future) => {
                 let mut result = ready!(future.poll(cx)).map_err(Into::into);
                 // The last word of the hop below is ours too.
                 let head = result.as_mut().map(Response::headers_mut).ok();
                 let last_word = head.and_then(hops::take_final);
-                if let (Some(why), Some(record)) = (last_word, record) {
-                    record.note(|n| n.ended = Some(why));
+                if let Some(why) = last_word {
+                    hops::end(&mut result, why);
                 }
                 result
             }

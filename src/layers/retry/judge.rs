@@ -121,10 +121,8 @@ impl<S, B> Call<S, B> {
         }
     }
 
-    fn ended(&self, why: Ended) {
-        if let Some(record) = &self.record {
-            record.note(|n| n.ended = Some(why));
-        }
+    fn ended(&mut self, why: Ended) {
+        self.ended = Some(why);
     }
 
     fn flag(&self, flag: Flag) {

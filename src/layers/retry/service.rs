@@ -18,7 +18,7 @@ use super::{
 use crate::{
     base::{
         BoxError,
-        ext::{Record, RetryHeaders},
+        ext::RetryHeaders,
         hops,
         order::{self, Step},
     },
@@ -96,8 +96,7 @@ where
             let told = params.attempt_header || hops::sent(&head.headers).counted;
             stamp(&mut head, 1, false, false, told);
             let request = watched(Request::from_parts(head, Replay::new(body, 0)));
-            let record = request.extensions().get::<Record>().cloned();
-            return ResponseFuture::pass(self.inner.call(request), record);
+            return ResponseFuture::pass(self.inner.call(request));
         }
         let clone = self.inner.clone();
         let ready = mem::replace(&mut self.inner, clone);

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::base::{
     BoxError, Error, Kind, SharedRng,
-    ext::{Finish, OurKey, Record, RouteMeta},
+    ext::{OurKey, Record, RouteMeta},
 };
 
 /// Finds a request's route and destination, notes them as [`RouteMeta`], applies the route's rewrite and header
@@ -188,11 +188,6 @@ fn decide<'t, B, T>(
                 }
             }
             let ops = ResponseOps::new(found.route, destination, &head);
-            // Whoever makes a response from an error stands outside.
-            if let (Some(ops), Some(record)) = (ops.clone(), head.extensions.get::<Record>()) {
-                let finish = Finish::new(move |status, headers| ops.apply(status, headers));
-                record.note(|n| n.finish = Some(finish));
-            }
             return Ok(Next::Forward(
                 Request::from_parts(head, body),
                 drawn.target,
