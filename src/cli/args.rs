@@ -140,8 +140,9 @@ pub struct RunArgs {
     #[arg(long)]
     pub lenient: bool,
     /// Reach services through an HTTP proxy: `env` for what HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY name, or
-    /// http://USER:PASSWORD@HOST:PORT (all but HOST may be left out) for everything but what NO_PROXY names. Without it the
-    /// environment is not asked. A password is better kept in the environment than on a command line.
+    /// http://USER:PASSWORD@HOST:PORT (all but HOST may be left out) for everything but what NO_PROXY names; with https:// the
+    /// proxy itself is spoken to over TLS, and the system's authorities must know it. Without this the environment is not
+    /// asked. A password is better kept in the environment than on a command line.
     #[arg(long, value_name = "env|URL")]
     pub upstream_proxy: Option<ProxyArg>,
     /// How long a graceful stop waits for requests in flight.

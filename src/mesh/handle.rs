@@ -258,8 +258,9 @@ impl Builder {
         } else {
             None
         };
-        let network = Network::new(self.connect, self.resolve).through(self.upstream_proxy);
-        let registry = Registry::new(network.clone(), self.rng.clone()).with_tls(self.tls.read()?);
+        let tls = self.tls.read()?;
+        let network = Network::new(self.connect, self.resolve).through(self.upstream_proxy, &tls);
+        let registry = Registry::new(network.clone(), self.rng.clone()).with_tls(tls);
         let reloader = Reloader::start(self.input, registry, self.rng.clone()).await?;
         let mut tasks = JoinSet::new();
         // Texts may name files.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::exposed;
 use crate::{
     callers::CallersLayer,
     fallback::{Credential, Key, key::KeyError},
@@ -49,11 +50,15 @@ impl Keys {
         Some(layer.with_dialect(policy.stream.dialect))
     }
 
-    /// Says of each that cannot be read why, once.
+    /// Says of each that cannot be read why, once, and of each that too many can read.
     pub(super) fn report(&self) {
-        for (_, key) in &self.0 {
-            if let Err(error) = key {
-                tracing::warn!(%error, "a key cannot be read: what needs it is not served, all else is");
+        for (credential, key) in &self.0 {
+            match (key, credential) {
+                (Err(error), _) => {
+                    tracing::warn!(%error, "a key cannot be read: what needs it is not served, all else is");
+                }
+                (Ok(_), Credential::File(path)) => exposed::warn_of(path),
+                (Ok(_), Credential::Env(_)) => {}
             }
         }
     }

@@ -15,6 +15,7 @@ mod asked;
 mod client;
 pub mod connect;
 pub mod discovery;
+mod exposed;
 mod given;
 mod handle;
 mod hop;

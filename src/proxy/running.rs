@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     base::time::sleep,
-    mesh::Network,
+    mesh::{Network, tls},
     metrics::{
         Report, Summary,
         standard::{DURATION_BUCKETS, Standard},
@@ -93,7 +93,8 @@ impl Proxy {
             None
         };
         let (connect, resolve) = (Arc::clone(&options.connect), Arc::clone(&options.resolve));
-        let network = Network::new(connect, resolve).through(options.upstream_proxy.clone());
+        let proxy = options.upstream_proxy.clone();
+        let network = Network::new(connect, resolve).through(proxy, &tls::Defaults::default());
         let registry = Registry::new(network, rng.clone());
         let reloader = Reloader::start(input.clone(), registry, rng.clone())
             .await

@@ -324,3 +324,61 @@ async fn what_is_written_holds_no_key() {
     );
     clean("logs", &said);
 }
+
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_file_that_others_may_read_is_named() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let rights = |folder: &Folder, name: &str, rights: u32| {
+        let file = folder.0.join(name);
+        std::fs::set_permissions(file, std::fs::Permissions::from_mode(rights)).unwrap();
+    };
+    let (files, keys) = (Folder::new(), Folder::new());
+    let made = rcgen::generate_simple_self_signed(vec!["near.example".to_owned()]).unwrap();
+    keys.write("c.pem", &made.cert.pem());
+    for name in ["open.key", "own.key"] {
+        keys.write(name, &made.signing_key.serialize_pem());
+    }
+    for name in ["other", "batch", "bad"] {
+        keys.write(name, &format!("{name}-{MARK}"));
+    }
+    for (name, mode) in [
+        ("c.pem", 0o644),
+        ("open.key", 0o640),
+        ("own.key", 0o600),
+        ("other", 0o604),
+        ("batch", 0o600),
+        ("bad", 0o600),
+    ] {
+        rights(&keys, name, mode);
+    }
+    let rule = |host: &str, key: &str| {
+        format!(
+            "---\napiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {{name: {host}, namespace: default}}\n\
+             spec: {{host: {host}.example, trafficPolicy: {{tls: {{mode: MUTUAL, caCertificates: KEYS/c.pem, clientCertificate: KEYS/c.pem, privateKey: KEYS/{key}}}}}}}\n"
+        )
+    };
+    let mesh = format!(
+        "{MESH}{}{}",
+        rule("near", "open.key"),
+        rule("other", "own.key")
+    );
+    let mesh = mesh
+        .replace("NEAR", "1")
+        .replace("OTHER", "1")
+        .replace("KEYS", &keys.0.display().to_string());
+    files.write("mesh.yaml", &mesh);
+    let running = Running::start(&files.0);
+    running.addresses().await;
+    let said = running.said();
+    let mut named: Vec<_> = said
+        .lines()
+        .filter(|line| line.contains("others than its owner may read this key file"))
+        .filter_map(|line| line.split_once("file=")?.1.split_whitespace().next())
+        .map(|file| file.rsplit_once('/').unwrap().1)
+        .collect();
+    named.sort_unstable();
+    assert_eq!(named, ["open.key", "other"], "{said}");
+    clean("logs", &said);
+}

@@ -10,6 +10,7 @@ use std::{
 
 use http::{Request, StatusCode};
 use llmesh::{
+    base::{Kind, error::ConnectFailure},
     body::Body,
     config::Source,
     mesh::{Mesh, UpstreamProxy},
@@ -17,14 +18,17 @@ use llmesh::{
     proxy::{Input, Options, Proxy},
     testing::upstream::Upstream,
 };
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::{ServerConfig, crypto::aws_lc_rs, pki_types::PrivatePkcs8KeyDer};
 use tokio::{
-    io::copy_bidirectional,
+    io::{AsyncRead, AsyncWrite, copy_bidirectional},
     net::{TcpListener, TcpStream},
     task::JoinSet,
 };
+use tokio_rustls::TlsAcceptor;
 
 use crate::{
-    kit::Caller,
+    kit::{Caller, Folder},
     support::{Raw, bind, soon, text},
 };
 
@@ -44,6 +48,7 @@ spec:
 
 /// A proxy that opens every tunnel to one upstream, or answers with `refusal`.
 struct Corporate {
+    scheme: &'static str,
     address: SocketAddr,
     asked: Arc<Mutex<Vec<String>>>,
     _task: JoinSet<()>,
@@ -51,11 +56,22 @@ struct Corporate {
 
 impl Corporate {
     async fn start(upstream: SocketAddr, refusal: Option<&'static str>) -> Self {
+        Self::over(None, upstream, refusal).await
+    }
+
+    /// One that is spoken to over TLS, if there is any.
+    async fn over(
+        tls: Option<TlsAcceptor>,
+        upstream: SocketAddr,
+        refusal: Option<&'static str>,
+    ) -> Self {
         let (listener, address) = bind().await;
         let asked = Arc::new(Mutex::new(Vec::new()));
         let mut task = JoinSet::new();
-        task.spawn(serve(listener, upstream, Arc::clone(&asked), refusal));
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        task.spawn(serve(listener, tls, upstream, Arc::clone(&asked), refusal));
         Self {
+            scheme,
             address,
             asked,
             _task: task,
@@ -67,33 +83,49 @@ impl Corporate {
     }
 
     fn url(&self) -> UpstreamProxy {
-        let url = format!("http://me:s3cret@{}", self.address);
+        let url = format!("{}://me:s3cret@{}", self.scheme, self.address);
         url.parse().unwrap()
     }
 }
 
 async fn serve(
     listener: TcpListener,
+    tls: Option<TlsAcceptor>,
     upstream: SocketAddr,
     asked: Arc<Mutex<Vec<String>>>,
     refusal: Option<&'static str>,
 ) {
     let mut tunnels = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
-        let asked = Arc::clone(&asked);
+        let (asked, tls) = (Arc::clone(&asked), tls.clone());
         tunnels.spawn(async move {
-            let mut raw = Raw(stream);
-            let head = raw.head().await;
-            asked.lock().unwrap().push(head);
-            if let Some(refusal) = refusal {
-                return raw.write(refusal).await;
+            match tls {
+                None => tunnel(Raw(stream), upstream, &asked, refusal).await,
+                Some(tls) => {
+                    if let Ok(stream) = tls.accept(stream).await {
+                        tunnel(Raw(stream), upstream, &asked, refusal).await;
+                    }
+                }
             }
-            raw.write("HTTP/1.1 200 Connection established\r\n\r\n")
-                .await;
-            let mut up = TcpStream::connect(upstream).await.unwrap();
-            let _ = copy_bidirectional(&mut raw.0, &mut up).await;
         });
     }
+}
+
+async fn tunnel<S: AsyncRead + AsyncWrite + Unpin>(
+    mut raw: Raw<S>,
+    upstream: SocketAddr,
+    asked: &Mutex<Vec<String>>,
+    refusal: Option<&'static str>,
+) {
+    let head = raw.head().await;
+    asked.lock().unwrap().push(head);
+    if let Some(refusal) = refusal {
+        return raw.write(refusal).await;
+    }
+    raw.write("HTTP/1.1 200 Connection established\r\n\r\n")
+        .await;
+    let mut up = TcpStream::connect(upstream).await.unwrap();
+    let _ = copy_bidirectional(&mut raw.0, &mut up).await;
 }
 
 async fn proxy(through: Option<UpstreamProxy>) -> Proxy {
@@ -115,7 +147,11 @@ async fn logged(through: Option<UpstreamProxy>, lines: Arc<Mutex<Vec<String>>>) 
 
 /// What a caller of the proxy gets.
 async fn ask(proxy: &Proxy) -> String {
-    let mut caller = Raw::connect(proxy.outbound()).await;
+    ask_at(proxy.outbound()).await
+}
+
+async fn ask_at(outbound: SocketAddr) -> String {
+    let mut caller = Raw::connect(outbound).await;
     let body = r#"{"model":"m","messages":[{"role":"user","content":"hi"}]}"#;
     let head = format!(
         "POST /v1/chat/completions HTTP/1.1\r\nhost: {HOST}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
@@ -212,6 +248,101 @@ async fn the_mesh_client_reaches_hosts_of_the_files_and_others_through_it() {
             "CONNECT elsewhere.invalid:8080 HTTP/1.1"
         ]
     );
+}
+
+/// TLS for an address of this machine, and the authority that it is from, in PEM.
+fn certified() -> (TlsAcceptor, String) {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let leaf = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+    let leaf = leaf.signed_by(&key, &ca).unwrap();
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth();
+    let key = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
+    let config = config.with_single_cert(vec![leaf.der().clone()], key);
+    (TlsAcceptor::from(Arc::new(config.unwrap())), ca.pem())
+}
+
+#[tokio::test]
+async fn a_proxy_that_speaks_tls_is_told_nothing_unless_it_is_trusted() {
+    let upstream = Upstream::start().await.unwrap();
+    let (tls, ca) = certified();
+    let corporate = Corporate::over(Some(tls), upstream.addr(), None).await;
+    for (roots, trusted) in [(ca, true), (certified().1, false)] {
+        let mesh = Mesh::builder()
+            .inline(Source::new("mesh.yaml", MESH))
+            .upstream_proxy(corporate.url())
+            .tls_roots(roots)
+            .start()
+            .await
+            .unwrap();
+        let request = Request::post(format!("http://{HOST}/v1/chat/completions"));
+        let request = request.body(Body::from(r#"{"model":"m","messages":[]}"#));
+        let answered = soon(mesh.client().send(request.unwrap())).await;
+        if trusted {
+            let response = answered.unwrap();
+            assert_eq!(response.status(), StatusCode::OK);
+            text(response).await;
+        } else {
+            let error = answered.unwrap_err();
+            let kind = error.kind();
+            assert_eq!(kind, Kind::Connect(ConnectFailure::Tls), "{error:?}");
+        }
+    }
+    let asked = corporate.asked();
+    assert_eq!(asked.len(), 1, "{asked:?}");
+    let basic = "proxy-authorization: Basic bWU6czNjcmV0\r\n";
+    assert!(asked[0].contains(basic), "{asked:?}");
+    assert_eq!(upstream.seen().len(), 1);
+}
+
+/// The program, whose system has one authority: in the file that `SSL_CERT_FILE` names.
+#[tokio::test]
+async fn the_program_checks_a_proxy_that_speaks_tls_against_the_systems_authorities() {
+    let upstream = Upstream::start().await.unwrap();
+    let (tls, ca) = certified();
+    let corporate = Corporate::over(Some(tls), upstream.addr(), None).await;
+    let folder = Folder::new();
+    folder.write("ca.pem", &ca);
+    folder.write("mesh.yaml", MESH);
+    let (listener, outbound) = bind().await;
+    drop(listener);
+    let child = Command::new(env!("CARGO_BIN_EXE_llmesh"))
+        .args(["run", "--admin", "127.0.0.1:0", "--upstream-proxy", "env"])
+        .args(["--outbound", &outbound.to_string(), "-f"])
+        .arg(folder.0.join("mesh.yaml"))
+        .env("HTTP_PROXY", format!("https://{}", corporate.address))
+        .env("SSL_CERT_FILE", folder.0.join("ca.pem"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    let mut running = Running(child.unwrap());
+    soon(async {
+        while TcpStream::connect(outbound).await.is_err() {
+            assert!(running.0.try_wait().unwrap().is_none(), "it ended");
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    let answer = ask_at(outbound).await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+    assert_eq!(corporate.asked().len(), 1);
+}
+
+/// Ends it at the end.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// A tinyproxy, gone at the end.

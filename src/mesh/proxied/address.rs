@@ -9,6 +9,8 @@ use zeroize::Zeroizing;
 /// A proxy that is spoken to in HTTP. Shown as host and port, never with its credentials.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Address {
+    /// Whether it is spoken to over TLS.
+    pub(super) tls: bool,
     /// A name or an IP address, without brackets.
     pub(super) host: String,
     pub(super) port: u16,
@@ -16,7 +18,7 @@ pub(super) struct Address {
     pub(super) authorization: Option<HeaderValue>,
 }
 
-const FORM: &str = "it is written [http://][USER:PASSWORD@]HOST[:PORT], with % codes for special characters in USER and PASSWORD";
+const FORM: &str = "it is written [http://|https://][USER:PASSWORD@]HOST[:PORT], with % codes for special characters in USER and PASSWORD";
 
 // === impl Address ===
 
@@ -25,14 +27,14 @@ impl Address {
     pub(super) fn parse(url: &str) -> Result<Self, &'static str> {
         let url = url.trim();
         let (scheme, rest) = url.split_once("://").unwrap_or(("http", url));
-        match scheme.to_ascii_lowercase().as_str() {
-            "http" => {}
-            "https" => return Err("proxies are spoken to in plain HTTP (http://), not in TLS"),
+        let tls = match scheme.to_ascii_lowercase().as_str() {
+            "http" => false,
+            "https" => true,
             "socks" | "socks4" | "socks4a" | "socks5" | "socks5h" => {
-                return Err("HTTP proxies (http://) are spoken to, not SOCKS");
+                return Err("HTTP proxies (http:// or https://) are spoken to, not SOCKS");
             }
             _ => return Err(FORM),
-        }
+        };
         let whole = rest.split(['/', '?', '#']).next().unwrap_or_default();
         let (user, place) = match whole.rsplit_once('@') {
             Some((user, place)) => (Some(user), place),
@@ -40,7 +42,13 @@ impl Address {
         };
         let place: Authority = place.parse().map_err(|_| FORM)?;
         let port = match place.as_str().strip_prefix(place.host()) {
-            Some("") => 80,
+            Some("") => {
+                if tls {
+                    443
+                } else {
+                    80
+                }
+            }
             _ => place.port_u16().ok_or(FORM)?,
         };
         let host = place.host().trim_start_matches('[').trim_end_matches(']');
@@ -48,6 +56,7 @@ impl Address {
             return Err(FORM);
         }
         Ok(Self {
+            tls,
             host: host.to_owned(),
             port,
             authorization: user.map(basic).transpose()?,
@@ -124,8 +133,16 @@ mod tests {
                 Some("Basic YTpiQGM="),
             ),
             ("a@proxy.example", "proxy.example:80", Some("Basic YTo=")),
+            ("https://proxy.example", "proxy.example:443", None),
+            (
+                "HTTPS://a@proxy.example:3128/",
+                "proxy.example:3128",
+                Some("Basic YTo="),
+            ),
         ] {
             let address = Address::parse(url).unwrap();
+            let tls = url.to_ascii_lowercase().starts_with("https:");
+            assert_eq!(address.tls, tls, "{url}");
             assert_eq!(address.to_string(), place, "{url}");
             let value = address.authorization.as_ref();
             assert_eq!(value.map(|v| v.to_str().unwrap()), authorization, "{url}");
@@ -138,7 +155,7 @@ mod tests {
         for url in [
             "",
             "http://",
-            "https://secret:secret@proxy.example",
+            "https://secret:secret@",
             "socks5://secret:secret@proxy.example",
             "ftp://secret@proxy.example",
             "http://secret:secret@",

@@ -6,6 +6,9 @@
 //!
 //! What goes past the proxy (`NO_PROXY`, and always the machine's own loopback addresses) is resolved and dialled as without
 //! one. Plain-text connections go through a tunnel as well; a proxy may have to be told that other ports than 443 are allowed.
+//!
+//! A proxy with an `https://` URL is itself spoken to over TLS, so that neither its password nor the names that it is told go
+//! in clear text; the TLS to an endpoint is then inside that to the proxy.
 
 mod address;
 mod except;
@@ -21,8 +24,12 @@ use super::{
     BoxFuture,
     connect::{BoxIo, Connect, Dial},
     discovery::Resolve,
+    tls::{Client, Defaults, Store},
 };
-use crate::base::{Error, Kind, error::ConnectFailure};
+use crate::{
+    base::{Error, Kind, error::ConnectFailure},
+    model::tls::{Roots, Tls, Verify},
+};
 
 /// Which proxies upstream connections go through, and what goes past them. Off unless it is asked for.
 ///
@@ -59,6 +66,8 @@ pub struct BadProxy {
 pub struct Network {
     outside: Outside,
     proxy: Option<Arc<UpstreamProxy>>,
+    /// How proxies that speak TLS are spoken to: the one for TLS connections, the one for plain-text ones.
+    secured: [Option<Arc<Client>>; 2],
 }
 
 /// Finds names of those that go past a proxy, and addresses that stand for the others.
@@ -142,7 +151,7 @@ impl UpstreamProxy {
 impl FromStr for UpstreamProxy {
     type Err = BadProxy;
 
-    /// A URL, for all connections: `[http://][USER:PASSWORD@]HOST[:PORT]`.
+    /// A URL, for all connections: `[http://|https://][USER:PASSWORD@]HOST[:PORT]`.
     fn from_str(url: &str) -> Result<Self, BadProxy> {
         let address = Address::parse(url).map_err(|why| BadProxy {
             variable: None,
@@ -178,12 +187,14 @@ impl Network {
         Self {
             outside: Outside { connect, resolve },
             proxy: None,
+            secured: [None, None],
         }
     }
 
-    /// The same by way of proxies.
+    /// The same by way of proxies. The certificates of those that speak TLS are checked against the authorities of `defaults`,
+    /// or the system's; they are shown none.
     #[must_use]
-    pub fn through(mut self, proxy: Option<UpstreamProxy>) -> Self {
+    pub fn through(mut self, proxy: Option<UpstreamProxy>, defaults: &Defaults) -> Self {
         let proxy = proxy.filter(|proxy| !proxy.is_none());
         if let Some(UpstreamProxy { tls, plain, .. }) = &proxy {
             let (tls, plain) = (tls.as_ref(), plain.as_ref());
@@ -193,6 +204,7 @@ impl Network {
                 plain = plain.map(tracing::field::display),
                 "upstream connections go through a proxy"
             );
+            self.secured = [tls, plain].map(|address| secured(address?, defaults));
         }
         self.proxy = proxy.map(Arc::new);
         self
@@ -216,6 +228,7 @@ impl Network {
             Some((proxy, address)) => Arc::new(Via {
                 tunnel: Tunnel {
                     proxy: Arc::clone(address),
+                    tls: self.secured[usize::from(!tls)].clone(),
                     outside: self.outside.clone(),
                 },
                 except: Arc::clone(&proxy.except),
@@ -274,6 +287,26 @@ impl Connect for Via {
 }
 
 // === free functions ===
+
+/// How a proxy is spoken to, if over TLS.
+fn secured(address: &Address, defaults: &Defaults) -> Option<Arc<Client>> {
+    let wanted = Tls {
+        server_name: Some(address.host.clone()),
+        verify: Verify::Chain {
+            roots: Roots::System,
+            names: Vec::new(),
+            revoked: None,
+        },
+        identity: None,
+        unmet: None,
+    };
+    let store = Store::new(Defaults {
+        roots: defaults.roots.clone(),
+        identity: None,
+    });
+    let client = || Client::new(wanted, &store, &format!("the proxy {address}"));
+    address.tls.then(|| Arc::new(client()))
+}
 
 /// The first of two variables that is there and not empty.
 fn either(

@@ -4,9 +4,13 @@ use std::{
     time::Duration,
 };
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+use tokio_rustls::TlsAcceptor;
 
 use super::*;
+use crate::mesh::connect::Io;
+
+mod secured;
 
 /// What the proxy reads, and does then.
 type Script = Arc<dyn Fn(String) -> Reply + Send + Sync>;
@@ -28,6 +32,8 @@ struct Fake {
     heard: Arc<Mutex<Vec<String>>>,
     script: Script,
     refuses: Option<&'static str>,
+    /// What it speaks TLS with, if it does, and the authorities that it is to be checked against.
+    tls: Option<(TlsAcceptor, Defaults)>,
 }
 
 impl Fake {
@@ -37,6 +43,7 @@ impl Fake {
             heard: Arc::default(),
             script: Arc::new(script),
             refuses: None,
+            tls: None,
         }
     }
 
@@ -50,7 +57,9 @@ impl Fake {
     }
 
     fn network(&self, proxy: UpstreamProxy) -> Network {
-        Network::new(Arc::new(self.clone()), Arc::new(self.clone())).through(Some(proxy))
+        let defaults = self.tls.as_ref().map(|(_, defaults)| defaults.clone());
+        Network::new(Arc::new(self.clone()), Arc::new(self.clone()))
+            .through(Some(proxy), &defaults.unwrap_or_default())
     }
 
     fn dialled(&self) -> Vec<String> {
@@ -61,7 +70,7 @@ impl Fake {
         lock(&self.heard).clone()
     }
 
-    async fn serve(self, mut io: DuplexStream) {
+    async fn serve(self, mut io: impl Io) {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
             match io.read_u8().await {
@@ -91,7 +100,17 @@ impl Connect for Fake {
                 return Err(error.with_source("nobody is there"));
             }
             let (here, there) = duplex(64 << 10);
-            tokio::spawn(self.clone().serve(there));
+            let (fake, tls) = (self.clone(), self.tls.clone());
+            tokio::spawn(async move {
+                match tls {
+                    None => fake.serve(there).await,
+                    Some((tls, _)) => {
+                        if let Ok(io) = tls.accept(there).await {
+                            fake.serve(io).await;
+                        }
+                    }
+                }
+            });
             Ok(Box::new(here) as BoxIo)
         })
     }

@@ -1,6 +1,6 @@
 //! A connection by way of a proxy: `CONNECT` (RFC 9110 section 9.3.6).
 
-use std::{fmt::Display, future::pending, pin::pin, sync::Arc};
+use std::{fmt::Display, future::pending, net::SocketAddr, pin::pin, sync::Arc};
 
 use http::{
     HeaderValue, Method, Request, Response, StatusCode, Uri,
@@ -17,6 +17,7 @@ use crate::{
     mesh::{
         connect::{BoxIo, Dial},
         discovery::look_up,
+        tls::{Client, Failure, Offer, Refusal, What},
     },
 };
 
@@ -27,6 +28,8 @@ const LONGEST_HEAD: usize = 16 << 10;
 #[derive(Clone)]
 pub(super) struct Tunnel {
     pub(super) proxy: Arc<Address>,
+    /// How it is spoken to, if over TLS.
+    pub(super) tls: Option<Arc<Client>>,
     /// How the proxy itself is found and reached.
     pub(super) outside: Outside,
 }
@@ -42,7 +45,12 @@ impl Tunnel {
     /// # Errors
     /// Of kind [`Kind::Connect`]; the cause names the proxy by host and port.
     pub(super) async fn open(&self, to: &str, dial: Dial) -> Result<BoxIo, Error> {
-        let opened = async { self.ask(self.reach(dial).await?, to).await };
+        let opened = async {
+            let (io, refusal) = self.reach(dial).await?;
+            let asked = self.ask(io, to).await;
+            // A server of TLS may say only now that it wants a certificate.
+            asked.map_err(|closed| refusal.get().cloned().map_or(closed, insecure))
+        };
         let Closed(failure, why) = match tokio::time::timeout(dial.timeout, opened).await {
             Ok(Ok(io)) => return Ok(io),
             Ok(Err(closed)) => closed,
@@ -55,8 +63,8 @@ impl Tunnel {
         Err(Error::new(Kind::Connect(failure)).with_source(why))
     }
 
-    /// A connection to the proxy, at the first of its addresses that takes it.
-    async fn reach(&self, dial: Dial) -> Result<BoxIo, Closed> {
+    /// A connection to the proxy, at the first of its addresses that takes it, and why it may be refused yet.
+    async fn reach(&self, dial: Dial) -> Result<(BoxIo, Refusal), Closed> {
         let Address { host, port, .. } = &*self.proxy;
         let found = look_up(&*self.outside.resolve, host, *port, dial.timeout).await;
         let found = found.map_err(|e| unreached(ConnectFailure::Dns, e))?;
@@ -68,7 +76,7 @@ impl Tunnel {
         let mut last = unreached(ConnectFailure::Dns, "its name has no address");
         for address in found {
             match self.outside.connect.connect(address, each).await {
-                Ok(io) => return Ok(io),
+                Ok(io) => return self.secure(io, address).await,
                 Err(error) => {
                     let failure = match error.kind() {
                         Kind::Connect(failure) => failure,
@@ -83,6 +91,15 @@ impl Tunnel {
             }
         }
         Err(last)
+    }
+
+    /// The TLS to the proxy itself, if it has one.
+    async fn secure(&self, io: BoxIo, at: SocketAddr) -> Result<(BoxIo, Refusal), Closed> {
+        let Some(tls) = &self.tls else {
+            return Ok((io, Refusal::default()));
+        };
+        let made = tls.handshake(io, at, Offer::Http1).await;
+        made.map(|made| (made.io, made.refused)).map_err(insecure)
     }
 
     /// Has the proxy open the tunnel.
@@ -143,6 +160,16 @@ impl Tunnel {
 
 fn unreached(failure: ConnectFailure, why: impl Display) -> Closed {
     Closed(failure, format!("cannot be reached: {why}"))
+}
+
+/// The proxy cannot be spoken to over TLS.
+fn insecure(failure: Failure) -> Closed {
+    let kind = match failure.what {
+        What::Broken => ConnectFailure::Refused,
+        _ => ConnectFailure::Tls,
+    };
+    let why = format!("cannot be spoken to over TLS: {}", failure.reason);
+    Closed(kind, why)
 }
 
 /// The status, and after a 407 the schemes that the proxy takes; nothing else of what it wrote.

@@ -19,8 +19,8 @@ use super::{
 };
 use crate::{
     base::fingerprint::Fingerprint,
-    mesh::connect::BoxIo,
-    model::tls::{Tls, Verify},
+    mesh::{connect::BoxIo, exposed},
+    model::tls::{Identity, Tls, Verify},
 };
 
 /// Sessions of one cluster that are kept to be resumed.
@@ -122,6 +122,9 @@ impl Client {
         let changed = ready.is_ok();
         let ready = match (ready, &before.ready) {
             (Ok(ready), _) => {
+                if let Some(Identity::Files { key, .. }) = &self.wanted.identity {
+                    exposed::warn_of(key);
+                }
                 if before.ready.is_ok() {
                     tracing::info!(cluster, "new certificates in force");
                 }

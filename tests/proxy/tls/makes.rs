@@ -383,3 +383,97 @@ async fn python_with_and_without_a_certificate_of_ours() {
     );
     assert_eq!(summary.notes.attempts, 1);
 }
+
+/// Keys as openssl writes them, each the client's own: a server that demands one takes it, or the reason names the file.
+#[tokio::test]
+async fn keys_in_every_form_that_openssl_writes() {
+    let folder = Folder::new();
+    let strict = [
+        "-www",
+        "-Verify",
+        "1",
+        "-CAfile",
+        "ca.pem",
+        "-verify_return_error",
+    ];
+    let Some(server) = openssl_server(&folder, "P-256", &strict).await else {
+        return;
+    };
+    let encrypted = "k.pem: the private key is encrypted, and there is no passphrase";
+    let other = "k.pem) cannot be used: ";
+    for (form, make, says) in [
+        ("PKCS#1, RSA", "genrsa -traditional -out k.pem 2048", None),
+        ("PKCS#8, RSA", "genpkey -algorithm RSA -out k.pem", None),
+        (
+            "SEC1, with its parameters before it",
+            "ecparam -name prime256v1 -genkey -out k.pem",
+            None,
+        ),
+        (
+            "SEC1, P-384",
+            "ecparam -name secp384r1 -genkey -noout -out k.pem",
+            None,
+        ),
+        (
+            "SEC1, P-521",
+            "ecparam -name secp521r1 -genkey -noout -out k.pem",
+            None,
+        ),
+        (
+            "PKCS#8, P-256",
+            "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out k.pem",
+            None,
+        ),
+        (
+            "PKCS#8, Ed25519",
+            "genpkey -algorithm ed25519 -out k.pem",
+            None,
+        ),
+        (
+            "PKCS#1 under a passphrase",
+            "genrsa -traditional -aes256 -passout pass:s3cret -out k.pem 2048",
+            Some(encrypted),
+        ),
+        (
+            "PKCS#8 under a passphrase",
+            "genpkey -algorithm RSA -aes256 -pass pass:s3cret -out k.pem",
+            Some(encrypted),
+        ),
+        (
+            "a curve that TLS has not",
+            "ecparam -name secp256k1 -genkey -noout -out k.pem",
+            Some(other),
+        ),
+        (
+            "no PEM",
+            "genpkey -algorithm RSA -outform DER -out k.pem",
+            Some("k.pem: no private key in it"),
+        ),
+    ] {
+        openssl(&folder, make).await.unwrap();
+        let read = "-passin pass:s3cret";
+        let form_of = if form == "no PEM" { "-keyform DER" } else { "" };
+        for step in [
+            format!("req -new -key k.pem {form_of} {read} -subj /CN=client -out c.csr"),
+            "x509 -req -in c.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30 -out c.pem"
+                .to_owned(),
+        ] {
+            openssl(&folder, &step).await.unwrap();
+        }
+        let gate = gate(server.addr, &mutual(&folder)).await;
+        let request = Request::get("/").header("host", HOST);
+        let mut caller = gate.caller().await;
+        let reply = caller.send(request.body(Body::empty()).unwrap()).await;
+        gate.log.nth(0).await;
+        let told = gate.logged("upstream_transport_failure_reason");
+        match says {
+            None => assert_eq!(reply.status, 200, "{form}: {told}"),
+            Some(says) => {
+                assert_eq!(reply.status, 503, "{form}");
+                assert!(told.contains(says), "{form}: {told}");
+                let shown = format!("{told} {}", reply.body);
+                assert!(!shown.contains("s3cret"), "{form}: {shown}");
+            }
+        }
+    }
+}

@@ -13,7 +13,7 @@ use tokio_rustls::TlsAcceptor;
 use zeroize::Zeroizing;
 
 use super::*;
-use crate::model::tls::{Identity, NameMatch, Roots, Secret};
+use crate::model::tls::{NameMatch, Roots, Secret};
 
 mod odd;
 
