@@ -1,60 +1,121 @@
 //! `llmesh check`: load and lint, every problem at once.
 
+mod baseline;
+mod forms;
+
 use std::{io::IsTerminal, process::ExitCode};
 
 use serde_json::json;
 
+use self::baseline::Baseline;
 use super::{
-    args::{CheckArgs, Output},
-    cannot_run,
+    args::{CheckArgs, CheckOutput, GraphForm},
+    cannot_run, err,
     table::Table,
 };
 use crate::{
     base::BoxError,
-    config::{self, Diagnostic, Loaded, Severity, Source},
+    config::{self, Diagnostic, Graph, Loaded, Severity, Source},
     model::MeshModel,
 };
 
 /// Exit 0 if clean or only warned about, 1 on warnings under `--strict`, 2 on errors.
 #[must_use]
 pub fn run(args: &CheckArgs) -> ExitCode {
-    let sources = match sources(args) {
-        Ok(sources) => sources,
-        Err(error) => return cannot_run(format_args!("llmesh: {error}")),
-    };
+    if let Some(name) = &args.explain {
+        return explain(name);
+    }
+    match checked(args) {
+        Ok((loaded, tally)) => {
+            report(args, &loaded, &tally);
+            match tally {
+                Tally { errors: 1.., .. } => ExitCode::from(2),
+                Tally { warnings: 1.., .. } if args.strict => ExitCode::from(1),
+                _ => ExitCode::SUCCESS,
+            }
+        }
+        Err(error) => cannot_run(format_args!("llmesh: {error}")),
+    }
+}
+
+/// Says what a rule is about.
+fn explain(name: &str) -> ExitCode {
+    if let Some(rule) = config::rule(name) {
+        super::out(format_args!("{rule}"));
+        return ExitCode::SUCCESS;
+    }
+    let all: Vec<_> = config::rules().map(|rule| rule.id).collect();
+    cannot_run(format_args!(
+        "llmesh: no rule is called {name:?}; the rules are:\n  {}",
+        all.join("\n  ")
+    ))
+}
+
+/// Loads and lints, without what is known already.
+fn checked(args: &CheckArgs) -> Result<(Loaded, Tally), BoxError> {
+    let sources = sources(args)?;
+    let baseline = args.baseline.as_deref().map(Baseline::read).transpose()?;
     let mut options = config::Options::default()
         .with_strict(args.strict)
+        .with_lint(true)
         .with_credentials(config::credential_is_there)
         .with_files(config::file_is_there);
     options.secrets.clone_from(&args.input.secrets);
-    let loaded = config::load(&sources, &options);
-    let tally = Tally::of(&loaded.diagnostics, sources.len());
+    let mut loaded = config::load(&sources, &options);
+    let old = baseline.map_or(0, |baseline| baseline.take(&mut loaded.diagnostics));
+    let mut tally = Tally::of(&loaded.diagnostics, sources.len());
+    tally.known = loaded.ignored + old;
+    Ok((loaded, tally))
+}
+
+fn report(args: &CheckArgs, loaded: &Loaded, tally: &Tally) {
+    if let (Some(form), Some(graph)) = (args.graph, &loaded.graph) {
+        super::out(format_args!("{}", drawn(form, graph).trim_end()));
+        for d in &config::shown(&loaded.diagnostics) {
+            err(format_args!("{d}"));
+        }
+        err(format_args!("{}", tally.line()));
+        return;
+    }
     match args.output {
-        Output::Json => super::out(format_args!("{:#}", tally.to_json(&loaded))),
-        Output::Text => {
+        CheckOutput::Json => super::out(format_args!("{:#}", tally.to_json(loaded))),
+        CheckOutput::Sarif => super::out(format_args!("{:#}", forms::sarif(&loaded.diagnostics))),
+        CheckOutput::Github => {
             for d in &config::shown(&loaded.diagnostics) {
-                super::out(format_args!(
-                    "{}",
-                    paint(d, std::io::stdout().is_terminal())
-                ));
-            }
-            if let Some(table) = loaded.model.as_ref().and_then(policy_table) {
-                super::out(format_args!("\n{table}"));
-            }
-            super::out(format_args!("{}", tally.line()));
-            if loaded
-                .model
-                .as_ref()
-                .is_some_and(|model| model.virtual_hosts.is_empty())
-            {
-                super::out(format_args!("{}", nothing(args)));
+                super::out(format_args!("{}", forms::github(d)));
             }
         }
+        CheckOutput::Text => text(args, loaded, tally),
     }
-    match tally {
-        Tally { errors: 1.., .. } => ExitCode::from(2),
-        Tally { warnings: 1.., .. } if args.strict => ExitCode::from(1),
-        _ => ExitCode::SUCCESS,
+}
+
+fn drawn(form: GraphForm, graph: &Graph) -> String {
+    match form {
+        GraphForm::Text if graph.calls.is_empty() => {
+            "nothing says who calls whom: annotate callers with `llmesh.io/calls: HOST, HOST`\n"
+                .to_owned()
+        }
+        GraphForm::Text => format!("{}\n{} settings\n", graph.to_text(), graph.settings),
+        GraphForm::Svg => graph.to_svg(),
+        GraphForm::Mermaid => graph.to_mermaid(),
+    }
+}
+
+/// The report for people.
+fn text(args: &CheckArgs, loaded: &Loaded, tally: &Tally) {
+    for d in &config::shown(&loaded.diagnostics) {
+        super::out(format_args!(
+            "{}",
+            paint(d, std::io::stdout().is_terminal())
+        ));
+    }
+    if let Some(table) = loaded.model.as_ref().and_then(policy_table) {
+        super::out(format_args!("\n{table}"));
+    }
+    super::out(format_args!("{}", tally.line()));
+    let hosts = loaded.model.as_ref().map(|model| &model.virtual_hosts);
+    if hosts.is_some_and(Vec::is_empty) {
+        super::out(format_args!("{}", nothing(args)));
     }
 }
 
@@ -86,6 +147,8 @@ struct Tally {
     errors: usize,
     warnings: usize,
     notes: usize,
+    /// What annotations or the baseline say is known.
+    known: usize,
 }
 
 impl Tally {
@@ -101,13 +164,18 @@ impl Tally {
             errors: count(Severity::Error),
             warnings: count(Severity::Warning),
             notes: count(Severity::Note),
+            known: 0,
         }
     }
 
     fn line(&self) -> String {
         let plural = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });
+        let known = match self.known {
+            0 => String::new(),
+            known => format!("; {known} more known"),
+        };
         format!(
-            "{} checked: {}, {}, {}",
+            "{} checked: {}, {}, {}{known}",
             plural(self.files, "file"),
             plural(self.errors, "error"),
             plural(self.warnings, "warning"),
@@ -123,9 +191,23 @@ impl Tally {
         json!({
             "diagnostics": loaded.diagnostics.iter().map(Diagnostic::to_json).collect::<Vec<_>>(),
             "llm_policies": policies.collect::<Vec<_>>(),
-            "summary": {"files": self.files, "errors": self.errors, "warnings": self.warnings, "notes": self.notes},
+            "calls": loaded.graph.iter().flat_map(calls).collect::<Vec<_>>(),
+            "summary": {"files": self.files, "errors": self.errors, "warnings": self.warnings, "notes": self.notes, "known": self.known},
         })
     }
+}
+
+/// The call graph, one object a call.
+fn calls(graph: &Graph) -> impl Iterator<Item = serde_json::Value> {
+    graph.calls.iter().map(|call| {
+        json!({
+            "caller": graph.nodes[call.from],
+            "callee": graph.nodes[call.to],
+            "figures": call.figures,
+            "sends_in_an_outage": call.amplification,
+            "told_by": call.told_by,
+        })
+    })
 }
 
 /// Virtual host, route and policy of each route that has an LLM policy.

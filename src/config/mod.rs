@@ -83,6 +83,7 @@ pub use self::{
     diagnostic::{Diagnostic, Severity},
     layer::Layer,
     left_out::LeftOut,
+    lint::{Graph, GraphCall, Rule, rule, rules},
     options::{CredentialCheck, IstioCompat, Options},
     shown::shown,
     source::Source,
@@ -102,6 +103,10 @@ pub struct Loaded {
     pub left_out: Vec<LeftOut>,
     /// The files that hold resources of the mesh.
     pub files: BTreeSet<Arc<str>>,
+    /// Who calls whom, where that was asked for ([`Options::lint`]).
+    pub graph: Option<Graph>,
+    /// Findings that annotations say are known.
+    pub ignored: usize,
 }
 
 // === impl Loaded ===
@@ -170,6 +175,10 @@ fn attempt(
     let mut files = std::mem::take(&mut resources.files);
     let linking = Report::default();
     lint::resources(&resources, &linking);
+    let mut linted = None;
+    if options.lint {
+        linted = Some(lint::mesh(&resources, &default_retry, &linking));
+    }
     let mut model = link::link(&mut resources, options, &default_retry, &linking);
     let secrets = model
         .secrets
@@ -179,13 +188,21 @@ fn attempt(
     model.settings = mesh.settings;
     let errors = linking.errors();
     report.absorb(linking);
-    let diagnostics = report.into_sorted();
+    let mut diagnostics = report.into_sorted();
+    let found = diagnostics.len();
+    let graph = linted.map(|(graph, ignore)| {
+        lint::settle(&mut diagnostics, &ignore);
+        graph
+    });
+    let ignored = found - diagnostics.len();
     let failed = diagnostics.iter().any(|d| d.severity == Severity::Error);
     let loaded = Loaded {
         model: (options.lenient || !failed).then_some(model),
         diagnostics,
         left_out,
         files,
+        graph,
+        ignored,
     };
     (loaded, errors)
 }

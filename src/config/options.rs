@@ -35,6 +35,9 @@ pub struct Options {
     /// Files that held a resource when they were read last ([`Loaded::files`](super::Loaded::files)): one that is no YAML now is broken, and not
     /// a file of another tool.
     pub known_files: BTreeSet<Arc<str>>,
+    /// All resources are looked at together as well: who calls whom, and what their timeouts, retries and breakers come to
+    /// (see [`rules`](super::rules)). Findings that an annotation `llmesh.io/ignore` names are left out then.
+    pub lint: bool,
 }
 
 /// Tells of a place where a key should be why none can be read there.
@@ -107,6 +110,13 @@ impl Options {
     #[must_use]
     pub fn with_known_files(mut self, files: BTreeSet<Arc<str>>) -> Self {
         self.known_files = files;
+        self
+    }
+
+    /// Sets whether all resources are looked at together as well.
+    #[must_use]
+    pub fn with_lint(mut self, lint: bool) -> Self {
+        self.lint = lint;
         self
     }
 

@@ -14,6 +14,7 @@ use super::{
     },
     k8s,
     left_out::{Id, LeftOut},
+    lint::facts::Facts,
     llm_policy::LlmPolicy,
     secrets::Secret,
 };
@@ -42,6 +43,8 @@ pub(super) struct Resources {
     pub(super) left_out: Vec<LeftOut>,
     /// Hosts that a rule which was left out asks TLS for.
     pub(super) guards: Vec<Guard>,
+    /// What only the linter asks for.
+    pub(super) facts: Facts,
     /// Files that hold a resource of the mesh.
     pub(super) files: BTreeSet<Arc<str>>,
 }
@@ -74,6 +77,7 @@ impl Resources {
         self.templates.append(&mut own.templates);
         self.slices.append(&mut own.slices);
         self.llm_policies.append(&mut own.llm_policies);
+        self.facts.append(own.facts);
     }
 
     /// Whether everything that was read concerns traffic at gateways only, or is a delegate's.

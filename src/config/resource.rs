@@ -223,6 +223,9 @@ impl Reader<'_> {
                 }
             }
         }
+        if class.is_some() {
+            own.facts.read(field);
+        }
         if own.is_off_mesh() {
             found.retain(|d| d.severity == Severity::Error && !MESH_ONLY.contains(&d.rule));
             off_mesh(&field.with_report(&found), &own);

@@ -42,6 +42,16 @@ impl<'a> Field<'a> {
         }
     }
 
+    /// The number if it is one, without a word if it is not.
+    pub(in crate::config) fn number_quietly(&self) -> Option<f64> {
+        #[expect(clippy::cast_precision_loss, reason = "shares and rates are small")]
+        match self.node.value {
+            Value::Int(value) => Some(value as f64),
+            Value::Float(value) => Some(value),
+            _ => None,
+        }
+    }
+
     /// The boolean if it is one, without a word if it is not.
     pub(in crate::config) fn bool_quietly(&self) -> Option<bool> {
         match self.node.value {

@@ -17,6 +17,8 @@ pub(in crate::config) struct OutlierBlock {
     pub(in crate::config) params: Params,
     /// The panic threshold in percent.
     pub(in crate::config) min_health_percent: u32,
+    /// The settings it gives.
+    pub(in crate::config) given: Vec<String>,
 }
 
 /// Reads an `outlierDetection`.
@@ -62,6 +64,7 @@ pub(super) fn read(field: &Field<'_>) -> Option<OutlierBlock> {
         place: field.place(),
         params,
         min_health_percent: percent("minHealthPercent").unwrap_or_default(),
+        given: object.names().map(str::to_owned).collect(),
     })
 }
 

@@ -27,12 +27,12 @@ use crate::{
 
 /// The blocks that hold for one cluster.
 #[derive(Default)]
-struct Effective<'a> {
-    balance: Option<&'a Balance>,
-    pool: Option<&'a PoolBlock>,
-    outlier: Option<&'a OutlierBlock>,
-    retry_budget: Option<Budget>,
-    tls: Option<&'a TlsBlock>,
+pub(in crate::config) struct Effective<'a> {
+    pub(in crate::config) balance: Option<&'a Balance>,
+    pub(in crate::config) pool: Option<&'a PoolBlock>,
+    pub(in crate::config) outlier: Option<&'a OutlierBlock>,
+    pub(in crate::config) retry_budget: Option<Budget>,
+    pub(in crate::config) tls: Option<&'a TlsBlock>,
 }
 
 // === impl Linker ===
@@ -183,7 +183,8 @@ impl Linker<'_> {
     }
 }
 
-fn effective<'a>(
+/// The blocks for a port: a subset's go before those of the whole rule, each as a whole.
+pub(in crate::config) fn effective<'a>(
     merged: Option<&Merged<'a>>,
     subset: Option<&'a Subset>,
     port: u16,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// Whether `labels` has everything in `wanted`.
-pub(super) fn contains(
+pub(in crate::config) fn contains(
     labels: &BTreeMap<String, String>,
     wanted: &BTreeMap<String, String>,
 ) -> bool {

@@ -1,21 +1,21 @@
 //! Resources to the model: names to hosts, clusters and endpoints.
 
 mod aliases;
-mod clusters;
+pub(super) mod clusters;
 mod endpoints;
 mod explain;
 mod fallback;
 mod findings;
 mod hidden;
 mod hosts;
-mod labels;
+pub(super) mod labels;
 mod linker;
 mod own;
 mod place;
-mod policies;
-mod registry;
+pub(super) mod policies;
+pub(super) mod registry;
 mod routes;
-mod rules;
+pub(super) mod rules;
 mod secrets;
 mod spoken;
 mod tls;

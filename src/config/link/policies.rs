@@ -20,7 +20,7 @@ use crate::{
 
 /// How specific a policy's choice of a route is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Rank {
+pub(in crate::config) struct Rank {
     layer: Layer,
     /// Routes of hosts, routes, hosts, neither.
     level: u8,
@@ -174,7 +174,7 @@ impl Linker<'_> {
 }
 
 /// How specific a policy is for the routes of a host, those left out of account that it names; `None` if it is not for it.
-pub(super) fn rank(policy: &LlmPolicy, host: &str, namespace: &str) -> Option<Rank> {
+pub(in crate::config) fn rank(policy: &LlmPolicy, host: &str, namespace: &str) -> Option<Rank> {
     let of_namespace = policy.origin.namespace == namespace;
     let pattern_length = |pattern: &str| {
         if pattern.starts_with('*') {

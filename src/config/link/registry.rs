@@ -22,27 +22,27 @@ use crate::{
 
 /// Services by full name.
 #[derive(Debug, Default)]
-pub(super) struct Registry {
-    pub(super) services: BTreeMap<String, Known>,
+pub(in crate::config) struct Registry {
+    pub(in crate::config) services: BTreeMap<String, Known>,
 }
 
 /// A service, from a Service, from ServiceEntries, or from both.
 #[derive(Debug)]
-pub(super) struct Known {
-    pub(super) namespace: String,
-    pub(super) ports: Vec<ServicePort>,
-    pub(super) addresses: Vec<String>,
-    pub(super) place: Place,
+pub(in crate::config) struct Known {
+    pub(in crate::config) namespace: String,
+    pub(in crate::config) ports: Vec<ServicePort>,
+    pub(in crate::config) addresses: Vec<String>,
+    pub(in crate::config) place: Place,
     /// The host that it is another name of.
-    pub(super) alias_of: Option<String>,
+    pub(in crate::config) alias_of: Option<String>,
     /// The name that its servers have, where it is not the service's.
-    pub(super) server_name: Option<String>,
+    pub(in crate::config) server_name: Option<String>,
     /// The names of which a server's certificate must have one, where no DestinationRule lists any.
-    pub(super) server_names: Vec<NameMatch>,
+    pub(in crate::config) server_names: Vec<NameMatch>,
     /// Whether it is a part of the mesh.
-    pub(super) internal: bool,
+    pub(in crate::config) internal: bool,
     resolution: Option<Resolution>,
-    pub(super) endpoints: HashMap<u16, Vec<Endpoint>>,
+    pub(in crate::config) endpoints: HashMap<u16, Vec<Endpoint>>,
 }
 
 struct Sources<'r> {
@@ -54,7 +54,7 @@ struct Sources<'r> {
 // === impl Registry ===
 
 impl Registry {
-    pub(super) fn build(resources: &Resources, report: &Report) -> Self {
+    pub(in crate::config) fn build(resources: &Resources, report: &Report) -> Self {
         let mut sources = Sources {
             workloads: HashMap::new(),
             slices: HashMap::new(),
@@ -171,7 +171,7 @@ impl Registry {
 // === impl Known ===
 
 impl Known {
-    pub(super) fn new(namespace: &str, place: Place) -> Self {
+    pub(in crate::config) fn new(namespace: &str, place: Place) -> Self {
         Self {
             namespace: namespace.to_owned(),
             ports: Vec::new(),
@@ -187,12 +187,16 @@ impl Known {
     }
 
     /// Its endpoints are names.
-    pub(super) fn resolve_names(&mut self) {
+    pub(in crate::config) fn resolve_names(&mut self) {
         self.resolution = Some(Resolution::Dns);
     }
 
     /// The endpoints of a port that carry `labels`.
-    pub(super) fn discovery(&self, port: u16, labels: &BTreeMap<String, String>) -> Discovery {
+    pub(in crate::config) fn discovery(
+        &self,
+        port: u16,
+        labels: &BTreeMap<String, String>,
+    ) -> Discovery {
         let endpoints = || {
             let all = self.endpoints.get(&port).map_or(&[][..], Vec::as_slice);
             all.iter()
@@ -210,7 +214,7 @@ impl Known {
     }
 
     /// Its virtual addresses that may stand in a Host header as they are.
-    pub(super) fn virtual_ips(&self) -> impl Iterator<Item = &String> {
+    pub(in crate::config) fn virtual_ips(&self) -> impl Iterator<Item = &String> {
         self.addresses
             .iter()
             .filter(|ip| ip.parse::<Ipv4Addr>().is_ok())

@@ -12,10 +12,10 @@ use crate::config::{
 };
 
 /// The namespace whose rules hold for the whole mesh.
-pub(super) const ROOT_NAMESPACE: &str = "istio-system";
+pub(in crate::config) const ROOT_NAMESPACE: &str = "istio-system";
 
 /// DestinationRules, merged by namespace and host.
-pub(super) struct Rules<'a> {
+pub(in crate::config) struct Rules<'a> {
     spaces: HashMap<&'a str, Space<'a>>,
     namespace: String,
 }
@@ -29,19 +29,23 @@ struct Space<'a> {
 }
 
 /// What the DestinationRules of one host say together.
-pub(super) struct Merged<'a> {
-    pub(super) first: &'a DestinationRule,
+pub(in crate::config) struct Merged<'a> {
+    pub(in crate::config) first: &'a DestinationRule,
     /// The first top-level policy.
-    pub(super) policy: Option<&'a TrafficPolicy>,
+    pub(in crate::config) policy: Option<&'a TrafficPolicy>,
     /// The first subset of each name.
-    pub(super) subsets: BTreeMap<&'a str, &'a Subset>,
+    pub(in crate::config) subsets: BTreeMap<&'a str, &'a Subset>,
 }
 
 // === impl Rules ===
 
 impl<'a> Rules<'a> {
     /// Merges `rules`, which come in order of precedence.
-    pub(super) fn build(rules: &'a [DestinationRule], namespace: &str, report: &Report) -> Self {
+    pub(in crate::config) fn build(
+        rules: &'a [DestinationRule],
+        namespace: &str,
+        report: &Report,
+    ) -> Self {
         let mut spaces: HashMap<&'a str, Space<'a>> = HashMap::new();
         for rule in rules {
             let space = spaces.entry(&rule.origin.namespace).or_default();
@@ -72,8 +76,18 @@ impl<'a> Rules<'a> {
     }
 
     /// The rules for a host: of the caller's namespace, else of the service's, else of the mesh.
-    pub(super) fn of(&self, host: &str, service_namespace: &str) -> Option<&Merged<'a>> {
-        [self.namespace.as_str(), service_namespace, ROOT_NAMESPACE]
+    pub(in crate::config) fn of(&self, host: &str, service_namespace: &str) -> Option<&Merged<'a>> {
+        self.seen_from(&self.namespace, host, service_namespace)
+    }
+
+    /// The rules for a host as callers in another namespace get them.
+    pub(in crate::config) fn seen_from(
+        &self,
+        caller: &str,
+        host: &str,
+        service_namespace: &str,
+    ) -> Option<&Merged<'a>> {
+        [caller, service_namespace, ROOT_NAMESPACE]
             .into_iter()
             .find_map(|namespace| {
                 let space = self.spaces.get(namespace)?;
@@ -91,7 +105,7 @@ impl<'a> Rules<'a> {
 
 impl<'a> Merged<'a> {
     /// Whether a rule is one of them.
-    pub(super) fn is_of(&self, rule: &DestinationRule) -> bool {
+    pub(in crate::config) fn is_of(&self, rule: &DestinationRule) -> bool {
         self.first.origin.namespace == rule.origin.namespace && self.first.host == rule.host
     }
 

@@ -14,7 +14,7 @@ use crate::{
     layers::route::params::{FieldName, StringMatch},
 };
 
-pub(super) fn check(service: &VirtualService, report: &Report) {
+pub(in crate::config::lint) fn check(service: &VirtualService, report: &Report) {
     check_reach(service, report);
     let timed = service
         .rules

@@ -2,7 +2,7 @@
 
 use crate::config::{diagnostic::Report, istio::destination_rule::DestinationRule};
 
-pub(super) fn check(rule: &DestinationRule, report: &Report) {
+pub(in crate::config::lint) fn check(rule: &DestinationRule, report: &Report) {
     let Some(top) = rule.policy.as_ref().and_then(|policy| policy.pool.as_ref()) else {
         return;
     };

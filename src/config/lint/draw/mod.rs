@@ -1,0 +1,5 @@
+//! Drawings of the call graph.
+
+mod mermaid;
+mod svg;
+mod text;
