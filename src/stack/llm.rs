@@ -31,9 +31,9 @@ use crate::{
     base::{
         SharedRng,
         cost::Ledger,
-        ext::{Explains, Guarded, LastTarget, Ordinary, Record},
+        ext::{Guarded, Ordinary, Record},
     },
-    body::{Body, replay::Replay},
+    body::{Body, Context, RequestBody},
     call::{self, CallLayer},
     callers::{CallersLayer, ModelsLayer},
     deadline::{DeadlineLayer, PropagateLayer},
@@ -133,13 +133,21 @@ impl LlmRoute<'_> {
             .layer(ServedLayer)
             .map_request(uploading)
             .layer(deadline)
-            .map_request(move |mut request: Request<Body>| {
+            .map_request(move |request: Request<RequestBody>| {
+                let mut request = request.map(Body::new);
                 let told = meet(&mut request, dialect, &paths);
+                let explains = told.is_some_and(|(_, calls)| calls)
+                    && request.extensions().get::<Speaks>().is_some();
+                Context::edit(&mut request, |context| {
+                    if last {
+                        context.set_last_target(true);
+                    }
+                    if explains {
+                        context.set_explains(true);
+                    }
+                });
+                watched.clone().put(&mut request);
                 let extensions = request.extensions_mut();
-                watched.clone().put(extensions);
-                if last {
-                    extensions.insert(LastTarget);
-                }
                 if guarded {
                     extensions.insert(Guarded);
                 }
@@ -147,9 +155,6 @@ impl LlmRoute<'_> {
                     && let Some(speaks) = extensions.get::<Speaks>()
                 {
                     speaks.say(dialect, calls);
-                    if calls {
-                        extensions.insert(Explains);
-                    }
                 }
                 let ledger =
                     (!verbatim).then(|| extensions.get_or_insert_default::<Ledger>().clone());
@@ -261,7 +266,7 @@ impl LlmRoute<'_> {
         let stack = ServiceBuilder::new()
             .map_response(|response: Response<_>| response.map(Body::new))
             .layer(retry(params, cluster, budget, self.rng))
-            .map_request(|request: Request<Replay<Body>>| request.map(Body::new))
+            .map_request(|request: Request<RequestBody>| request.map(Body::new))
             .option_layer(usage)
             .layer(InjectLayer::new().with_rng(self.rng.clone()))
             .layer(PropagateLayer::new())

@@ -8,7 +8,7 @@ use tower::{ServiceBuilder, service_fn};
 use super::{Boxed, Cluster, served::ServedLayer};
 use crate::{
     base::{BoxError, Error, Kind, SharedRng, ext::Uploading},
-    body::{Body, replay::Replay},
+    body::{Body, RequestBody},
     deadline::{DeadlineLayer, PropagateLayer},
     retry::{self, RetryBudget, RetryLayer},
     route::params::Forward,
@@ -31,7 +31,7 @@ pub fn route(forward: &Forward, cluster: &Cluster, inner: Boxed, rng: &SharedRng
         .layer(retry)
         .layer(InjectLayer::new().with_rng(rng.clone()))
         .layer(PropagateLayer::new())
-        .map_request(|request: Request<Replay<Body>>| request.map(Body::new))
+        .map_request(|request: Request<RequestBody>| request.map(Body::new))
         .service(inner);
     Boxed::new(stack)
 }

@@ -20,9 +20,9 @@ use crate::{
     base::{
         BoxError, Error, Kind,
         error::find,
-        ext::{AnsweredBy, Explains, Notes, OurKey, Record},
+        ext::{AnsweredBy, Notes, OurKey, Record},
     },
-    body::Body,
+    body::{Body, Context},
     classify::{Class, Classified, Failure, Outcome, Signal, transport::class_of_error},
     llm::{
         Dialect, DialectMode,
@@ -96,7 +96,7 @@ impl Speaks {
 
 impl Sender {
     /// The sender of a request. `None` if it is none of an LLM call. Leaves a [`Record`] in it if there is none.
-    pub(super) fn of<B>(rules: Rules, request: &mut Request<B>) -> Option<Self> {
+    pub(super) fn of<B: 'static>(rules: Rules, request: &mut Request<B>) -> Option<Self> {
         if rules.setting == DialectMode::StatusOnly || request.method() != Method::POST {
             return None;
         }
@@ -104,10 +104,10 @@ impl Sender {
         let api = Api::of(rules.setting, method, uri, request.headers());
         let known = api.dialect;
         let speaks = Speaks::default();
-        let extensions = request.extensions_mut();
         if api.generates {
-            extensions.insert(Explains);
+            Context::edit(request, |context| context.set_explains(true));
         }
+        let extensions = request.extensions_mut();
         extensions.insert(speaks.clone());
         let record = extensions.get_or_insert_default::<Record>();
         let caller = Caller {
