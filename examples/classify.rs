@@ -7,10 +7,8 @@ use std::convert::Infallible;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use llmesh::{
-    base::{
-        BoxError,
-        ext::{Attempt, RetriesAnswers},
-    },
+    base::{BoxError, ext::Attempt},
+    body::Context,
     classify::{Classified, ClassifyLayer},
     llm::{DialectMode, LlmClassifier},
 };
@@ -91,11 +89,13 @@ async fn main() -> Result<(), BoxError> {
         let mut request =
             Request::post("http://llm-service/v1/chat/completions").body(Full::default())?;
         // A retry may follow: hold the answer back until its class is known.
-        request.extensions_mut().insert(Attempt {
-            number: 1,
-            may_retry: true,
+        Context::edit(&mut request, |context| {
+            context.set_attempt(Attempt {
+                number: 1,
+                may_retry: true,
+            });
+            context.set_retries_answers(true);
         });
-        request.extensions_mut().insert(RetriesAnswers);
         let response = service.oneshot(request).await?;
         let classified = response.extensions().get::<Classified>().cloned();
         if let Some(class) = classified.unwrap_or_default().head() {

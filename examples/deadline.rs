@@ -13,6 +13,7 @@ use llmesh::{
         BoxError, error,
         time::{Instant, Sleep, sleep},
     },
+    body::RequestBody,
     deadline::{DeadlineLayer, Params, PropagateLayer, Stats},
 };
 use tower::{ServiceBuilder, ServiceExt, service_fn};
@@ -35,10 +36,11 @@ impl Body for Tokens {
 }
 
 /// An upstream that starts to answer after so many milliseconds.
-async fn upstream(request: Request<u64>) -> Result<Response<Tokens>, BoxError> {
+async fn upstream(request: Request<RequestBody>) -> Result<Response<Tokens>, BoxError> {
     let told = &request.headers()["x-envoy-expected-rq-timeout-ms"];
     println!("  upstream: I have {told:?} ms");
-    sleep(Duration::from_millis(*request.body())).await;
+    let start_after = request.headers()["x-start-after-ms"].to_str()?.parse()?;
+    sleep(Duration::from_millis(start_after)).await;
     Ok(Response::new(Tokens(Box::pin(sleep(
         Duration::from_millis(30),
     )))))
@@ -54,12 +56,14 @@ async fn main() -> Result<(), BoxError> {
         .service(service_fn(upstream));
 
     for (title, start_after, caller) in [
-        ("no answer within 200 ms", 1000, None),
+        ("no answer within 200 ms", 1000_u64, None),
         ("a stream that would go on for ever", 50, None),
         ("a caller who waits for 80 ms only", 10, Some("80")),
     ] {
         println!("{title}");
-        let mut request = Request::new(start_after);
+        let mut request = Request::new(RequestBody::empty());
+        let value = http::HeaderValue::from(start_after);
+        request.headers_mut().insert("x-start-after-ms", value);
         if let Some(ms) = caller {
             let value = http::HeaderValue::from_static(ms);
             request

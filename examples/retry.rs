@@ -15,7 +15,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use llmesh::{
     base::{BoxError, Error, Kind, error::ConnectFailure, ext::Record, time::Instant},
-    body::replay::Replay,
+    body::RequestBody,
     classify::{Class, Classified, Hint, Outcome, Signal},
     retry::{Params, RetryLayer, RetryOn, Stats, params::Budget},
 };
@@ -91,7 +91,7 @@ async fn main() -> Result<(), BoxError> {
         println!("{title}");
         let (script, next, begin) = (script.to_vec(), AtomicUsize::new(0), Instant::now());
         let script = Arc::new((script, next));
-        let upstream = service_fn(move |request: Request<Replay<Full<Bytes>>>| {
+        let upstream = service_fn(move |request: Request<RequestBody>| {
             let script = Arc::clone(&script);
             async move {
                 let number = request.headers()["x-envoy-attempt-count"].clone();

@@ -77,7 +77,7 @@ use http_body_util::{BodyExt, Full};
 use llmesh::{
     balance::{BalanceLayer, EndpointSet},
     base::{BoxError, Ceiling, Ratio, SharedRng, time::Instant},
-    body::replay::Replay,
+    body::RequestBody,
     breaker::{self, BreakerLayer},
     classify::{ClassifyLayer, HttpClassifier, MakeClassifier},
     deadline::{self, DeadlineLayer, PropagateLayer},
@@ -311,7 +311,7 @@ fn full<B, L, R>(
 where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
-    L: Service<Request<Replay<B>>, Response = Response<R>, Error = Infallible>
+    L: Service<Request<RequestBody>, Response = Response<R>, Error = Infallible>
         + Clone
         + Send
         + 'static,
@@ -332,7 +332,7 @@ where
     M::Classifier: Send,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
-    L: Service<Request<Replay<B>>, Response = Response<R>, Error = Infallible>
+    L: Service<Request<RequestBody>, Response = Response<R>, Error = Infallible>
         + Clone
         + Send
         + 'static,

@@ -1,7 +1,9 @@
 //! Every type that layers leave for each other in a request's or response's extensions.
 //!
 //! One file, so that the contract between layers can be read in one place. A missing extension always has a defined
-//! meaning (written at its type) and is never an error.
+//! meaning (written at its type) and is never an error. What belongs to an attempt is not among them: that travels in its body
+//! ([`Context`](crate::body::Context)), which carries [`Attempt`], [`Deadline`], [`Tried`],
+//! [`TryClock`] and [`CancelCause`].
 //!
 //! | type | written by | read by | absent means |
 //! |---|---|---|---|
@@ -11,11 +13,8 @@
 //! | [`Record`] | the outer shell | access log, metrics; annotated by all | nothing is noted |
 //! | [`RouteMeta`] | route | cluster dispatch, logs | label `-` |
 //! | [`RetryHeaders`] | route | retry | the route's retries hold as they are |
-//! | [`Deadline`] | deadline, retry (per attempt), context | deadline, retry, respond | no limit |
 //! | [`Uploading`] | the route's stack | deadline | the request is complete |
 //! | [`Allowance`] | deadline, retry (per attempt) | those who read the body, deadline, retry, fallback ([`Until`]) | nothing begins only when the request is complete |
-//! | [`HeadDeadline`] | deadline | retry | the caller waits as long as the deadline |
-//! | [`Attempt`] | retry, fallback | classify, trace, balance | the only attempt |
 //! | [`Chain`] | fallback (per target) | retry | the only target |
 //! | [`RequestedModel`] | fallback, or whoever reads the call | balance | an ordinary request |
 //! | [`Caller`] | callers | token limits, models | nobody asks who it is |
@@ -24,16 +23,9 @@
 //! | [`AnsweredBy`] | fallback (response) | respond, logs | the route's own target |
 //! | [`AnsweredHere`] | lists of models (response) | the route stack | it is an upstream's |
 //! | [`Ended`] | retry, fallback (response) | respond | nothing was left undone |
-//! | [`RetriesAnswers`] | retry | classify | an answer is never sent again |
 //! | [`AnswersTo`](crate::respond::AnswersTo) | respond; the stack of a route with an LLM policy | respond inside of the route | errors stay errors |
-//! | [`Explains`] | respond | classify | the caller gets answers as they come |
 //! | [`Ordinary`] | the stack of a route with an LLM policy | retry, fallback | what the route says of retries holds |
-//! | [`Tried`] | retry creates, balance fills | balance | nothing tried |
-//! | [`TryClock`] | retry creates or renews, the pool and the body hold | retry, stream | runs from the start |
-//! | [`CancelReason`] | deadline or retry creates, sets | breaker, outlier, balance | a drop means that the caller went away |
 //! | [`EndpointRef`] | balance (request and response) | pool, stream, logs | `-` |
-//! | [`LastTarget`] | fallback; the route stack where there is none | stream | another target may follow |
-//! | [`UsageInjected`] | the layer that asked for usage on the caller's behalf | stream | the caller asked, or nobody |
 //! | [`Buffered`] | whoever reads the request body | token limits (estimates) | the body was not read |
 //! | [`Ledger`] | token limits create, stream and classify fill | token limits, logs | nobody counts costs |
 
@@ -56,15 +48,14 @@ use http::{HeaderMap, HeaderName};
 use crate::base::{cost::Ledger, time::Instant};
 
 pub use crate::base::{
-    attempt::CancelReason,
+    attempt::{CancelCause, CancelReason},
     clock::{Held, TryClock},
     until::{Allowance, Until, Uploading},
 };
 
 pub use self::{
     chain::{
-        AnsweredBy, Caller, Chain, Guarded, KEY_HEADERS, LastTarget, MODEL_HEADER, OurKey,
-        RequestedModel,
+        AnsweredBy, Caller, Chain, Guarded, KEY_HEADERS, MODEL_HEADER, OurKey, RequestedModel,
     },
     ended::Ended,
     flag::Flag,
@@ -122,20 +113,6 @@ pub struct Attempt {
     pub may_retry: bool,
 }
 
-/// Usage was asked for on behalf of a caller who did not: what comes of it is taken out of the caller's stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UsageInjected;
-
-/// Whether a 2xx answer is sent again too if its body shows an error. Without it only the beginnings of error responses
-/// are held back: nobody would do anything about an answer, so it must not wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RetriesAnswers;
-
-/// The caller is told what an answer means: one that could be an error is held back until that is known, also where it is
-/// not sent again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Explains;
-
 /// No LLM call, though its route has an LLM policy: it is sent again only as the route's `retryOn` says, and to no other target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ordinary;
@@ -187,10 +164,6 @@ pub fn caller_retries(headers: &HeaderMap) -> u32 {
         .and_then(|count| count.to_str().ok()?.parse().ok())
         .unwrap_or(0)
 }
-
-/// The instant until which the caller waits for the response head. What comes after is not bounded by it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HeadDeadline(pub Instant);
 
 /// What the router decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -312,22 +285,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::error::Kind;
-
-    #[test]
-    fn no_timeout_is_noted_while_the_caller_lags() {
-        let given_up = CancelReason::default();
-        given_up.caller_lags(true);
-        given_up.set(Some(Kind::DeadlineExceeded));
-        assert_eq!(given_up.why(), None);
-        given_up.caller_lags(false);
-        given_up.set(Some(Kind::AttemptTimeout));
-        assert_eq!(given_up.why(), Some(Kind::AttemptTimeout));
-        given_up.caller_lags(true);
-        given_up.set(None);
-        given_up.set(Some(Kind::AttemptTimeout));
-        assert_eq!(given_up.why(), Some(Kind::AttemptTimeout));
-    }
 
     #[test]
     fn flags_keep_their_order_and_come_once() {

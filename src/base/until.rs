@@ -67,11 +67,11 @@ impl Allowance {
 // === impl Until ===
 
 impl Until {
-    /// What bounds the request with these extensions.
+    /// What bounds a request with this deadline and these extensions.
     #[must_use]
-    pub fn of(request: &Extensions) -> Self {
+    pub fn of(fixed: Option<Deadline>, request: &Extensions) -> Self {
         Self {
-            fixed: request.get::<Deadline>().copied(),
+            fixed,
             allowance: request.get::<Allowance>().cloned().unwrap_or_default(),
         }
     }

@@ -7,7 +7,7 @@ use std::{
     any::Any,
     fmt,
     pin::Pin,
-    task::{Context, Poll, Waker},
+    task::{Context as TaskContext, Poll, Waker},
 };
 
 use bytes::Bytes;
@@ -19,6 +19,8 @@ use http_body_util::{
 
 use crate::base::BoxError;
 
+mod carry;
+pub mod context;
 pub mod guard;
 pub mod observe;
 #[cfg(feature = "llm")]
@@ -31,11 +33,12 @@ pub mod timed;
 #[cfg(feature = "llm")]
 pub(crate) use self::owed::owed;
 pub use self::{
+    context::Context,
     guard::Guarded,
     observe::{End, Observe, Observed},
     peek::{Held, Peek},
     prefix::read_prefix,
-    replay::Replay,
+    replay::RequestBody,
     timed::Timed,
 };
 
@@ -57,6 +60,8 @@ pub struct Body(Inner);
 enum Inner {
     Empty,
     Full(Option<Bytes>),
+    /// A request's, with its context.
+    Request(Box<RequestBody>),
     Boxed(UnsyncBoxBody<Bytes, BoxError>),
 }
 
@@ -73,6 +78,9 @@ impl Body {
         if let Some(body) = (&mut body as &mut dyn Any).downcast_mut::<Option<Self>>() {
             return body.take().unwrap_or_default();
         }
+        if let Some(own) = (&mut body as &mut dyn Any).downcast_mut::<Option<RequestBody>>() {
+            return own.take().map_or_else(Self::empty, Self::of_request);
+        }
         if let Some(full) = (&mut body as &mut dyn Any).downcast_mut::<Option<Full<Bytes>>>() {
             return full.take().map_or_else(Self::empty, Self::of_full);
         }
@@ -84,24 +92,55 @@ impl Body {
 
     /// All is there already, so nobody needs to be woken.
     fn of_full(mut full: Full<Bytes>) -> Self {
-        let mut cx = Context::from_waker(Waker::noop());
+        let mut cx = TaskContext::from_waker(Waker::noop());
         let Poll::Ready(Some(Ok(frame))) = Pin::new(&mut full).poll_frame(&mut cx) else {
             return Self::empty();
         };
         frame.into_data().map_or_else(|_| Self::empty(), Self::from)
     }
 
+    fn of_request(request: RequestBody) -> Self {
+        if request.context().is_empty() && request.is_end_stream() {
+            return Self::empty();
+        }
+        Self(Inner::Request(Box::new(request)))
+    }
+
+    /// The body of a request: see [`RequestBody::of`].
+    pub(super) fn into_request(self) -> RequestBody {
+        match self.0 {
+            Inner::Empty | Inner::Full(None) => RequestBody::empty(),
+            Inner::Full(Some(bytes)) => RequestBody::known(bytes),
+            Inner::Request(request) => *request,
+            Inner::Boxed(body) => RequestBody::streamed(body),
+        }
+    }
+
+    /// What is known of the attempt, if it is the body of one.
+    pub(super) fn context(&self) -> Option<&Context> {
+        match &self.0 {
+            Inner::Request(request) => Some(request.context()),
+            _ => None,
+        }
+    }
+
+    /// Changes it: it is the body of an attempt from now on.
+    pub(super) fn edit_context(&mut self, change: impl FnOnce(&mut Context)) {
+        let mut request = match std::mem::take(self).0 {
+            Inner::Request(request) => request,
+            other => Box::new(Self(other).into_request()),
+        };
+        change(request.context_mut());
+        self.0 = Inner::Request(request);
+    }
+
     /// Whether nothing more of it is waited for: it is over, or all in memory.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        matches!(self.0, Inner::Full(_)) || self.is_end_stream()
-    }
-
-    /// Takes the bytes of a body that is all in memory, and leaves none.
-    pub(crate) fn take_bytes(&mut self) -> Option<Bytes> {
-        match &mut self.0 {
-            Inner::Full(bytes) => bytes.take(),
-            Inner::Empty | Inner::Boxed(_) => None,
+        match &self.0 {
+            Inner::Empty | Inner::Full(_) => true,
+            Inner::Request(request) => request.is_whole(),
+            Inner::Boxed(body) => body.is_end_stream(),
         }
     }
 
@@ -135,11 +174,12 @@ impl HttpBody for Body {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
+        cx: &mut TaskContext<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match &mut self.0 {
             Inner::Empty => Poll::Ready(None),
             Inner::Full(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
+            Inner::Request(request) => Pin::new(&mut **request).poll_frame(cx),
             Inner::Boxed(body) => Pin::new(body).poll_frame(cx),
         }
     }
@@ -148,6 +188,7 @@ impl HttpBody for Body {
         match &self.0 {
             Inner::Empty => true,
             Inner::Full(bytes) => bytes.is_none(),
+            Inner::Request(request) => request.is_end_stream(),
             Inner::Boxed(body) => body.is_end_stream(),
         }
     }
@@ -158,6 +199,7 @@ impl HttpBody for Body {
             Inner::Full(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64))
             }
+            Inner::Request(request) => request.size_hint(),
             Inner::Boxed(body) => body.size_hint(),
         }
     }

@@ -1,4 +1,4 @@
-//! A request body that can be sent again.
+//! The request body between our layers: bytes that can be sent again, and the [`Context`] of the attempt they are sent with.
 //!
 //! A retry needs the body a second time, but most requests are sent once, so nothing is read ahead: the first reader
 //! streams the inner body and leaves a copy of each frame (shared bytes, not a second allocation) behind. A clone
@@ -7,131 +7,164 @@
 //! The copy is capped in bytes. At the cap it is thrown away: the reader at work streams on undisturbed, and the body
 //! cannot be sent again. A body that says at creation that it is larger is never copied.
 //!
-//! Bytes that are known at once ([`Full`], [`Body`](crate::body::Body)) need none of this: each clone has them.
+//! Bytes that are known at once ([`Full`](http_body_util::Full), [`Body`](crate::body::Body)) need none of this: each clone has them.
 //!
 //! One clone reads at a time: the one that began to read last. An earlier reader that is still about (a transport may
 //! hold an abandoned request a little longer) gets an error and never steals frames or wake-ups.
 
 use std::{
-    any::Any,
     fmt, mem,
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    task::{Context, Poll, Waker},
+    task::{Context as TaskContext, Poll},
 };
 
 use bytes::Bytes;
-use http::{Extensions, HeaderMap};
+use http::Extensions;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::Full;
 
-use self::buffer::Buffer;
-use self::lag::Lag;
-use crate::base::{BoxError, Error, Kind, error};
+use self::{lag::Lag, reader::Reader};
+use super::context::Context;
+use crate::base::BoxError;
 
 mod buffer;
 mod lag;
+mod reader;
 
 /// How many bytes are kept if nobody says otherwise (Envoy's default per-request retry buffer).
 pub const DEFAULT_CAP: usize = 1024 * 1024;
 
-/// A lazily buffered, byte-capped, cloneable body.
+/// The body of a request on its way through our layers, and its [`Context`]. See the [module](self).
+///
+/// A clone is another reader, which begins at the first byte, with the same context.
 ///
 /// # Cancel safety
 /// Dropping a clone at any point loses nothing: the next one begins at the first byte again.
-pub struct Replay<B> {
-    source: Source<B>,
-    /// Order in which readers began; 0 until the first poll.
-    ticket: u64,
-    /// Bytes handed out by this reader.
-    at: u64,
-    done: bool,
-    lag: Option<Box<Lag>>,
+#[derive(Clone, Default)]
+pub struct RequestBody {
+    data: Data,
+    context: Context,
 }
 
-enum Source<B> {
+#[derive(Clone, Default)]
+enum Data {
     /// The body was over at creation.
+    #[default]
     Empty,
-    /// All of it in one frame, and whether it is over the cap.
-    Known(Bytes, bool),
-    Streamed(Arc<Mutex<State<B>>>),
+    Known(Known),
+    Streamed(Box<Reader>),
 }
 
-struct State<B> {
-    /// Boxed, because it moves from reader to reader and need not be `Unpin`. `None` once it is over.
-    inner: Option<Pin<Box<B>>>,
-    /// `None` once over the cap.
-    buffer: Option<Buffer>,
-    cap: usize,
-    trailers: Option<HeaderMap>,
-    /// Bytes that came out of `inner`.
-    seen: u64,
-    failed: Option<Kind>,
-    /// The ticket of the reader that began last.
-    readers: u64,
-    /// That reader's waker, so that it learns when a later one takes over.
-    waker: Option<Waker>,
+/// All of it in one frame.
+struct Known {
+    bytes: Bytes,
+    /// Whether it is over the cap.
+    capped: bool,
+    /// Whether this reader handed it out.
+    done: bool,
 }
 
-// === impl Replay ===
+// === impl RequestBody ===
 
-impl<B> Replay<B>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<BoxError>,
-{
-    /// Makes `body` repeatable as long as it has at most `cap` bytes.
-    ///
-    /// Reads nothing. A body that is over already costs no allocation.
-    pub fn new(mut body: B, cap: usize) -> Self
+impl RequestBody {
+    /// No bytes.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self::default()
+    }
+
+    pub(super) fn known(bytes: Bytes) -> Self {
+        Self::with_data(Data::Known(Known {
+            bytes,
+            capped: true,
+            done: false,
+        }))
+    }
+
+    pub(super) fn streamed<B>(body: B) -> Self
     where
-        B: 'static,
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
     {
         if body.is_end_stream() {
-            return Self::of(Source::Empty);
+            return Self::empty();
         }
-        if let Some(bytes) = known(&mut body) {
-            let capped = bytes.len() > cap;
-            return Self::of(Source::Known(bytes, capped));
-        }
-        let fits = body.size_hint().lower() <= cap as u64;
-        Self::of(Source::Streamed(Arc::new(Mutex::new(State {
-            buffer: fits.then(Buffer::default),
-            inner: Some(Box::pin(body)),
-            cap,
-            trailers: None,
-            seen: 0,
-            failed: None,
-            readers: 0,
-            waker: None,
-        }))))
+        Self::with_data(Data::Streamed(Box::new(Reader::new(body))))
     }
-}
 
-impl<B> Replay<B> {
-    const fn of(source: Source<B>) -> Self {
+    fn with_data(data: Data) -> Self {
         Self {
-            source,
-            ticket: 0,
-            at: 0,
-            done: false,
-            lag: None,
+            data,
+            context: Context::default(),
         }
+    }
+
+    /// Keeps up to `cap` bytes for another reader. Where more is kept already, that stays.
+    ///
+    /// Known bytes over the cap are not sent again either.
+    #[must_use]
+    pub fn keep(mut self, cap: usize) -> Self {
+        match &mut self.data {
+            Data::Known(known) if known.done => self.data = Data::Empty,
+            // What was read before is not part of it.
+            Data::Streamed(reader) if reader.has_begun() => {
+                let data = mem::take(&mut self.data);
+                self.data = Self::streamed(Self::with_data(data)).data;
+            }
+            _ => {}
+        }
+        match &mut self.data {
+            Data::Empty => {}
+            Data::Known(known) => known.capped = known.bytes.len() > cap,
+            Data::Streamed(reader) => reader.keep(cap),
+        }
+        self
+    }
+
+    /// What is known of the attempt.
+    #[must_use]
+    pub const fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// The same, to be changed.
+    pub const fn context_mut(&mut self) -> &mut Context {
+        &mut self.context
+    }
+
+    /// Sets what is known of the attempt.
+    #[must_use]
+    pub fn with_context(mut self, context: Context) -> Self {
+        self.context = context;
+        self
     }
 
     /// Notes for the attempt with these extensions whether this reader waits for the caller. Clones note nothing.
     #[must_use]
     pub fn watched(mut self, attempt: &Extensions) -> Self {
-        if matches!(self.source, Source::Streamed(_)) {
-            self.lag = Lag::of(attempt).map(Box::new);
+        if let Data::Streamed(reader) = &mut self.data {
+            reader.lag = Lag::of(&mut self.context, attempt);
         }
         self
     }
 
-    /// Takes it, and leaves nothing.
+    /// Takes it, and leaves no bytes.
     #[must_use]
     pub(crate) fn take(&mut self) -> Self {
-        mem::replace(self, Self::of(Source::Empty))
+        mem::take(self)
+    }
+
+    /// Whether nothing more of it is waited for: it is over, or all in memory.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        match &self.data {
+            Data::Empty | Data::Known(_) => true,
+            Data::Streamed(_) => self.is_end_stream(),
+        }
+    }
+
+    /// Whether it comes in parts, which may be waited for.
+    pub(crate) const fn is_streamed(&self) -> bool {
+        matches!(self.data, Data::Streamed(_))
     }
 
     /// Whether a clone that begins to read now can give the whole body.
@@ -140,241 +173,90 @@ impl<B> Replay<B> {
     /// (such a body can still be read once).
     #[must_use]
     pub fn can_replay(&self) -> bool {
-        match &self.source {
-            Source::Empty => true,
-            Source::Known(_, capped) => !capped,
-            Source::Streamed(shared) => {
-                let state = lock(shared);
-                state.buffer.is_some() && state.failed.is_none()
-            }
+        match &self.data {
+            Data::Empty => true,
+            Data::Known(known) => !known.capped,
+            Data::Streamed(reader) => reader.can_replay(),
         }
     }
 
     /// Whether the body is, or is known to be, over the cap.
     #[must_use]
     pub fn is_capped(&self) -> bool {
-        match &self.source {
-            Source::Empty => false,
-            Source::Known(_, capped) => *capped,
-            Source::Streamed(shared) => lock(shared).buffer.is_none(),
+        match &self.data {
+            Data::Empty => false,
+            Data::Known(known) => known.capped,
+            Data::Streamed(reader) => reader.is_capped(),
         }
     }
 }
 
-impl<B> Clone for Replay<B> {
-    /// Another reader, which begins at the first byte.
-    fn clone(&self) -> Self {
-        Self::of(match &self.source {
-            Source::Empty => Source::Empty,
-            Source::Known(bytes, capped) => Source::Known(bytes.clone(), *capped),
-            Source::Streamed(shared) => Source::Streamed(Arc::clone(shared)),
-        })
+impl<T: Into<Bytes>> From<T> for RequestBody {
+    fn from(bytes: T) -> Self {
+        let bytes = bytes.into();
+        if bytes.is_empty() {
+            Self::empty()
+        } else {
+            Self::known(bytes)
+        }
     }
 }
 
-impl<B> Body for Replay<B>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<BoxError>,
-{
+impl Clone for Known {
+    fn clone(&self) -> Self {
+        Self {
+            bytes: self.bytes.clone(),
+            capped: self.capped,
+            done: false,
+        }
+    }
+}
+
+impl Body for RequestBody {
     type Data = Bytes;
     type Error = BoxError;
 
     /// # Errors
-    /// Those of the inner body. [`Kind::BodyTooLarge`] if bytes this reader needs are over the cap and gone;
-    /// [`Kind::Canceled`] if a later clone reads now; the kind of the inner body's failure ([`Kind::Canceled`] if it
-    /// has none) if that happened to an earlier reader.
+    /// Those of the inner body. [`Kind::BodyTooLarge`](crate::base::Kind::BodyTooLarge) if bytes this reader needs are over the cap
+    /// and gone; [`Kind::Canceled`](crate::base::Kind::Canceled) if a later clone reads now; the kind of the inner body's failure
+    /// (`Canceled` if it has none) if that happened to an earlier reader.
     fn poll_frame(
         self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
+        cx: &mut TaskContext<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let this = self.get_mut();
-        let shared = match &this.source {
-            Source::Known(bytes, _) if !this.done => {
-                this.done = true;
-                return Poll::Ready(Some(Ok(Frame::data(bytes.clone()))));
+        match &mut self.get_mut().data {
+            Data::Known(known) if !known.done => {
+                known.done = true;
+                Poll::Ready(Some(Ok(Frame::data(known.bytes.clone()))))
             }
-            Source::Streamed(shared) if !this.done => shared,
-            _ => return Poll::Ready(None),
-        };
-        let mut state = lock(shared);
-        let mut superseded = None;
-        let polled = match state.admit(&mut this.ticket, &mut superseded) {
-            Ok(()) => state.poll_at(&mut this.at, cx),
-            Err(kind) => Poll::Ready(Some(Err(lost(kind)))),
-        };
-        drop(state);
-        if let Some(waker) = superseded {
-            waker.wake();
+            Data::Streamed(reader) => reader.poll_frame(cx),
+            _ => Poll::Ready(None),
         }
-        if let Some(lag) = &mut this.lag {
-            lag.note(polled.is_pending());
-        }
-        this.done = match &polled {
-            Poll::Ready(Some(Ok(frame))) => frame.is_trailers(),
-            Poll::Ready(_) => true,
-            Poll::Pending => false,
-        };
-        polled
     }
 
     fn is_end_stream(&self) -> bool {
-        let shared = match &self.source {
-            Source::Streamed(shared) if !self.done => shared,
-            Source::Known(..) => return self.done,
-            _ => return true,
-        };
-        let state = lock(shared);
-        state.failed.is_none()
-            && state.trailers.is_none()
-            && self.at == state.seen
-            && state.inner.as_ref().is_none_or(|b| b.is_end_stream())
+        match &self.data {
+            Data::Empty => true,
+            Data::Known(known) => known.done,
+            Data::Streamed(reader) => reader.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        let shared = match &self.source {
-            Source::Streamed(shared) if !self.done => shared,
-            Source::Known(bytes, _) if !self.done => {
-                return SizeHint::with_exact(bytes.len() as u64);
-            }
-            _ => return SizeHint::with_exact(0),
-        };
-        let state = lock(shared);
-        let rest = state
-            .inner
-            .as_ref()
-            .map_or_else(|| SizeHint::with_exact(0), |b| b.size_hint());
-        let kept = state.seen.saturating_sub(self.at);
-        let mut hint = SizeHint::new();
-        hint.set_lower(kept.saturating_add(rest.lower()));
-        if let Some(upper) = rest.upper() {
-            hint.set_upper(kept.saturating_add(upper));
+        match &self.data {
+            Data::Known(known) if !known.done => SizeHint::with_exact(known.bytes.len() as u64),
+            Data::Streamed(reader) => reader.size_hint(),
+            _ => SizeHint::with_exact(0),
         }
-        hint
     }
 }
 
-impl<B> fmt::Debug for Replay<B> {
+impl fmt::Debug for RequestBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Replay")
-            .field("empty", &matches!(self.source, Source::Empty))
+        f.debug_struct("RequestBody")
+            .field("empty", &matches!(self.data, Data::Empty))
             .field("capped", &self.is_capped())
-            .field("at", &self.at)
-            .finish()
+            .field("context", &self.context)
+            .finish_non_exhaustive()
     }
-}
-
-// === impl State ===
-
-impl<B> State<B> {
-    /// Lets a reader read, or says why it cannot. A new reader takes over from the one before.
-    fn admit(&mut self, ticket: &mut u64, superseded: &mut Option<Waker>) -> Result<(), Kind> {
-        if *ticket == 0 {
-            if self.buffer.is_none() && self.seen > 0 {
-                return Err(Kind::BodyTooLarge);
-            }
-            self.readers += 1;
-            *ticket = self.readers;
-            *superseded = self.waker.take();
-        }
-        if *ticket == self.readers {
-            Ok(())
-        } else {
-            Err(Kind::Canceled)
-        }
-    }
-}
-
-impl<B> State<B>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<BoxError>,
-{
-    fn poll_at(
-        &mut self,
-        at: &mut u64,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        if let Some(chunk) = self.buffer.as_ref().and_then(|b| b.get(*at)) {
-            *at += chunk.len() as u64;
-            return Poll::Ready(Some(Ok(Frame::data(chunk))));
-        }
-        let Some(inner) = self.inner.as_mut() else {
-            return Poll::Ready(match (self.failed, &self.trailers) {
-                (Some(kind), _) => Some(Err(lost(kind))),
-                (None, Some(trailers)) => Some(Ok(Frame::trailers(trailers.clone()))),
-                (None, None) => None,
-            });
-        };
-        let Poll::Ready(frame) = inner.as_mut().poll_frame(cx) else {
-            match &mut self.waker {
-                Some(waker) => waker.clone_from(cx.waker()),
-                none => *none = Some(cx.waker().clone()),
-            }
-            return Poll::Pending;
-        };
-        let over = inner.is_end_stream();
-        match frame {
-            Some(Ok(frame)) => {
-                if over || frame.is_trailers() {
-                    self.inner = None;
-                }
-                if let Some(chunk) = frame.data_ref() {
-                    self.seen += chunk.len() as u64;
-                    *at = self.seen;
-                    self.keep(chunk);
-                } else {
-                    self.trailers = frame.trailers_ref().cloned();
-                }
-                Poll::Ready(Some(Ok(frame)))
-            }
-            Some(Err(error)) => {
-                let error = error.into();
-                self.inner = None;
-                self.failed = Some(error::find(&*error).map_or(Kind::Canceled, Error::kind));
-                Poll::Ready(Some(Err(error)))
-            }
-            None => {
-                self.inner = None;
-                Poll::Ready(None)
-            }
-        }
-    }
-
-    fn keep(&mut self, chunk: &Bytes) {
-        if self.seen > self.cap as u64 {
-            self.buffer = None;
-        } else if let Some(buffer) = &mut self.buffer {
-            buffer.push(chunk.clone());
-        }
-    }
-}
-
-/// The bytes of a body that has them all in one frame.
-fn known<B: 'static>(body: &mut B) -> Option<Bytes> {
-    let body: &mut dyn Any = body;
-    if let Some(full) = body.downcast_mut::<Full<Bytes>>() {
-        let frame = Pin::new(full).poll_frame(&mut Context::from_waker(Waker::noop()));
-        return match frame {
-            Poll::Ready(Some(Ok(frame))) => frame.into_data().ok(),
-            _ => None,
-        };
-    }
-    let erased = body.downcast_mut::<crate::body::Body>()?;
-    erased.take_bytes()
-}
-
-fn lost(kind: Kind) -> BoxError {
-    Error::new(kind)
-        .with_detail(match kind {
-            Kind::BodyTooLarge => "the request body is over the replay buffer",
-            Kind::Canceled => "the request body is read by a later attempt or broke off",
-            _ => "the request body failed in an earlier attempt",
-        })
-        .into()
-}
-
-/// A panic while the lock was held came from the inner body, which then is not polled into a worse state than it left.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -12,6 +12,7 @@ mod future;
 pub mod hint;
 pub mod http;
 pub mod layer;
+mod make;
 pub mod result;
 pub mod service;
 pub mod transport;
@@ -19,7 +20,7 @@ mod witness;
 
 use std::time::{Duration, SystemTime};
 
-use ::http::{Extensions, HeaderMap, Method, StatusCode, Uri, response};
+use ::http::{HeaderMap, StatusCode, response};
 use bytes::Bytes;
 
 use crate::base::{BoxError, Kind};
@@ -29,8 +30,8 @@ pub(crate) use self::future::PATIENCE;
 pub(crate) use self::result::class_of_response;
 pub use self::{
     answer::ResponseBody, classified::Classified, failure::Failure, future::ResponseFuture,
-    http::HttpClassifier, layer::ClassifyLayer, result::class_of_result, service::Classify,
-    witness::AttemptObserver,
+    http::HttpClassifier, layer::ClassifyLayer, make::MakeClassifier, result::class_of_result,
+    service::Classify, witness::AttemptObserver,
 };
 
 /// What one attempt came to.
@@ -187,21 +188,6 @@ pub enum Verdict {
     Done(Class),
     /// More of the body is needed; this is what it would be if nothing more came.
     Wait,
-}
-
-/// Makes a [`Classifier`] for each attempt.
-pub trait MakeClassifier {
-    /// The classifier of one attempt.
-    type Classifier: Classifier;
-
-    /// A classifier for the response to this request.
-    fn classifier(
-        &self,
-        method: &Method,
-        uri: &Uri,
-        headers: &HeaderMap,
-        extensions: &Extensions,
-    ) -> Self::Classifier;
 }
 
 /// Decides what one attempt came to. LLM errors appear in any phase, hence the four calls.

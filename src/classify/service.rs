@@ -1,17 +1,18 @@
 //! The service that classifies each attempt.
 
-use std::task::{Context, Poll};
+use std::task::{Context as TaskContext, Poll};
 
-use ::http::{Extensions, Request, Response};
+use ::http::{Request, Response};
 use bytes::Bytes;
 use http_body::Body;
 use tower::Service;
 
 use crate::{
     base::{
-        BoxError, ext,
+        BoxError,
         order::{self, Step},
     },
+    body::Context,
     classify::{
         MakeClassifier,
         answer::ResponseBody,
@@ -22,10 +23,10 @@ use crate::{
 /// Classifies each attempt once, and leaves the result where all can read it: in the body of the response
 /// ([`ResponseBody::class`]) and, for those above a foreign body, as [`Classified`](super::Classified) in its extensions.
 ///
-/// The head usually decides. Where it does not, and the request's [`Attempt`](ext::Attempt) says that a retry may still
+/// The head usually decides. Where it does not, and the request's [`Context`] says that a retry may still
 /// follow, the first frames are held back, up to 64 KiB, until the classifier decides: then an error that only the
-/// body shows can still be retried. An answer (a status below 400) is held back only if [`RetriesAnswers`](ext::RetriesAnswers)
-/// says that it would be sent again, or [`Explains`](ext::Explains) that the caller is told what it means. Otherwise the response is handed on at once. The end is always noted: at the body's
+/// body shows can still be retried. An answer (a status below 400) is held back only if [it](Context::retries_answers)
+/// says that it would be sent again, or [also](Context::explains) that the caller is told what it means. Otherwise the response is handed on at once. The end is always noted: at the body's
 /// end, its error, or its drop. A class that a layer below left stands as it is.
 ///
 /// # Errors
@@ -72,6 +73,7 @@ where
     S::Error: Into<BoxError>,
     M: MakeClassifier,
     M::Classifier: Send + 'static,
+    A: 'static,
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
@@ -79,7 +81,7 @@ where
     type Error = BoxError;
     type Future = ResponseFuture<S::Future, M::Classifier>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+    fn poll_ready(&mut self, cx: &mut TaskContext<'_>) -> Poll<Result<(), BoxError>> {
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
@@ -90,28 +92,31 @@ where
             "StreamLayer stands above ClassifyLayer, so the class of a stream would be that of its 200; put StreamLayer below",
         );
         order::pass(request.extensions_mut(), Step::Classify);
-        let classifier = self.make.classifier(
+        let context = Context::of(&request);
+        let classifier = self.make.for_attempt(
+            context,
             request.method(),
             request.uri(),
             request.headers(),
             request.extensions(),
         );
-        let hold = hold(request.extensions());
+        let hold = hold(context);
         ResponseFuture::new(self.inner.call(request), classifier, hold)
     }
 }
 
-/// What of an answer to this request is held back.
-fn hold(request: &Extensions) -> Hold {
-    let may_retry = request
-        .get::<ext::Attempt>()
-        .is_some_and(|attempt| attempt.may_retry);
-    if request.get::<ext::Explains>().is_some() {
+/// What of an answer to the request of this attempt is held back.
+fn hold(context: Option<&Context>) -> Hold {
+    let Some(context) = context else {
+        return Hold::Nothing;
+    };
+    if context.explains() {
         return Hold::All;
     }
-    match (may_retry, request.get::<ext::RetriesAnswers>()) {
+    let may_retry = context.attempt().is_some_and(|attempt| attempt.may_retry);
+    match (may_retry, context.retries_answers()) {
         (false, _) => Hold::Nothing,
-        (true, None) => Hold::Errors,
-        (true, Some(_)) => Hold::All,
+        (true, false) => Hold::Errors,
+        (true, true) => Hold::All,
     }
 }

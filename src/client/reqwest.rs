@@ -43,7 +43,7 @@ use tower::Service;
 use super::hyper::unmade;
 use crate::{
     base::{BoxError, Error, Kind, ext::Deadline, time::Instant},
-    body::Body,
+    body::{self, Body},
 };
 
 /// A `reqwest::Client` that takes `http::Request`s. Clones share the pool.
@@ -201,18 +201,19 @@ where
     Ok(request)
 }
 
-/// A request built with reqwest. Its timeout becomes a [`Deadline`] that counts from `now`.
+/// A request built with reqwest. Its timeout becomes a [deadline](body::Context::deadline) that counts from `now`.
 ///
 /// # Errors
 /// [`Kind::BadRequest`] if the URL is no URI.
 pub fn from_reqwest(request: reqwest::Request, now: Instant) -> Result<Request<Body>, Error> {
     let limit = request.timeout().and_then(|limit| now.checked_add(*limit));
-    let mut request = Request::<reqwest::Body>::try_from(request)
+    let request = Request::<reqwest::Body>::try_from(request)
         .map_err(|e| Error::new(Kind::BadRequest).with_source(e))?;
+    let mut request = request.map(Body::new);
     if let Some(at) = limit {
-        request.extensions_mut().insert(Deadline(at));
+        body::Context::edit(&mut request, |context| context.shorten(Deadline(at)));
     }
-    Ok(request.map(Body::new))
+    Ok(request)
 }
 
 /// A response as reqwest gives it. `url` is what it was asked for.

@@ -7,8 +7,9 @@ use ::http::Extensions;
 use crate::{
     base::{
         cost::{Ledger, Spent, Usage},
-        ext::{Attempt, EndpointRef},
+        ext::EndpointRef,
     },
+    body::Context,
     llm::request::Call,
 };
 
@@ -27,12 +28,12 @@ pub struct Account {
 // === impl Account ===
 
 impl Account {
-    /// The account of the attempt with these extensions: [`Ledger`], [`Attempt`], [`EndpointRef`] and [`Call`]. `None`: there
+    /// The account of the attempt with this context and these extensions: [`Ledger`], [`EndpointRef`] and [`Call`]. `None`: there
     /// is no ledger, nobody wants to know.
     #[must_use]
-    pub fn of(attempt: &Extensions) -> Option<Self> {
+    pub fn of(context: Option<&Context>, attempt: &Extensions) -> Option<Self> {
         let ledger = attempt.get::<Ledger>()?.clone();
-        let number = attempt.get::<Attempt>().map_or(1, |a| a.number);
+        let number = context.and_then(Context::attempt).map_or(1, |a| a.number);
         let mut spent = Spent::new(number, Usage::default());
         spent.endpoint = attempt.get::<EndpointRef>().map(|e| e.0);
         let call = attempt.get::<Call>();

@@ -114,7 +114,8 @@ impl Api {
         Self::new(setting, method, uri, headers, false)
     }
 
-    /// The same, with what layers above said of the request: [`LlmCall`].
+    /// The same, with what layers above said of the request: [`LlmCall`], and the [`DialectMode`] of its route, which goes before the
+    /// `setting` of a layer.
     #[must_use]
     pub fn of_request<B>(setting: DialectMode, request: &Request<B>) -> Self {
         let (method, uri, headers) = (request.method(), request.uri(), request.headers());
@@ -131,6 +132,7 @@ impl Api {
         extensions: &Extensions,
     ) -> Self {
         let named = extensions.get::<LlmCall>().is_some();
+        let setting = extensions.get::<DialectMode>().copied().unwrap_or(setting);
         Self::new(setting, method, uri, headers, named)
     }
 
@@ -314,6 +316,16 @@ mod tests {
         let call = named(Method::POST, "/ask", DialectMode::Fixed(Dialect::Anthropic));
         assert_eq!(call.dialect, Some(Dialect::Anthropic));
         assert!(!named(Method::GET, "/ask", DialectMode::Auto).generates);
+    }
+
+    #[test]
+    fn the_routes_dialect_goes_before_a_layers() {
+        let mut request = Request::post("/v1/anything").body(()).unwrap();
+        let of = |request: &Request<()>| Api::of_request(DialectMode::Auto, request).dialect;
+        assert_eq!(of(&request), None);
+        let fixed = DialectMode::Fixed(Dialect::Anthropic);
+        request.extensions_mut().insert(fixed);
+        assert_eq!(of(&request), Some(Dialect::Anthropic));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use tower::{Layer, Service, ServiceBuilder};
 use super::Boxed;
 use crate::{
     base::{BoxError, Ceiling, SharedRng, cost::Ledger, ext::Record},
-    body::{Body, replay::Replay},
+    body::{Body, RequestBody},
     breaker::{self, BreakerLayer},
     call::{self, CallLayer},
     classify::ClassifyLayer,
@@ -262,14 +262,14 @@ where
             .layer(StreamLayer::new(
                 self.params.stream.clone().with_dialect(self.params.dialect),
             ))
-            .map_request(|request: Request<Replay<Body>>| request.map(Body::new))
+            .map_request(|request: Request<RequestBody>| request.map(Body::new))
             .service(inner);
         Boxed::new(stack)
     }
 }
 
 /// Where a summary will be told, it says what the call cost.
-fn keep_account(mut request: Request<Body>) -> Request<Body> {
+fn keep_account(mut request: Request<RequestBody>) -> Request<RequestBody> {
     if let Some(record) = request.extensions().get::<Record>().cloned() {
         let ledger = request.extensions_mut().get_or_insert_default::<Ledger>();
         record.note(|n| n.ledger = Some(ledger.clone()));

@@ -31,9 +31,9 @@ use super::{
 use crate::{
     base::{
         cost::Ledger,
-        ext::{Explains, Guarded, LastTarget, Ordinary, Record},
+        ext::{Guarded, Ordinary, Record},
     },
-    body::{Body, replay::Replay},
+    body::{Body, Context, RequestBody},
     call::{self, CallLayer},
     callers::{CallersLayer, ModelsLayer},
     deadline::PropagateLayer,
@@ -261,7 +261,7 @@ impl LlmRules<'_> {
         let stack = ServiceBuilder::new()
             .map_response(|response: Response<_>| response.map(Body::new))
             .layer(route.retry(params, cluster, budget))
-            .map_request(|request: Request<Replay<Body>>| request.map(Body::new))
+            .map_request(|request: Request<RequestBody>| request.map(Body::new))
             .option_layer(usage)
             .layer(InjectLayer::new().with_rng(route.rng.clone()))
             .layer(PropagateLayer::new())
@@ -305,18 +305,12 @@ impl Entry {
             DialectMode::Fixed(_) => (true, true),
             DialectMode::StatusOnly => (false, false),
         };
+        let mut explains = false;
         if let Some(to) = extensions.get_mut::<AnswersTo>() {
             to.restrict(self.headers, rules);
-            if let Some(dialect) = api.dialect.filter(|_| told)
-                && to.speaks(dialect, api.generates)
-                && api.generates
-            {
-                extensions.insert(Explains);
+            if let Some(dialect) = api.dialect.filter(|_| told) {
+                explains = to.speaks(dialect, api.generates) && api.generates;
             }
-        }
-        self.watched.clone().put(extensions);
-        if self.last {
-            extensions.insert(LastTarget);
         }
         if self.guarded {
             extensions.insert(Guarded);
@@ -327,6 +321,13 @@ impl Entry {
                 record.note(|n| n.ledger = Some(ledger));
             }
         }
+        if explains || self.last {
+            Context::edit(&mut request, |context| {
+                context.set_explains(explains || context.explains());
+                context.set_last_target(self.last || context.last_target());
+            });
+        }
+        self.watched.clone().put(&mut request);
         request
     }
 }

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     base::{BoxError, Error, Kind, SharedRng, ext::Uploading},
-    body::{Body, replay::Replay},
+    body::{Body, RequestBody},
     deadline::{DeadlineLayer, PropagateLayer},
     respond::InRouteLayer,
     retry::{self, RetryBudget, RetryLayer},
@@ -63,7 +63,7 @@ impl RouteStack<'_> {
             .layer(self.retry(self.forward.retry.clone(), cluster, budget))
             .layer(InjectLayer::new().with_rng(self.rng.clone()))
             .layer(PropagateLayer::new())
-            .map_request(|request: Request<Replay<Body>>| request.map(Body::new))
+            .map_request(|request: Request<RequestBody>| request.map(Body::new))
             .service(own);
         Boxed::new(stack)
     }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
+mod context;
 mod guard;
 mod observe;
 mod peek;

@@ -4,7 +4,7 @@ use http_body::Body;
 use http_body_util::BodyExt;
 use llmesh::{
     base::{Error, Kind},
-    body::Replay,
+    body::RequestBody,
     testing::body::{Script, drain},
 };
 use tokio_test::{assert_pending, assert_ready, task};
@@ -16,7 +16,7 @@ const CAP: usize = 64;
 #[tokio::test(start_paused = true)]
 async fn a_clone_replays_what_the_first_reader_read_trailers_included() {
     let script = Script::new().data("ab").data("cde").trailer("x-sum", "5");
-    let mut first = Replay::new(script.body(), CAP);
+    let mut first = RequestBody::new(script.body(), CAP);
     let second = first.clone();
     assert_eq!(next(&mut first).await, "ab");
     assert_eq!(drain(first).await.data, b"cde");
@@ -31,7 +31,7 @@ async fn a_clone_replays_what_the_first_reader_read_trailers_included() {
 #[tokio::test(start_paused = true)]
 async fn a_clone_goes_on_where_a_dropped_reader_stopped() {
     let (body, watch) = Script::chunks(["ab", "cd", "ef"]).watched();
-    let mut first = Replay::new(body, CAP);
+    let mut first = RequestBody::new(body, CAP);
     let second = first.clone();
     next(&mut first).await;
     drop(first);
@@ -41,7 +41,7 @@ async fn a_clone_goes_on_where_a_dropped_reader_stopped() {
 
 #[tokio::test(start_paused = true)]
 async fn a_clone_of_a_clone_begins_at_the_first_byte() {
-    let mut first = Replay::new(Script::chunks(["ab", "cd"]).body(), CAP);
+    let mut first = RequestBody::new(Script::chunks(["ab", "cd"]).body(), CAP);
     next(&mut first).await;
     let mut second = first.clone();
     drop(first);
@@ -53,7 +53,7 @@ async fn a_clone_of_a_clone_begins_at_the_first_byte() {
 async fn over_the_cap_the_reader_streams_on_and_the_next_one_is_told() {
     let full = "x".repeat(CAP);
     for (extra, replayable) in [("", true), ("y", false)] {
-        let mut first = Replay::new(Script::chunks([full.clone(), extra.into()]).body(), CAP);
+        let mut first = RequestBody::new(Script::chunks([full.clone(), extra.into()]).body(), CAP);
         let second = first.clone();
         next(&mut first).await;
         assert!(second.can_replay());
@@ -73,7 +73,7 @@ async fn over_the_cap_the_reader_streams_on_and_the_next_one_is_told() {
 #[tokio::test(start_paused = true)]
 async fn a_late_clone_does_not_disturb_the_reader_of_a_capped_body() {
     let big = "x".repeat(CAP + 1);
-    let mut first = Replay::new(Script::chunks([big, "end".to_owned()]).body(), CAP);
+    let mut first = RequestBody::new(Script::chunks([big, "end".to_owned()]).body(), CAP);
     next(&mut first).await;
     let error = drain(first.clone()).await.error.unwrap();
     assert_eq!(kind(&error), Some(Kind::BodyTooLarge));
@@ -83,7 +83,7 @@ async fn a_late_clone_does_not_disturb_the_reader_of_a_capped_body() {
 #[tokio::test(start_paused = true)]
 async fn a_body_known_to_be_too_large_is_read_once_by_whoever_reads_first() {
     let big = "x".repeat(CAP + 1);
-    let original = Replay::new(Script::chunks([big.clone()]).sized().body(), CAP);
+    let original = RequestBody::new(Script::chunks([big.clone()]).sized().body(), CAP);
     assert!(!original.can_replay() && original.is_capped());
     let sent = original.clone();
     assert_eq!(sent.size_hint().exact(), Some(CAP as u64 + 1));
@@ -94,7 +94,7 @@ async fn a_body_known_to_be_too_large_is_read_once_by_whoever_reads_first() {
 
 #[tokio::test(start_paused = true)]
 async fn size_hint_and_end_are_right_for_every_reader() {
-    let mut first = Replay::new(Script::chunks(["abc", "de"]).sized().body(), CAP);
+    let mut first = RequestBody::new(Script::chunks(["abc", "de"]).sized().body(), CAP);
     assert_eq!(first.size_hint().exact(), Some(5));
     next(&mut first).await;
     assert_eq!(first.size_hint().exact(), Some(2));
@@ -113,7 +113,7 @@ async fn size_hint_and_end_are_right_for_every_reader() {
 #[tokio::test(start_paused = true)]
 async fn trailers_are_part_of_the_end() {
     let script = Script::new().data("ab").trailer("x-end", "1").sized();
-    let mut first = Replay::new(script.body(), CAP);
+    let mut first = RequestBody::new(script.body(), CAP);
     let mut second = first.clone();
     for body in [&mut first, &mut second] {
         next(body).await;
@@ -126,7 +126,7 @@ async fn trailers_are_part_of_the_end() {
 
 #[tokio::test(start_paused = true)]
 async fn an_unknown_length_stays_unknown_until_the_end_was_seen() {
-    let mut first = Replay::new(Script::chunks(["abc"]).body(), CAP);
+    let mut first = RequestBody::new(Script::chunks(["abc"]).body(), CAP);
     let second = first.clone();
     next(&mut first).await;
     assert_eq!(
@@ -140,7 +140,7 @@ async fn an_unknown_length_stays_unknown_until_the_end_was_seen() {
 #[tokio::test(start_paused = true)]
 async fn an_empty_body_is_over_for_every_reader() {
     let (body, watch) = Script::new().sized().watched();
-    let body = Replay::new(body, 0);
+    let body = RequestBody::new(body, 0);
     assert!(watch.dropped(), "nothing is kept");
     for reader in [body.clone(), body] {
         assert!(reader.is_end_stream() && reader.can_replay() && !reader.is_capped());
@@ -157,7 +157,7 @@ async fn a_failure_of_the_inner_body_is_told_to_every_reader() {
     ] {
         let error: llmesh::base::BoxError = error;
         let text = error.to_string();
-        let first = Replay::new(Script::new().data("ab").fail(error).body(), CAP);
+        let first = RequestBody::new(Script::new().data("ab").fail(error).body(), CAP);
         let second = first.clone();
         assert_eq!(drain(first).await.error.unwrap().to_string(), text);
         assert!(!second.can_replay());
@@ -173,7 +173,7 @@ async fn the_newest_reader_takes_over_and_wakes_the_one_before() {
         .data("ab")
         .wait(Duration::from_secs(1))
         .data("cd");
-    let mut first = Replay::new(script.body(), CAP);
+    let mut first = RequestBody::new(script.body(), CAP);
     let mut second = first.clone();
     next(&mut first).await;
     let mut stale = task::spawn(first.frame());
@@ -191,7 +191,7 @@ async fn the_newest_reader_takes_over_and_wakes_the_one_before() {
 #[tokio::test(start_paused = true)]
 async fn the_inner_body_is_dropped_at_its_end_not_with_the_last_clone() {
     let (body, watch) = Script::chunks(["ab"]).watched();
-    let first = Replay::new(body, CAP);
+    let first = RequestBody::new(body, CAP);
     let _second = first.clone();
     drain(first).await;
     assert!(watch.dropped());
@@ -200,7 +200,7 @@ async fn the_inner_body_is_dropped_at_its_end_not_with_the_last_clone() {
 #[tokio::test(start_paused = true)]
 async fn data_is_shared_with_the_buffer_not_copied() {
     let chunk = bytes::Bytes::from(vec![7; 10_000]);
-    let mut first = Replay::new(Script::chunks([chunk.clone()]).body(), 10_000);
+    let mut first = RequestBody::new(Script::chunks([chunk.clone()]).body(), 10_000);
     let mut second = first.clone();
     for body in [&mut first, &mut second] {
         assert_eq!(next(body).await.as_ptr(), chunk.as_ptr());
@@ -221,14 +221,15 @@ fn is_send_and_sync_if_the_body_is_send() {
         }
     }
     fn check<T: Send + Sync + 'static>() {}
-    check::<Replay<SendOnly>>();
+    check::<RequestBody>();
+    assert!(RequestBody::new(SendOnly(std::cell::Cell::new(1)), CAP).can_replay());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_reader_that_got_no_byte_of_an_uncopied_body_has_spent_nothing() {
     let big = "x".repeat(CAP + 1);
     let script = Script::new().yield_once().data(big.clone()).sized();
-    let mut first = Replay::new(script.body(), CAP);
+    let mut first = RequestBody::new(script.body(), CAP);
     let second = first.clone();
     assert_pending!(task::spawn(first.frame()).poll());
     drop(first);

@@ -218,6 +218,7 @@ impl<S, B, R> Service<Request<B>> for Gate<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
     S::Error: Into<BoxError>,
+    B: 'static,
     R: http_body::Body<Data = bytes::Bytes> + Send + 'static,
     R::Error: Into<BoxError>,
 {

@@ -22,7 +22,7 @@ use llmesh::{
     base::{
         BoxError, Error, Kind, SharedRng, error,
         error::ConnectFailure,
-        ext::{CancelReason, EndpointRef, Record, Tried},
+        ext::{CancelCause, EndpointRef, Record, Tried},
     },
     classify::{Class, Classified, Hint, Outcome, Signal},
     outlier,
@@ -171,7 +171,9 @@ async fn attempts_of_one_request_go_to_different_endpoints_and_are_noted() {
     let (tried, record) = (Tried::default(), Record::default());
     for _ in 0..4 {
         let mut request = Request::new(());
-        request.extensions_mut().insert(tried.clone());
+        llmesh::body::Context::edit(&mut request, |context| {
+            context.set_tried(Some(tried.clone()))
+        });
         request.extensions_mut().insert(record.clone());
         let response = service.clone().oneshot(request).await.unwrap();
         let served = response.extensions().get::<EndpointRef>().unwrap().0;
@@ -242,9 +244,11 @@ async fn an_attempt_dropped_for_our_timeout_counts_against_its_endpoint() {
     // Callers that go away are nobody's fault; our own timeouts are the endpoint's.
     for (why, ejected) in [(None, 0), (Some(Kind::AttemptTimeout), 1)] {
         for _ in 0..20 {
-            let given_up = CancelReason::default();
+            let given_up = CancelCause::default();
             let mut request = Request::new(());
-            request.extensions_mut().insert(given_up.clone());
+            llmesh::body::Context::edit(&mut request, |context| {
+                context.set_cancel_cause(given_up.clone())
+            });
             let mut call = Box::pin(silent.clone().oneshot(request));
             tokio::select! {
                 _ = &mut call => {}

@@ -18,7 +18,7 @@ use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use llmesh::{
-    base::{BoxError, Error, Kind, error, error::ConnectFailure, ext::CancelReason},
+    base::{BoxError, Error, Kind, error, error::ConnectFailure, ext::CancelCause},
     breaker::{Breaker, BreakerLayer, Params, State},
     classify::{Class, Classified, Outcome, Signal, http::HttpClassifier, service::Classify},
 };
@@ -321,9 +321,11 @@ async fn an_attempt_dropped_for_our_timeout_is_a_failure() {
     let layer = BreakerLayer::new(params());
     for n in 0..3 {
         assert_eq!(layer.handle().state(), State::Closed, "{n}");
-        let given_up = CancelReason::default();
+        let given_up = CancelCause::default();
         let mut request = Request::new(());
-        request.extensions_mut().insert(given_up.clone());
+        llmesh::body::Context::edit(&mut request, |context| {
+            context.set_cancel_cause(given_up.clone())
+        });
         let silent = service_fn(|_: Request<()>| pending::<Result<Response<Script>, BoxError>>());
         let mut call = Box::pin(layer.layer(silent).oneshot(request));
         assert!(futures_pending(&mut call).await);
@@ -386,9 +388,11 @@ async fn over_a_classifier_a_stream_given_up_for_our_timeout_is_a_failure_too() 
     for why in [None, Some(Kind::IdleTimeout)] {
         for n in 0..3 {
             assert_eq!(layer.handle().state(), State::Closed, "{n}");
-            let given_up = CancelReason::default();
+            let given_up = CancelCause::default();
             let mut request = Request::new(());
-            request.extensions_mut().insert(given_up.clone());
+            llmesh::body::Context::edit(&mut request, |context| {
+                context.set_cancel_cause(given_up.clone())
+            });
             let endless = service_fn(|_: Request<()>| async { Ok::<_, BoxError>(status(200)) });
             let endpoint = Classify::new(endless, HttpClassifier::default());
             let response = layer.layer(endpoint).oneshot(request).await.unwrap();

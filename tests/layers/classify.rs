@@ -19,10 +19,10 @@ use llmesh::testing::body::Script;
 use llmesh::{
     base::{
         BoxError, Error, Kind, SharedRng,
-        ext::{Attempt, RetriesAnswers},
+        ext::Attempt,
         time::{Instant, format_http_date, parse_rfc3339},
     },
-    body::replay::Replay,
+    body::{self, RequestBody},
     classify::{
         Class, Classified, Classifier, ClassifyLayer, FallbackScope, HttpClassifier, Outcome,
         Scope, Verdict, hint,
@@ -342,11 +342,13 @@ async fn ask(
     may_retry: bool,
     answer: Response<Chunks>,
 ) -> Response<impl Body<Data = Bytes, Error = BoxError>> {
-    request.extensions_mut().insert(Attempt {
-        number: 1,
-        may_retry,
+    body::Context::edit(&mut request, |context| {
+        context.set_attempt(Attempt {
+            number: 1,
+            may_retry,
+        });
+        context.set_retries_answers(true);
     });
-    request.extensions_mut().insert(RetriesAnswers);
     let mut answer = Some(answer);
     let inner = service_fn(move |_: Request<()>| {
         let answer = answer.take().unwrap();
@@ -491,8 +493,8 @@ async fn holding_back_ends_at_its_cap() {
 /// An error whose body stalls is retried by its status, not held until somebody's timeout.
 #[tokio::test(start_paused = true)]
 async fn holding_back_ends_with_patience() {
-    let inner = service_fn(|request: Request<Replay<Empty<Bytes>>>| async move {
-        let first = request.extensions().get::<Attempt>().unwrap().number == 1;
+    let inner = service_fn(|request: Request<RequestBody>| async move {
+        let first = request.body().context().attempt().unwrap().number == 1;
         let script = if first {
             Script::new().data("{").hang()
         } else {
@@ -529,8 +531,8 @@ async fn blanks_before_the_first_meaning_are_waited_through() {
         (" ", "application/json", 30, GOOD, 1),
         ("\n", "text/plain", 30, GOOD, 1),
     ] {
-        let inner = service_fn(move |request: Request<Replay<Empty<Bytes>>>| async move {
-            let number = request.extensions().get::<Attempt>().unwrap().number;
+        let inner = service_fn(move |request: Request<RequestBody>| async move {
+            let number = request.body().context().attempt().unwrap().number;
             let mut script = Script::new();
             if number == 1 {
                 for _ in 0..seconds {
@@ -621,9 +623,11 @@ async fn an_answer_that_nobody_would_send_again_does_not_wait() {
         });
         let service = ClassifyLayer::new(LlmClassifier::default()).layer(inner);
         let mut request = chat();
-        request.extensions_mut().insert(Attempt {
-            number: 1,
-            may_retry: true,
+        body::Context::edit(&mut request, |context| {
+            context.set_attempt(Attempt {
+                number: 1,
+                may_retry: true,
+            });
         });
         let soon = tokio::time::timeout(Duration::from_millis(900), service.oneshot(request)).await;
         assert_eq!(soon.is_ok(), handed_on, "{status}");

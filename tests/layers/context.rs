@@ -14,6 +14,7 @@ use http_body::{Body as _, Frame, SizeHint};
 use http_body_util::{BodyExt, Empty};
 use llmesh::{
     base::{SharedRng, ext::Deadline, time::Instant},
+    body,
     context::{self, ClientLayer, Context, ServerLayer},
     trace,
 };
@@ -39,7 +40,7 @@ fn client(
 {
     let sent = Arc::clone(sent);
     ClientLayer::new().layer(service_fn(move |request: Request<()>| {
-        let deadline = request.extensions().get().copied();
+        let deadline = body::Context::of(&request).and_then(body::Context::deadline);
         sent.lock()
             .unwrap()
             .push((request.headers().clone(), deadline));
@@ -153,7 +154,7 @@ async fn an_own_deadline_wins_only_if_it_is_sooner() {
     for (own, expected) in [(1, 1), (9, 5)] {
         let mut outbound = request(&[]);
         let own = Deadline(now + Duration::from_secs(own));
-        outbound.extensions_mut().insert(own);
+        body::Context::edit(&mut outbound, |context| context.shorten(own));
         let sent = through(layer(), inbound(), vec![outbound]).await;
         let expected = Deadline(now + Duration::from_secs(expected));
         assert_eq!(sent[0].1, Some(expected));
@@ -311,18 +312,19 @@ async fn it_holds_in_call_and_in_the_response_body() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_handler_sees_trace_and_deadline_in_the_extensions() {
+async fn the_handler_sees_trace_and_deadline_in_the_request() {
     let server = layer().layer(service_fn(|request: Request<()>| async move {
         let trace = request.extensions().get::<trace::Context>().unwrap();
         let current = context::current().unwrap();
         assert_eq!(current.trace(), trace);
-        assert_eq!(request.extensions().get(), current.deadline().as_ref());
+        let known = body::Context::of(&request).and_then(body::Context::deadline);
+        assert_eq!(known, current.deadline());
         Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
     }));
     let mut inbound = request(&[("x-envoy-expected-rq-timeout-ms", "5000")]);
     // A deadline layer outside has already found a shorter one.
     let known = Deadline(Instant::now() + Duration::from_secs(1));
-    inbound.extensions_mut().insert(known);
+    body::Context::edit(&mut inbound, |context| context.shorten(known));
     server.oneshot(inbound).await.unwrap();
 }
 

@@ -25,10 +25,10 @@ use http_body_util::{BodyExt, Empty, Full};
 use llmesh::{
     base::{
         BoxError, Error, Kind, error,
-        ext::{CancelReason, Deadline, Flag, HeadDeadline, Record, Until, Uploading},
+        ext::{CancelCause, Deadline, Flag, Record, Uploading},
         time::{Instant, sleep},
     },
-    body::{Body, replay::Replay},
+    body::{self, Body, RequestBody},
     call::{self, CallLayer},
     deadline::{DeadlineLayer, Params, PropagateLayer, Stats},
     retry::{self, RetryLayer, RetryOn},
@@ -123,19 +123,18 @@ impl Drop for SetOnDrop {
 async fn before_the_head_the_inner_future_is_dropped_and_the_call_fails() {
     let dropped = Arc::new(AtomicBool::new(false));
     let (flag, stats) = (Arc::clone(&dropped), Arc::new(Stats::default()));
-    let service =
-        layer(300)
-            .with_stats(Arc::clone(&stats))
-            .layer(service_fn(move |_: Request<()>| {
-                let guard = SetOnDrop(Arc::clone(&flag));
-                async move {
-                    let _guard = guard;
-                    pending::<()>().await;
-                    Ok::<_, BoxError>(empty())
-                }
-            }));
+    let service = layer(300).with_stats(Arc::clone(&stats)).layer(service_fn(
+        move |_: Request<RequestBody>| {
+            let guard = SetOnDrop(Arc::clone(&flag));
+            async move {
+                let _guard = guard;
+                pending::<()>().await;
+                Ok::<_, BoxError>(empty())
+            }
+        },
+    ));
     let begin = Instant::now();
-    let mut call = tokio_test::task::spawn(service.oneshot(Request::new(())));
+    let mut call = tokio_test::task::spawn(service.oneshot(Request::new(RequestBody::empty())));
     assert!(call.poll().is_pending());
     tokio::time::advance(ms(299)).await;
     assert!(call.poll().is_pending() && !dropped.load(Ordering::SeqCst));
@@ -151,11 +150,14 @@ async fn before_the_head_the_inner_future_is_dropped_and_the_call_fails() {
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_in_time_passes_whole() {
-    let service = layer(100).layer(service_fn(|_: Request<()>| async {
+    let service = layer(100).layer(service_fn(|_: Request<RequestBody>| async {
         sleep(ms(50)).await;
         Ok::<_, BoxError>(Response::new(Full::new(Bytes::from_static(b"hello"))))
     }));
-    let response = service.oneshot(Request::new(())).await.unwrap();
+    let response = service
+        .oneshot(Request::new(RequestBody::empty()))
+        .await
+        .unwrap();
     assert_eq!(response.body().size_hint().exact(), Some(5));
     assert_eq!(
         response.into_body().collect().await.unwrap().to_bytes(),
@@ -168,19 +170,18 @@ async fn the_clock_covers_the_whole_body() {
     let stats = Arc::new(Stats::default());
     let dropped = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&dropped);
-    let service =
-        layer(100)
-            .with_stats(Arc::clone(&stats))
-            .layer(service_fn(move |_: Request<()>| {
-                let flag = Arc::clone(&flag);
-                async move {
-                    sleep(ms(40)).await;
-                    let mut body = Drip::new(10, ms(25));
-                    body.dropped = flag;
-                    Ok::<_, BoxError>(Response::new(body))
-                }
-            }));
-    let mut request = Request::new(());
+    let service = layer(100).with_stats(Arc::clone(&stats)).layer(service_fn(
+        move |_: Request<RequestBody>| {
+            let flag = Arc::clone(&flag);
+            async move {
+                sleep(ms(40)).await;
+                let mut body = Drip::new(10, ms(25));
+                body.dropped = flag;
+                Ok::<_, BoxError>(Response::new(body))
+            }
+        },
+    ));
+    let mut request = Request::new(RequestBody::empty());
     let record = Record::default();
     request.extensions_mut().insert(record.clone());
     let begin = Instant::now();
@@ -207,22 +208,29 @@ async fn the_clock_covers_the_whole_body() {
 #[tokio::test(start_paused = true)]
 async fn patience_ends_with_the_head() {
     let ask = |delay: u64, limit: Option<u64>| async move {
-        let given_up = CancelReason::default();
-        let mut request = Request::new(());
+        let given_up = CancelCause::default();
+        let mut request = Request::new(RequestBody::empty());
         let patience = HeaderValue::from_static("0.1");
         request
             .headers_mut()
             .insert("x-stainless-read-timeout", patience);
-        request.extensions_mut().insert(given_up.clone());
+        body::Context::edit(&mut request, |context| {
+            context.set_cancel_cause(given_up.clone())
+        });
         let layer = DeadlineLayer::new(limit.map_or_else(Params::default, |limit| {
             Params::default().with_timeout(ms(limit))
         }));
-        let service = layer.layer(service_fn(move |request: Request<()>| async move {
-            let patience = request.extensions().get::<HeadDeadline>().unwrap();
-            assert_eq!(patience.0 - Instant::now(), ms(100));
-            sleep(ms(delay)).await;
-            Ok::<_, BoxError>(Response::new(Drip::new(10, ms(50))))
-        }));
+        let service = layer.layer(service_fn(
+            move |request: Request<RequestBody>| async move {
+                let patience = body::Context::of(&request)
+                    .unwrap()
+                    .head_deadline()
+                    .unwrap();
+                assert_eq!(patience.0 - Instant::now(), ms(100));
+                sleep(ms(delay)).await;
+                Ok::<_, BoxError>(Response::new(Drip::new(10, ms(50))))
+            },
+        ));
         let begin = Instant::now();
         let end = match service.oneshot(request).await {
             Ok(response) => response.into_body().collect().await.err(),
@@ -241,15 +249,12 @@ async fn patience_ends_with_the_head() {
 #[tokio::test(start_paused = true)]
 async fn a_body_that_ends_or_is_dropped_in_time_is_no_timeout() {
     let stats = Arc::new(Stats::default());
-    let service =
-        layer(100)
-            .with_stats(Arc::clone(&stats))
-            .layer(service_fn(|_: Request<()>| async {
-                Ok::<_, BoxError>(Response::new(Drip::new(3, ms(10))))
-            }));
+    let service = layer(100).with_stats(Arc::clone(&stats)).layer(service_fn(
+        |_: Request<RequestBody>| async { Ok::<_, BoxError>(Response::new(Drip::new(3, ms(10)))) },
+    ));
     let record = Record::default();
     for finish in [true, false] {
-        let mut request = Request::new(());
+        let mut request = Request::new(RequestBody::empty());
         request.extensions_mut().insert(record.clone());
         let response = service.clone().oneshot(request).await.unwrap();
         if finish {
@@ -265,17 +270,19 @@ async fn a_body_that_ends_or_is_dropped_in_time_is_no_timeout() {
 #[tokio::test(start_paused = true)]
 async fn an_upstream_body_error_is_no_timeout() {
     let stats = Arc::new(Stats::default());
-    let service =
-        layer(100)
-            .with_stats(Arc::clone(&stats))
-            .layer(service_fn(|_: Request<()>| async {
-                let body = Full::new(Bytes::new()).map_err(|never| match never {});
-                let broken = http_body_util::BodyExt::with_trailers(body, async {
-                    Some(Err::<HeaderMap, BoxError>("broken".into()))
-                });
-                Ok::<_, BoxError>(Response::new(broken))
-            }));
-    let response = service.oneshot(Request::new(())).await.unwrap();
+    let service = layer(100).with_stats(Arc::clone(&stats)).layer(service_fn(
+        |_: Request<RequestBody>| async {
+            let body = Full::new(Bytes::new()).map_err(|never| match never {});
+            let broken = http_body_util::BodyExt::with_trailers(body, async {
+                Some(Err::<HeaderMap, BoxError>("broken".into()))
+            });
+            Ok::<_, BoxError>(Response::new(broken))
+        },
+    ));
+    let response = service
+        .oneshot(Request::new(RequestBody::empty()))
+        .await
+        .unwrap();
     let error = response.into_body().collect().await.unwrap_err();
     assert_eq!(
         (error.to_string().as_str(), stats.timeouts.get()),
@@ -290,27 +297,29 @@ async fn what_cannot_finish_is_not_started() {
     let stats = Arc::new(Stats::default());
     let service = DeadlineLayer::new(Params::default())
         .with_stats(Arc::clone(&stats))
-        .layer(service_fn(move |_: Request<()>| {
+        .layer(service_fn(move |_: Request<RequestBody>| {
             seen.fetch_add(1, Ordering::SeqCst);
             async { Ok::<_, BoxError>(empty()) }
         }));
-    let mut request = Request::new(());
-    request.extensions_mut().insert(Deadline(Instant::now()));
+    let mut request = Request::new(RequestBody::empty());
+    body::Context::edit(&mut request, |context| {
+        context.shorten(Deadline(Instant::now()))
+    });
     let error = service.oneshot(request).await.unwrap_err();
     assert_eq!(kind(&error), Some(Kind::DeadlineExceeded));
     assert_eq!((calls.load(Ordering::SeqCst), stats.timeouts.get()), (0, 1));
 }
 
 /// What the innermost service gets to see.
-async fn seen<L>(layer: L, request: Request<()>) -> (HeaderMap, Option<Duration>)
+async fn seen<L>(layer: L, request: Request<RequestBody>) -> (HeaderMap, Option<Duration>)
 where
-    L: Layer<tower::util::BoxCloneService<Request<()>, Response<Empty<Bytes>>, BoxError>>,
-    L::Service: Service<Request<()>>,
-    <L::Service as Service<Request<()>>>::Error: std::fmt::Debug,
+    L: Layer<tower::util::BoxCloneService<Request<RequestBody>, Response<Empty<Bytes>>, BoxError>>,
+    L::Service: Service<Request<RequestBody>>,
+    <L::Service as Service<Request<RequestBody>>>::Error: std::fmt::Debug,
 {
     let (tx, mut rx) = tokio::sync::mpsc::unbounded_channel();
-    let inner = service_fn(move |request: Request<()>| {
-        let deadline = request.extensions().get::<Deadline>().copied();
+    let inner = service_fn(move |request: Request<RequestBody>| {
+        let deadline = body::Context::of(&request).and_then(body::Context::deadline);
         let left = deadline.map(|d| d.left(Instant::now()));
         let _ = tx.send((request.headers().clone(), left));
         async { Ok::<_, BoxError>(empty()) }
@@ -320,8 +329,8 @@ where
     rx.recv().await.unwrap()
 }
 
-fn request(headers: &[(&'static str, &'static str)]) -> Request<()> {
-    let mut request = Request::new(());
+fn request(headers: &[(&'static str, &'static str)]) -> Request<RequestBody> {
+    let mut request = Request::new(RequestBody::empty());
     for (name, value) in headers {
         request
             .headers_mut()
@@ -372,7 +381,7 @@ async fn grpc_callers_are_read_and_told_in_their_own_header() {
 async fn each_hop_tells_what_is_left_after_its_own_work() {
     let mut late = request(&[("x-envoy-expected-rq-timeout-ms", "9000")]);
     let deadline = Deadline(Instant::now() + ms(1000));
-    late.extensions_mut().insert(deadline);
+    body::Context::edit(&mut late, |context| context.shorten(deadline));
     sleep(ms(400)).await;
     let (headers, _) = seen(PropagateLayer::new(), late).await;
     assert_eq!(headers["x-envoy-expected-rq-timeout-ms"], "600");
@@ -427,7 +436,7 @@ async fn upload(
 ) -> Outcome {
     let told = Arc::new(std::sync::Mutex::new(Vec::new()));
     let (told_to, script) = (Arc::clone(&told), script.to_vec());
-    let upstream = service_fn(move |request: Request<Replay<Body>>| {
+    let upstream = service_fn(move |request: Request<RequestBody>| {
         let mut told = told_to.lock().unwrap();
         let then = script[told.len()];
         let text = request.headers().get(EXPECTED);
@@ -477,8 +486,10 @@ async fn upload(
             request.headers_mut().insert(*name, value);
         }
     }
-    let given_up = CancelReason::default();
-    request.extensions_mut().insert(given_up.clone());
+    let given_up = CancelCause::default();
+    body::Context::edit(&mut request, |context| {
+        context.set_cancel_cause(given_up.clone())
+    });
     request.extensions_mut().insert(Uploading);
     let begin = Instant::now();
     let (status, error) = match service.oneshot(request).await {
@@ -627,8 +638,8 @@ async fn of_nested_limits_the_sooner_counts() {
             .layer(layer(outer))
             .layer(layer(inner))
             .layer(RetryLayer::new(once()))
-            .service(service_fn(|request: Request<Replay<Body>>| async move {
-                let until = Until::of(request.extensions());
+            .service(service_fn(|request: Request<RequestBody>| async move {
+                let until = body::Context::until(&request);
                 let left = |now| until.at(now).unwrap().left(now);
                 assert_eq!(left(Instant::now()), ms(300));
                 request.into_body().collect().await?;
@@ -642,5 +653,61 @@ async fn of_nested_limits_the_sooner_counts() {
         let begin = Instant::now();
         let error = service.oneshot(request).await.unwrap_err();
         assert_eq!((kind(&error), begin.elapsed()), (LATE, ms(1300)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_asked_again_after_it_was_done_fails() {
+    for (limit, answers, first) in [
+        (1000, true, None),
+        (5, false, Some(Kind::DeadlineExceeded)),
+        (0, false, Some(Kind::DeadlineExceeded)),
+    ] {
+        let mut service =
+            layer(limit).layer(service_fn(move |_: Request<RequestBody>| async move {
+                if !answers {
+                    pending::<()>().await;
+                }
+                Ok::<_, BoxError>(empty())
+            }));
+        let mut call = Box::pin(service.call(Request::new(RequestBody::empty())));
+        let answer = (&mut call).await;
+        assert_eq!(answer.err().as_ref().and_then(kind), first);
+        let again = (&mut call).await.map(|_| ()).unwrap_err();
+        assert_eq!(kind(&again), Some(Kind::Internal));
+    }
+}
+
+/// The clock tells the guards below whose limit an attempt ran into.
+#[tokio::test(start_paused = true)]
+async fn the_context_tells_why_an_attempt_was_dropped() {
+    for (ours, theirs, after, why) in [
+        (Some(100), None, 100, Some(Kind::DeadlineExceeded)),
+        (Some(100), None, 99, None),
+        (Some(100), Some("50"), 50, None),
+        (Some(100), Some("500"), 100, Some(Kind::DeadlineExceeded)),
+        (None, Some("50"), 50, None),
+    ] {
+        let reason = Arc::new(std::sync::Mutex::new(None));
+        let seen = Arc::clone(&reason);
+        let inner = service_fn(move |request: Request<RequestBody>| {
+            *seen.lock().unwrap() = body::Context::reason_of(&request);
+            pending::<Result<Response<Empty<Bytes>>, BoxError>>()
+        });
+        let params = Params::default();
+        let layer = DeadlineLayer::new(match ours {
+            Some(limit) => params.with_timeout(ms(limit)),
+            None => params,
+        });
+        let mut request = Request::new(RequestBody::empty());
+        if let Some(text) = theirs {
+            request
+                .headers_mut()
+                .insert(EXPECTED, HeaderValue::from_static(text));
+        }
+        let call = layer.layer(inner).oneshot(request);
+        let _ = tokio::time::timeout(ms(after), call).await;
+        let reason = reason.lock().unwrap().clone().unwrap();
+        assert_eq!(reason.why(), why, "{ours:?} {theirs:?} {after}");
     }
 }

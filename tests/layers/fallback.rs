@@ -24,7 +24,7 @@ use llmesh::{
         ext::{AnsweredBy, Attempt, Deadline, OurKey, Record},
         time::{Instant, Sleep, sleep},
     },
-    body::{Body, Replay},
+    body::{self, Body, RequestBody},
     classify::ClassifyLayer,
     fallback::{FallbackLayer, Health, Key, Params, Reach, Resume, Stats, Target},
     llm::{DialectMode, LlmClassifier, dialect::Api, request::Call},
@@ -129,6 +129,7 @@ impl Upstream {
     }
 
     async fn serve(self, request: Request<Body>) -> Result<Response<Body>, BoxError> {
+        let attempt = body::Context::of(&request).and_then(body::Context::attempt);
         let (head, body) = request.into_parts();
         let body = body.collect().await?.to_bytes();
         let length = head.headers.get("content-length");
@@ -139,7 +140,7 @@ impl Upstream {
             model: body["model"].as_str().unwrap().to_owned(),
             headers: head.headers,
             body,
-            attempt: head.extensions.get().copied(),
+            attempt,
             our_key: head.extensions.get::<OurKey>().is_some(),
         };
         let answer = match self.rules.lock().unwrap().get(seen.model.as_str()) {
@@ -220,7 +221,7 @@ impl House {
             ServiceBuilder::new()
                 .map_response(|response: Response<_>| response.map(Body::new))
                 .layer(retry)
-                .map_request(|request: Request<Replay<Body>>| request.map(Body::new))
+                .map_request(|request: Request<RequestBody>| request.map(Body::new))
                 .service(balance),
         )
     }
@@ -265,9 +266,10 @@ fn request(stream: bool) -> Request<Body> {
     *request.body_mut() = Body::from(body);
     let extensions = request.extensions_mut();
     extensions.insert(call);
-    extensions.insert(Deadline(Instant::now() + secs(30)));
     extensions.insert(Record::default());
     extensions.insert(Ledger::default());
+    let deadline = Deadline(Instant::now() + secs(30));
+    body::Context::edit(&mut request, |context| context.shorten(deadline));
     request
 }
 

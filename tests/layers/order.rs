@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::{Request, Response};
 use llmesh::{
     base::BoxError,
-    body::{Body, Replay},
+    body::{Body, RequestBody},
     breaker::{self, BreakerLayer},
     callers::CallersLayer,
     classify::ClassifyLayer,
@@ -52,7 +52,7 @@ fn timed() -> DeadlineLayer {
 
 #[tokio::test(start_paused = true)]
 async fn what_belongs_to_an_attempt_is_refused_above_its_repetition() {
-    let inner = || service_fn(answer::<Replay<Body>>);
+    let inner = || service_fn(answer::<RequestBody>);
     let below = |why: Option<String>, words: &str| {
         let why = why.unwrap();
         assert!(
@@ -145,7 +145,7 @@ async fn right_orders_and_calls_inside_calls_pass() {
         .layer(BreakerLayer::new(breaker::Params::default()))
         .layer(classified())
         .layer(StreamLayer::default())
-        .service(service_fn(answer::<Replay<Body>>));
+        .service(service_fn(answer::<RequestBody>));
     assert_eq!(said(right).await, None);
     // A call of its own begins at TRACE: what stands above belongs to another.
     let nested = ServiceBuilder::new()
@@ -153,13 +153,13 @@ async fn right_orders_and_calls_inside_calls_pass() {
         .layer(InjectLayer::new())
         .layer(TraceLayer::new(trace::Params::default()))
         .layer(retries())
-        .service(service_fn(answer::<Replay<Body>>));
+        .service(service_fn(answer::<RequestBody>));
     assert_eq!(said(nested).await, None);
     // With a deadline over all, one of a single target may be shorter.
     let shorter = ServiceBuilder::new()
         .layer(timed())
         .layer(retries())
         .layer(timed())
-        .service(service_fn(answer::<Replay<Body>>));
+        .service(service_fn(answer::<RequestBody>));
     assert_eq!(said(shorter).await, None);
 }

@@ -6,7 +6,7 @@ use std::{future::pending, time::Duration};
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use llmesh::{
-    base::{BoxError, Error, Kind, error, error::ConnectFailure, ext::CancelReason},
+    base::{BoxError, Error, Kind, error, error::ConnectFailure, ext::CancelCause},
     classify::{Classified, Outcome},
     outlier::{Group, OutlierLayer, Params},
 };
@@ -86,9 +86,11 @@ async fn connect_failures_resets_and_our_timeouts_count_as_gateway_errors() {
     ] {
         assert!(answer(&member, Err(kind)).await.is_err());
     }
-    let given_up = CancelReason::default();
+    let given_up = CancelCause::default();
     let mut request = Request::new(());
-    request.extensions_mut().insert(given_up.clone());
+    llmesh::body::Context::edit(&mut request, |context| {
+        context.set_cancel_cause(given_up.clone())
+    });
     let silent = service_fn(|_: Request<()>| pending::<Result<Response<Script>, BoxError>>());
     let call = member.layer(silent).oneshot(request);
     assert!(

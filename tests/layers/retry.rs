@@ -26,11 +26,11 @@ use llmesh::{
     base::{
         BoxError, Ceiling, Error, Kind, Ratio, Share, SharedRng,
         error::{self, ConnectFailure, ResetReason},
-        ext::{Attempt, Deadline, Ended, Flag, HeadDeadline, Record, Tried, TryClock},
+        ext::{Attempt, Deadline, Ended, Flag, Record, Tried},
         hops,
         time::{Instant, sleep},
     },
-    body::replay::Replay,
+    body::{self, RequestBody},
     classify::{Class, Classified, Hint, Outcome, Signal},
     deadline::{self, DeadlineLayer, PropagateLayer},
     retry::{Params, Policy, Retry, RetryBudget, RetryLayer, RetryOn, Stats, params, policy},
@@ -72,7 +72,7 @@ struct Seen {
     body: Option<Bytes>,
 }
 
-type Inner = BoxCloneService<Request<Replay<Full<Bytes>>>, Response<Full<Bytes>>, BoxError>;
+type Inner = BoxCloneService<Request<RequestBody>, Response<Full<Bytes>>, BoxError>;
 type Log = Arc<Mutex<Vec<Seen>>>;
 
 /// An upstream that follows a script; past its end it answers 200.
@@ -80,16 +80,17 @@ fn upstream(script: impl IntoIterator<Item = Answer>) -> (Inner, Log) {
     let script = Arc::new(Mutex::new(script.into_iter().collect::<VecDeque<_>>()));
     let log = Log::default();
     let seen = Arc::clone(&log);
-    let service = service_fn(move |request: Request<Replay<Full<Bytes>>>| {
+    let service = service_fn(move |request: Request<RequestBody>| {
         let answer = script.lock().unwrap().pop_front().unwrap_or(Status(200));
         let log = Arc::clone(&seen);
         async move {
             let (head, body) = request.into_parts();
-            let deadline = head.extensions.get::<Deadline>();
+            let context = body.context();
+            let deadline = context.deadline();
             let mut note = Seen {
                 at: Instant::now(),
-                attempt: head.extensions.get().copied(),
-                tried: head.extensions.get().cloned(),
+                attempt: context.attempt(),
+                tried: context.tried().cloned(),
                 deadline: deadline.map(|d| d.left(Instant::now())),
                 headers: head.headers,
                 body: None,
@@ -316,7 +317,7 @@ async fn waits_at_least_as_long_as_the_provider_asks() {
 async fn with_no_classifier_below_the_status_and_retry_after_decide() {
     let calls = Arc::new(AtomicU32::new(0));
     let seen = Arc::clone(&calls);
-    let inner = service_fn(move |_: Request<Replay<Full<Bytes>>>| {
+    let inner = service_fn(move |_: Request<RequestBody>| {
         let first = seen.fetch_add(1, Ordering::SeqCst) == 0;
         let mut response = Response::new(Full::<Bytes>::default());
         if first {
@@ -339,7 +340,7 @@ async fn a_foreign_error_is_told_apart_by_its_source() {
     let refused = std::io::ErrorKind::ConnectionRefused;
     let calls = Arc::new(AtomicU32::new(0));
     let seen = Arc::clone(&calls);
-    let inner = service_fn(move |_: Request<Replay<Full<Bytes>>>| {
+    let inner = service_fn(move |_: Request<RequestBody>| {
         let first = seen.fetch_add(1, Ordering::SeqCst) == 0;
         async move {
             if first {
@@ -394,8 +395,8 @@ async fn a_cut_attempt_is_final_where_no_term_covers_resets() {
 
 #[tokio::test(start_paused = true)]
 async fn the_per_try_clock_stands_still_while_a_connection_is_awaited() {
-    let inner = service_fn(|request: Request<Replay<Full<Bytes>>>| async move {
-        let clock = request.extensions().get::<TryClock>().cloned().unwrap();
+    let inner = service_fn(|request: Request<RequestBody>| async move {
+        let clock = request.body().context().try_clock().cloned().unwrap();
         let held = clock.hold();
         sleep(secs(60)).await;
         drop(held);
@@ -461,7 +462,7 @@ async fn a_wait_that_does_not_fit_before_the_deadline_is_not_begun() {
     let (layer, stats) = layer(on("429", 3));
     let mut request = request();
     let deadline = Deadline(Instant::now() + secs(10));
-    request.extensions_mut().insert(deadline);
+    body::Context::edit(&mut request, |context| context.shorten(deadline));
     let begin = Instant::now();
     let response = layer.layer(inner).oneshot(request).await.unwrap();
     assert_eq!((response.status().as_u16(), begin.elapsed()), (429, ms(0)));
@@ -530,10 +531,10 @@ async fn a_body_over_the_cap_passes_and_is_sent_once() {
 async fn a_body_that_turns_out_to_be_over_the_cap_is_sent_once() {
     let calls = Arc::new(AtomicU32::new(0));
     let seen = Arc::clone(&calls);
-    let inner = service_fn(move |request: Request<Replay<Chunks>>| {
+    let inner = service_fn(move |request: Request<RequestBody>| {
         let calls = seen.fetch_add(1, Ordering::SeqCst) + 1;
         async move {
-            let attempt = request.extensions().get::<Attempt>().copied();
+            let attempt = request.body().context().attempt();
             assert_eq!(attempt.map(|a| a.may_retry), Some(true));
             let length = request.into_body().collect().await?.to_bytes().len();
             assert_eq!((calls, length), (1, 20));
@@ -754,7 +755,7 @@ async fn the_last_word_of_the_hop_below_is_obeyed_and_taken_out() {
     ] {
         let sent = Arc::new(AtomicU32::new(0));
         let counter = Arc::clone(&sent);
-        let inner = BoxCloneService::new(service_fn(move |_: Request<Replay<Full<Bytes>>>| {
+        let inner = BoxCloneService::new(service_fn(move |_: Request<RequestBody>| {
             counter.fetch_add(1, Ordering::Relaxed);
             let mut response = Response::builder().status(status);
             if let Some(word) = word {
@@ -793,8 +794,8 @@ async fn why_there_is_no_further_attempt_is_noted() {
     assert_eq!(ended(&nothing, Status(503)).await, Some(Ended::Exhausted));
     // The caller will have left before the wait that is asked for is over.
     let patient = |request: &mut Request<Full<Bytes>>| {
-        let until = HeadDeadline(Instant::now() + secs(5));
-        request.extensions_mut().insert(until);
+        let until = Deadline(Instant::now() + secs(5));
+        body::Context::edit(request, |context| context.set_head_deadline(Some(until)));
     };
     let hint = || Answer::Class(429, Outcome::RateLimited, Some(secs(6)));
     assert_eq!(ended(&patient, hint()).await, Some(Ended::Exhausted));
@@ -865,7 +866,7 @@ async fn a_refused_answer_is_dropped_before_the_wait() {
     let dropped = Arc::new(AtomicBool::new(false));
     let (flag, calls) = (Arc::clone(&dropped), AtomicU32::new(0));
     let calls = Arc::new(calls);
-    let inner = service_fn(move |_: Request<Replay<Full<Bytes>>>| {
+    let inner = service_fn(move |_: Request<RequestBody>| {
         let first = calls.fetch_add(1, Ordering::SeqCst) == 0;
         let flag = if first {
             Arc::clone(&flag)
@@ -943,7 +944,7 @@ async fn each_attempt_asks_for_readiness_and_waits_no_longer_than_the_deadline()
     let service: Retry<_> = layer.layer(gate.clone());
     let mut request = request();
     let deadline = Deadline(Instant::now() + secs(2));
-    request.extensions_mut().insert(deadline);
+    body::Context::edit(&mut request, |context| context.shorten(deadline));
     let begin = Instant::now();
     let error = service.oneshot(request).await.unwrap_err();
     assert_eq!(kind(&error), Some(Kind::DeadlineExceeded));
@@ -980,7 +981,7 @@ async fn a_policy_of_ones_own_decides_within_what_the_layer_bounds() {
         let mut request = request();
         if let Some(left) = deadline {
             let at = Deadline(Instant::now() + left);
-            request.extensions_mut().insert(at);
+            body::Context::edit(&mut request, |context| context.shorten(at));
         }
         let begin = Instant::now();
         assert_eq!(service.oneshot(request).await.unwrap().status(), 200);
@@ -1036,7 +1037,7 @@ async fn a_call_asked_again_after_it_was_done_fails() {
     ] {
         let (inner, _) = upstream(script);
         let mut service = layer(params).0.layer(inner);
-        let mut call = pin!(service.ready().await.unwrap().call(request()));
+        let mut call = pin!(service.call(request()));
         assert_eq!(call.as_mut().await.unwrap().status(), 200);
         let again = call.await.map(|_| ()).unwrap_err();
         assert_eq!(kind(&again), Some(Kind::Internal));
@@ -1052,7 +1053,7 @@ fn forget<B>(request: Request<B>) -> Request<B> {
     anew
 }
 
-/// Between layers that know nothing of each other any more each goes on with what it knows itself.
+/// What belongs to an attempt is in its body, so it is not among what is forgotten.
 #[tokio::test(start_paused = true)]
 async fn a_foreign_layer_may_forget_the_extensions() {
     let (inner, log) = upstream([Status(503), Read(503), Hang]);
@@ -1072,9 +1073,17 @@ async fn a_foreign_layer_may_forget_the_extensions() {
     );
     let log = log.lock().unwrap();
     assert_eq!(log.len(), 3);
+    let attempts: Vec<_> = log.iter().map(|seen| seen.attempt.unwrap()).collect();
+    assert_eq!(
+        attempts,
+        [1, 2, 3].map(|number| Attempt {
+            number,
+            may_retry: true
+        })
+    );
     assert!(
         log.iter()
-            .all(|seen| seen.attempt.is_none() && seen.deadline.is_none())
+            .all(|seen| seen.deadline.is_some() && seen.tried.is_some())
     );
     assert_eq!(log[1].body.as_deref(), Some(&b"{\"model\":\"m\"}"[..]));
     let counts: Vec<_> = log
@@ -1082,4 +1091,34 @@ async fn a_foreign_layer_may_forget_the_extensions() {
         .map(|s| &s.headers["x-envoy-attempt-count"])
         .collect();
     assert_eq!(counts, ["1", "2", "3"]);
+}
+
+/// A layer that gives a request another body drops what the old one carried, unless it is put across.
+#[tokio::test(start_paused = true)]
+async fn a_foreign_layer_may_exchange_the_body() {
+    for bridged in [false, true] {
+        let (inner, log) = upstream([Status(503), Read(200)]);
+        let exchange = move |request: Request<RequestBody>| {
+            let request = match bridged {
+                true => body::Context::into_extension(request),
+                false => request,
+            };
+            request.map(BodyExt::boxed_unsync)
+        };
+        let client = ServiceBuilder::new()
+            .layer(DeadlineLayer::new(
+                deadline::Params::default().with_timeout(secs(1)),
+            ))
+            .layer(MapRequestLayer::new(exchange))
+            .layer(layer(on("5xx", 1)).0)
+            .service(inner);
+        let response = client.oneshot(request()).await.unwrap();
+        assert_eq!(response.status(), 200);
+        let log = log.lock().unwrap();
+        let numbers: Vec<_> = log.iter().map(|s| s.attempt.unwrap().number).collect();
+        assert_eq!(numbers, [1, 2]);
+        assert_eq!(log[1].body.as_deref(), Some(&b"{\"model\":\"m\"}"[..]));
+        // Without it there is no deadline below: the one above cuts nevertheless.
+        assert!(log.iter().all(|seen| seen.deadline.is_some() == bridged));
+    }
 }

@@ -18,10 +18,10 @@ use llmesh::{
         BoxError, Error, Kind,
         cost::{Ledger, Spent, Usage},
         error,
-        ext::{Deadline, LastTarget, TryClock, UsageInjected},
+        ext::{Deadline, TryClock},
         time::Instant,
     },
-    body::Body,
+    body::{Body, Context},
     classify::{
         Class, Classified, Classify, ClassifyLayer, Failure, FallbackScope, Outcome, Scope, Signal,
         transport::class_of_body_error,
@@ -240,7 +240,7 @@ async fn done_before_the_finish_is_never_shown_before_the_error() {
     }
     let upstream = Upstream::of([stream(chunks(&[OPEN, USAGE, DONE]))]);
     let mut request = request();
-    request.extensions_mut().insert(UsageInjected);
+    Context::edit(&mut request, |context| context.set_usage_injected(true));
     let got = ask(Params::default(), upstream, request).await.unwrap();
     assert_eq!(got.text, OPEN);
 }
@@ -785,7 +785,7 @@ async fn what_is_no_stream_of_an_llm_passes_untouched() {
     let other = Request::post("/api/events").body(Body::empty()).unwrap();
     let mut policy = request();
     let status_only = Params::default().with_dialect(DialectMode::StatusOnly);
-    Policy(Arc::new(status_only)).put(policy.extensions_mut());
+    Policy(Arc::new(status_only)).put(&mut policy);
     let answer = |f: &dyn Fn(http::response::Builder) -> http::response::Builder| {
         let builder = Response::builder().header("content-type", "text/event-stream");
         f(builder).body(chunks(&[PING]).hang()).unwrap()
@@ -1009,12 +1009,12 @@ async fn the_last_target_has_until_the_deadline() {
     };
     let deadline = Deadline(Instant::now() + secs(600));
     let mut last = request();
-    last.extensions_mut().insert(LastTarget);
+    Context::edit(&mut last, |context| context.set_last_target(true));
     let no_deadline = ask(params.clone(), late(), last).await.unwrap_err();
     assert_eq!(kind(&no_deadline.0), Some(Kind::FirstTokenTimeout));
     let mut last = request();
-    last.extensions_mut().insert(LastTarget);
-    last.extensions_mut().insert(deadline);
+    Context::edit(&mut last, |context| context.set_last_target(true));
+    Context::edit(&mut last, |context| context.shorten(deadline));
     assert!(
         ask(params.clone(), late(), last)
             .await
@@ -1038,7 +1038,7 @@ async fn nothing_is_late_that_was_not_sent() {
     let clock = TryClock::start();
     let held = clock.hold();
     let mut request = request();
-    request.extensions_mut().insert(clock);
+    Context::edit(&mut request, |context| context.set_try_clock(clock));
     let begin = Instant::now();
     let asked = tokio::spawn(async move { ask(params, upstream, request).await });
     tokio::time::sleep(secs(60)).await;
@@ -1054,7 +1054,7 @@ async fn nothing_is_late_that_was_not_sent() {
 async fn retry_times_each_attempt_from_its_own_send() {
     let params = timed(Clocks::default().with_first_token(secs(5)));
     let mut request = request();
-    Policy(Arc::new(params)).put(request.extensions_mut());
+    Policy(Arc::new(params)).put(&mut request);
     let slow = |event| stream(Script::new().wait(secs(4)).data(event));
     let good = stream(Script::new().wait(secs(4)).data(TOKEN).data(FINISH));
     let upstream = Upstream::of([slow(OVERLOADED), slow(OVERLOADED), good]);
@@ -1218,7 +1218,7 @@ async fn usage_that_the_caller_did_not_ask_for_is_taken_out() {
     let mut all = [PING, ROLE, TOKEN, FINISH, USAGE, DONE].concat();
     for size in [1, 7, all.len()] {
         let mut request = request();
-        request.extensions_mut().insert(UsageInjected);
+        Context::edit(&mut request, |context| context.set_usage_injected(true));
         let pieces = all.as_bytes().chunks(size).map(Bytes::copy_from_slice);
         let upstream = Upstream::of([stream(Script::chunks(pieces))]);
         let got = ask(Params::default(), upstream, request).await.unwrap();
@@ -1237,7 +1237,7 @@ async fn usage_that_the_caller_did_not_ask_for_is_taken_out() {
         ),
     ] {
         let mut request = request();
-        request.extensions_mut().insert(UsageInjected);
+        Context::edit(&mut request, |context| context.set_usage_injected(true));
         let pieces = text.as_bytes().chunks(5).map(Bytes::copy_from_slice);
         let upstream = Upstream::of([stream(Script::chunks(pieces))]);
         let got = ask(Params::default(), upstream, request).await.unwrap();

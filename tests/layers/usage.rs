@@ -11,8 +11,8 @@ use bytes::Bytes;
 use http::{Request, Response, request::Parts};
 use http_body_util::BodyExt;
 use llmesh::{
-    base::{BoxError, Kind, ext::UsageInjected},
-    body::Body,
+    base::{BoxError, Kind},
+    body::{Body, Context},
     call::{self, CallLayer},
     classify::{Class, Classified, Outcome, Signal},
     llm::refused::{FOR, Refusals},
@@ -28,7 +28,7 @@ const ASKING: &str =
     r#"{"stream_options":{"include_usage":true},"model":"m","stream":true,"messages":[]}"#;
 const REFUSAL: &str = r#"{"error":{"message":"Unknown parameter: 'stream_options'.","param":"stream_options","code":"unknown_parameter"}}"#;
 
-type Sent = Arc<Mutex<Vec<(Parts, Bytes)>>>;
+type Sent = Arc<Mutex<Vec<(Parts, Bytes, bool)>>>;
 type Client = BoxCloneSyncService<Request<Body>, Response<Body>, BoxError>;
 
 /// An upstream that answers as `play` says of a body, behind the layer.
@@ -41,10 +41,11 @@ fn client(
     let upstream = service_fn(move |request: Request<Body>| {
         let (seen, play) = (Arc::clone(&seen), play.clone());
         async move {
+            let injected = Context::of(&request).is_some_and(Context::usage_injected);
             let (head, body) = request.into_parts();
             let body = body.collect().await?.to_bytes();
             let answer = play(&body);
-            seen.lock().unwrap().push((head, body));
+            seen.lock().unwrap().push((head, body, injected));
             Ok::<_, BoxError>(answer)
         }
     });
@@ -88,16 +89,16 @@ async fn ask(client: &Client, request: Request<Body>) -> (u16, Bytes) {
 
 fn bodies(sent: &Sent) -> Vec<Bytes> {
     let mut sent = sent.lock().unwrap();
-    sent.drain(..).map(|(_, body)| body).collect()
+    sent.drain(..).map(|(_, body, _)| body).collect()
 }
 
 #[tokio::test]
 async fn usage_is_asked_for_where_the_caller_did_not() {
     let (client, sent) = client(&Refusals::default(), |_| answer(200, "good"));
     assert_eq!(ask(&client, post(OWN)).await.0, 200);
-    let (head, body) = sent.lock().unwrap().remove(0);
+    let (head, body, injected) = sent.lock().unwrap().remove(0);
     assert_eq!(body, ASKING);
-    assert!(head.extensions.get::<UsageInjected>().is_some());
+    assert!(injected);
     assert_eq!(head.headers["content-length"], body.len().to_string());
     assert_eq!(head.headers["accept-encoding"], "identity");
     for own in [
@@ -107,9 +108,9 @@ async fn usage_is_asked_for_where_the_caller_did_not() {
         "no JSON",
     ] {
         ask(&client, post(own)).await;
-        let (head, body) = sent.lock().unwrap().remove(0);
+        let (head, body, injected) = sent.lock().unwrap().remove(0);
         assert_eq!(body, own);
-        assert!(head.extensions.get::<UsageInjected>().is_none());
+        assert!(!injected);
         assert_eq!(head.headers["accept-encoding"], "gzip, br");
     }
 }
@@ -248,7 +249,7 @@ async fn taking_back_is_no_retry() {
         .lock()
         .unwrap()
         .iter()
-        .map(|(head, _)| head.headers["x-envoy-attempt-count"].clone())
+        .map(|(head, ..)| head.headers["x-envoy-attempt-count"].clone())
         .collect();
     assert_eq!(attempts, ["1", "1"]);
 }

@@ -139,13 +139,13 @@ async fn the_status_is_the_one_of_the_case_file() {
                 .layer(ClassifyLayer::new(LlmClassifier::new(DialectMode::Auto)))
                 .service(once(Ok(answer)));
             let mut request = case.request(true).map(|()| Body::empty());
-            request.extensions_mut().insert(llmesh::base::ext::Attempt {
-                number: 1,
-                may_retry: true,
+            llmesh::body::Context::edit(&mut request, |context| {
+                context.set_attempt(llmesh::base::ext::Attempt {
+                    number: 1,
+                    may_retry: true,
+                });
+                context.set_retries_answers(true);
             });
-            request
-                .extensions_mut()
-                .insert(llmesh::base::ext::RetriesAnswers);
             let Ok(response) = stack.oneshot(request).await;
             let expect = &case.0["expect"];
             let class = expect["class"].as_str().unwrap();

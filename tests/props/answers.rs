@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt, Empty};
 use llmesh::{
-    body::replay::Replay,
+    body::RequestBody,
     classify::ClassifyLayer,
     llm::{DialectMode, LlmClassifier},
     respond::RespondLayer,
@@ -144,7 +144,7 @@ fn ask(
     let sends = Arc::new(AtomicU32::new(0));
     let (counter, label) = (Arc::clone(&sends), label.to_owned());
     let chunks: Vec<_> = body.chunks(cut).map(Bytes::copy_from_slice).collect();
-    let upstream = service_fn(move |_: Request<Replay<Empty<Bytes>>>| {
+    let upstream = service_fn(move |_: Request<RequestBody>| {
         counter.fetch_add(1, Ordering::Relaxed);
         let mut answer = Response::builder();
         if !label.is_empty() {

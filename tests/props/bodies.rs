@@ -9,7 +9,7 @@ use http_body::Body;
 use http_body_util::BodyExt;
 use llmesh::{
     base::{Error, Kind, error},
-    body::{Peek, Replay, peek::Stopped, read_prefix},
+    body::{Peek, RequestBody, peek::Stopped, read_prefix},
     testing::body::{Script, drain},
 };
 use proptest::{collection::vec, prelude::*};
@@ -76,7 +76,7 @@ proptest! {
     ) {
         let original = plan.bytes();
         block_on(async {
-            let keep = Replay::new(plan.script().body(), original.len());
+            let keep = RequestBody::new(plan.script().body(), original.len());
             let mut failed = false;
             for stop in drops {
                 let mut reader = keep.clone();
@@ -110,7 +110,7 @@ proptest! {
     fn a_capped_replay_is_right_or_fails(plan in plan(), cap in 0..8000_usize, stop in 0..30_usize) {
         let original = plan.bytes();
         block_on(async {
-            let keep = Replay::new(plan.script().body(), cap);
+            let keep = RequestBody::new(plan.script().body(), cap);
             let mut first = keep.clone();
             let mut seen = Vec::new();
             for _ in 0..stop {

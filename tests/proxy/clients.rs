@@ -7,7 +7,7 @@ use http::Request;
 use http_body_util::BodyExt;
 use llmesh::{
     base::{BoxError, Kind, error::ConnectFailure, ext::Deadline, time::Instant},
-    body::Body,
+    body::{Body, Context},
     classify::transport::{class_of_error, kind_of},
     client::{
         hyper::HyperClient,
@@ -164,8 +164,8 @@ async fn reqwests_types_there_and_back() {
     assert_eq!(there.uri(), "http://a.b:81/x?y=1");
     assert_eq!(there.method(), http::Method::POST);
     assert_eq!(there.headers()["x-a"], "1");
-    let deadline = there.extensions().get::<Deadline>();
-    assert_eq!(deadline, Some(&Deadline(now + Duration::from_secs(3))));
+    let deadline = Context::of(&there).and_then(Context::deadline);
+    assert_eq!(deadline, Some(Deadline(now + Duration::from_secs(3))));
     let back = to_reqwest(there).unwrap();
     assert_eq!(back.url().as_str(), "http://a.b:81/x?y=1");
     assert_eq!(back.timeout(), Some(&Duration::from_secs(3)));

@@ -20,7 +20,7 @@ use llmesh::{
         ext::TryClock,
         time::Instant,
     },
-    body::Body,
+    body::{Body, Context},
     model::{self, Protocol},
     proxy::{
         BoxFuture,
@@ -294,7 +294,7 @@ async fn a_dial_ends_at_the_connect_timeout_and_the_clock_of_the_try_stands_stil
         );
         let (clock, begin) = (TryClock::start(), Instant::now());
         let mut request = get("/");
-        request.extensions_mut().insert(clock.clone());
+        Context::edit(&mut request, |context| context.set_try_clock(clock.clone()));
         let task = send(&pool, request);
         tokio::select! {
             failed = kind(task) => assert_eq!(failed, Kind::Connect(ConnectFailure::Timeout)),

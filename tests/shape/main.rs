@@ -3,6 +3,7 @@
 
 mod circles;
 mod documents;
+mod extensions;
 mod layering;
 mod modules;
 mod rooms;

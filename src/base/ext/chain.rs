@@ -72,7 +72,3 @@ pub struct AnsweredBy {
     /// Whether it was asked with a key of this side.
     pub our_key: bool,
 }
-
-/// Nowhere else can this request go: the target is its last. What only makes sense if another one follows is left out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LastTarget;

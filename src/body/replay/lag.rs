@@ -2,17 +2,20 @@
 
 use http::Extensions;
 
-use crate::base::ext::{Allowance, CancelReason, Held, TryClock};
+use crate::{
+    base::ext::{Allowance, CancelCause, Held, TryClock},
+    body::context::Context,
+};
 
 /// Notes whether an attempt waits for more of the caller's body.
 ///
 /// While it does, the attempt's [`TryClock`] and the request's [`Allowance`] stand still and nothing that runs out is the
-/// endpoint's fault ([`CancelReason`]): a caller that uploads slowly must not cost an attempt, nor discredit an endpoint. An
+/// endpoint's fault ([`CancelCause`]): a caller that uploads slowly must not cost an attempt, nor discredit an endpoint. An
 /// upstream that does not read is not waited for here, because then nobody asks for more of the body.
 #[derive(Debug)]
 pub(super) struct Lag {
     clocks: Vec<TryClock>,
-    given_up: Option<CancelReason>,
+    cause: Option<CancelCause>,
     held: Vec<Held>,
     lags: bool,
 }
@@ -20,20 +23,24 @@ pub(super) struct Lag {
 // === impl Lag ===
 
 impl Lag {
-    /// For the attempt with these extensions; `None` if nobody wants to know.
-    pub(super) fn of(attempt: &Extensions) -> Option<Self> {
+    /// For the attempt with this context and these extensions; `None` if nobody wants to know.
+    pub(super) fn of(context: &mut Context, attempt: &Extensions) -> Option<Self> {
         let allowance = attempt.get::<Allowance>();
         let whole = allowance.into_iter().flat_map(Allowance::clocks);
-        let clocks: Vec<_> = attempt
-            .get::<TryClock>()
+        let clocks: Vec<_> = context
+            .try_clock()
             .into_iter()
             .chain(whole)
             .cloned()
             .collect();
-        let given_up = attempt.get::<CancelReason>().cloned();
-        (!clocks.is_empty() || given_up.is_some()).then_some(Self {
+        let cause = if context.is_ours() {
+            Some(context.cancel_cause_mut().clone())
+        } else {
+            context.cancel_cause().cloned()
+        };
+        (!clocks.is_empty() || cause.is_some()).then_some(Self {
             clocks,
-            given_up,
+            cause,
             held: Vec::new(),
             lags: false,
         })
@@ -49,8 +56,8 @@ impl Lag {
         if lags {
             self.held.extend(self.clocks.iter().map(TryClock::hold));
         }
-        if let Some(given_up) = &self.given_up {
-            given_up.caller_lags(lags);
+        if let Some(cause) = &self.cause {
+            cause.caller_lags(lags);
         }
     }
 }

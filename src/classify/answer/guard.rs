@@ -6,6 +6,7 @@ use http::Request;
 
 use crate::{
     base::{Kind, ext::CancelReason},
+    body::Context,
     classify::Class,
 };
 
@@ -64,8 +65,8 @@ impl Guard {
     }
 
     /// Reads from this request why its attempt is given up, if it is: then [`Ended::why`] is filled.
-    pub fn with_reason_of<B>(mut self, request: &Request<B>) -> Self {
-        self.given_up = request.extensions().get().cloned();
+    pub fn with_reason_of<B: 'static>(mut self, request: &Request<B>) -> Self {
+        self.given_up = Context::reason_of(request);
         self
     }
 

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use http::{HeaderMap, Request, Uri};
 
-use crate::base::ext::{Arrival, RequestedModel, Tried};
+use crate::{
+    base::ext::{Arrival, RequestedModel, Tried},
+    body::Context,
+};
 
 /// What a pick may look at.
 #[derive(Clone, Copy, Debug)]
@@ -25,12 +28,12 @@ pub struct PickContext<'a> {
 
 impl<'a> PickContext<'a> {
     /// The context of a request.
-    pub fn of<B>(request: &'a Request<B>) -> Self {
+    pub fn of<B: 'static>(request: &'a Request<B>) -> Self {
         Self {
             headers: request.headers(),
             uri: request.uri(),
             arrival: request.extensions().get(),
-            tried: request.extensions().get(),
+            tried: Context::of(request).and_then(Context::tried),
             model: request
                 .extensions()
                 .get()

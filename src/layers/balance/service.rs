@@ -17,10 +17,10 @@ use super::{
 use crate::{
     base::{
         BoxError, Error, Kind, SharedRng,
-        ext::{EndpointRef, Record, Tried},
+        ext::{EndpointRef, Record},
         time::Instant,
     },
-    body::{BoxErrors, Observed},
+    body::{self, BoxErrors, Observed},
 };
 
 /// Sends each request to an endpoint of a set. Always ready: what it waits for, it waits for in the future.
@@ -69,6 +69,7 @@ where
     D: Dial<Service = S>,
     S: Service<Request<B>, Response = Response<R>>,
     S::Error: Into<BoxError>,
+    B: 'static,
     R: Body<Data = Bytes>,
     R::Error: Into<BoxError>,
 {
@@ -90,14 +91,14 @@ where
             return ResponseFuture::refused(Error::new(Kind::NoEndpoints).with_detail(detail));
         };
         let address = picked.endpoint.address();
-        let extensions = request.extensions_mut();
-        if let Some(tried) = extensions.get::<Tried>() {
+        if let Some(tried) = body::Context::of(&request).and_then(body::Context::tried) {
             tried.push(address);
         }
+        let given_up = body::Context::reason_of(&request);
+        let extensions = request.extensions_mut();
         if let Some(record) = extensions.get::<Record>() {
             record.note(|notes| notes.endpoint = Some(address));
         }
-        let given_up = extensions.get().cloned();
         extensions.insert(EndpointRef(address));
         let service = self.dial.dial(&picked.endpoint);
         let flight = Flight::start(self.set.clone(), picked.endpoint, model, given_up, now);

@@ -18,7 +18,7 @@
 //!   that is neither a success nor the target's fault (a 429, an empty account, the caller's mistake) is neutral: it
 //!   says nothing of the target's health, so it neither adds to a row of failures nor breaks one.
 //! - A call that its caller drops is neutral and gives its probe permit back; one dropped for a timeout of this side
-//!   ([`CancelReason`](crate::base::ext::GivenUp)) is a failure.
+//!   ([`CancelReason`](crate::base::ext::CancelReason)) is a failure.
 //! - A call counts only in the period in which it was admitted: a result that arrives after the state has changed is
 //!   ignored.
 //!

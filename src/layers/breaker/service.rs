@@ -60,6 +60,7 @@ impl<S, B, R> Service<Request<B>> for Breaker<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
     S::Error: Into<BoxError>,
+    B: 'static,
     R: Body<Data = Bytes> + Send + 'static,
     R::Error: Into<BoxError>,
 {

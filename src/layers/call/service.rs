@@ -16,7 +16,7 @@ use crate::{
         BoxError, Late,
         ext::{Buffered, RequestedModel},
     },
-    body::{Body, owed, read_prefix},
+    body::{self, Body, owed, read_prefix},
     llm::{dialect::Api, request::Call},
 };
 
@@ -83,6 +83,7 @@ where
         let mut ready = mem::replace(&mut self.inner, clone);
         let params = self.params;
         Late::waiting(async move {
+            let request = body::Context::into_extension(request);
             let request = read(request, api, params).await;
             ready.call(request).await.map_err(Into::into)
         })

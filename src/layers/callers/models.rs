@@ -13,7 +13,7 @@ use tower::{Layer, Service};
 use super::service::refused;
 use crate::{
     base::{BoxError, Error, Kind, Late, Refusal, ext::Buffered},
-    body::{Body, owed},
+    body::{self, Body, owed},
     llm::{
         DialectMode,
         caller::Allowed,
@@ -108,7 +108,7 @@ async fn check(
     allowed: &Allowed,
     setting: DialectMode,
 ) -> Result<Request<Body>, Error> {
-    let (head, mut body) = request.into_parts();
+    let (head, mut body) = body::Context::into_extension(request).into_parts();
     let refusal = match (model_in_path(&head.uri), Naming::of(&head)) {
         (Some(model), _) => verdict(Some(&model), allowed),
         (None, None) => Some(Refusal::ModelUnread),

@@ -64,6 +64,7 @@ impl<S> Client<S> {
 impl<S, B> Service<Request<B>> for Client<S>
 where
     S: Service<Request<B>>,
+    B: 'static,
 {
     type Response = S::Response;
     type Error = S::Error;

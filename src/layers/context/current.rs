@@ -7,6 +7,7 @@ use tokio::task::{JoinHandle, futures::TaskLocalFuture};
 
 use crate::{
     base::{ext::Deadline, time::Instant},
+    body,
     layers::{
         deadline::headers,
         trace::{self, request_id},
@@ -84,7 +85,7 @@ impl Context {
     }
 
     /// Writes it into a request, where the request says nothing itself. A deadline may only become sooner.
-    pub fn apply<B>(&self, request: &mut Request<B>, now: Instant) {
+    pub fn apply<B: 'static>(&self, request: &mut Request<B>, now: Instant) {
         let known = request.extensions().get::<trace::Context>().is_some();
         self.apply_trace(request.headers_mut(), known);
         let into = request.headers_mut();
@@ -102,9 +103,7 @@ impl Context {
         if headers::read(into).is_none_or(|own| own > left) {
             headers::write(into, Some(left));
         }
-        let own = request.extensions().get().copied();
-        let sooner = Deadline::sooner(own, Some(deadline)).unwrap_or(deadline);
-        request.extensions_mut().insert(sooner);
+        body::Context::edit(request, |known| known.shorten(deadline));
     }
 
     fn apply_trace(&self, into: &mut HeaderMap, known: bool) {

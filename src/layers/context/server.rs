@@ -16,6 +16,7 @@ use super::{
 };
 use crate::{
     base::{SharedRng, ext::Deadline, time::Instant},
+    body,
     layers::{deadline::headers, trace},
 };
 
@@ -30,7 +31,8 @@ pub struct ServerLayer {
     rng: SharedRng,
 }
 
-/// Serves each request in its [`Context`], and leaves the trace and the deadline in the request's extensions too.
+/// Serves each request in its [`Context`], and leaves the trace in the request's extensions and the deadline
+/// in its [`body::Context`] too.
 ///
 /// A request without a trace or request id gets one, so that all outbound calls made for it belong together.
 ///
@@ -85,7 +87,7 @@ impl ServerLayer {
         self
     }
 
-    fn read<B>(&self, request: &mut Request<B>) -> Context {
+    fn read<B: 'static>(&self, request: &mut Request<B>) -> Context {
         let known = request.extensions().get::<trace::Context>().cloned();
         let trace =
             known.unwrap_or_else(|| trace::begin(request.headers_mut(), &self.params, &self.rng));
@@ -93,11 +95,11 @@ impl ServerLayer {
         let stated = headers::read(request.headers())
             .and_then(|limit| now.checked_add(limit))
             .map(Deadline);
-        let known = request.extensions().get::<Deadline>().copied();
+        let known = body::Context::of(request).and_then(body::Context::deadline);
         let deadline = Deadline::sooner(known, stated);
         request.extensions_mut().insert(trace.clone());
         if let Some(deadline) = deadline {
-            request.extensions_mut().insert(deadline);
+            body::Context::edit(request, |known| known.shorten(deadline));
         }
         Context::new(trace)
             .with_deadline(deadline)
@@ -146,6 +148,7 @@ impl<S> Server<S> {
 impl<S, B, R> Service<Request<B>> for Server<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
+    B: 'static,
 {
     type Response = Response<ContextBody<R>>;
     type Error = S::Error;

@@ -6,7 +6,7 @@ use super::Stats;
 use crate::{
     base::{
         BoxError, Error, Kind, error,
-        ext::{CancelReason, Flag, Record},
+        ext::{CancelCause, Flag, Record},
     },
     body::{End, Observe, Observed, timed::Timed},
 };
@@ -21,8 +21,8 @@ pub struct Expiry(pub(super) Option<Notes>);
 /// Where a timeout is noted.
 #[derive(Debug)]
 pub(super) struct Notes {
-    /// Told before an attempt is dropped, if the timeout is our own.
-    pub(super) given_up: Option<CancelReason>,
+    /// Told before an attempt is dropped, if the timeout is our own. Where it does not move, the clock tells.
+    pub(super) cause: Option<CancelCause>,
     pub(super) record: Option<Record>,
     pub(super) stats: Arc<Stats>,
 }

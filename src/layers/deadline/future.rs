@@ -18,20 +18,23 @@ use super::{
 use crate::{
     base::{
         BoxError, Error, Kind,
-        ext::{Deadline, HeadDeadline, Until},
+        ext::{Deadline, Until},
         time::{Instant, Sleep},
     },
     body::{Observed, timed::Timed},
 };
 
-/// Response future of [`Deadline`](super::Deadline). At the deadline it drops the inner future and fails.
+/// Response future of [`Deadline`](super::Deadline). At the deadline it drops the inner future and fails. Once it is done it gives an
+/// error of [`Kind::Internal`].
 #[pin_project]
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
 pub struct ResponseFuture<F> {
-    /// `None` once the deadline has passed.
+    /// `None` once it is done, or if the deadline had passed before it began.
     #[pin]
     inner: Option<F>,
+    /// Whether it fails without having begun.
+    expired: bool,
     #[pin]
     timer: Option<Sleep>,
     limit: Option<Limit>,
@@ -56,6 +59,7 @@ impl<F> ResponseFuture<F> {
     pub(super) fn unlimited(inner: F) -> Self {
         Self {
             inner: Some(inner),
+            expired: false,
             timer: None,
             limit: None,
         }
@@ -65,16 +69,17 @@ impl<F> ResponseFuture<F> {
     pub(super) fn limited(
         inner: F,
         until: Until,
-        patience: Option<HeadDeadline>,
+        patience: Option<Deadline>,
         stalls: bool,
         notes: Notes,
     ) -> Self {
         let deadline = until.fixed();
         Self {
             inner: Some(inner),
+            expired: false,
             timer: None,
             limit: Some(Limit {
-                head: until.with_fixed(patience.map(|p| Deadline(p.0)).or(deadline)),
+                head: until.with_fixed(patience.or(deadline)),
                 deadline,
                 patience: patience.is_some(),
                 stalls,
@@ -86,6 +91,7 @@ impl<F> ResponseFuture<F> {
     pub(super) fn expired() -> Self {
         Self {
             inner: None,
+            expired: true,
             timer: None,
             limit: None,
         }
@@ -104,10 +110,16 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let Some(inner) = this.inner.as_mut().as_pin_mut() else {
-            return Poll::Ready(Err(exceeded()));
+            return Poll::Ready(Err(match std::mem::take(this.expired) {
+                true => Error::new(Kind::DeadlineExceeded).into(),
+                false => Error::new(Kind::Internal)
+                    .with_detail("a call was asked again after it was done")
+                    .into(),
+            }));
         };
         if let Poll::Ready(result) = inner.poll(cx) {
             let limit = this.limit.take();
+            this.inner.set(None);
             return Poll::Ready(match result.map_err(Into::into) {
                 Ok(response) => {
                     // As in Envoy: what comes behind a switch of protocols has no timeout.
@@ -138,19 +150,15 @@ where
             } else {
                 !limit.patience
             };
-            let given_up = limit.notes.given_up.as_ref();
-            if let Some(given_up) = given_up.filter(|_| ours) {
-                given_up.set(Some(Kind::DeadlineExceeded));
+            let cause = limit.notes.cause.as_ref();
+            if let Some(cause) = cause.filter(|_| ours) {
+                cause.set(Some(Kind::DeadlineExceeded));
             }
             limit.notes.stats.timeouts.inc();
         }
         this.inner.set(None);
         Poll::Ready(Err(Error::new(why).into()))
     }
-}
-
-fn exceeded() -> BoxError {
-    Error::new(Kind::DeadlineExceeded).into()
 }
 
 fn bound<R>(body: R, limit: Option<Limit>) -> Body<R>

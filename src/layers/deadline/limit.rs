@@ -1,10 +1,7 @@
 //! Which limit is in force: pure.
 
 use super::{Params, headers::Stated};
-use crate::base::{
-    ext::{Deadline, HeadDeadline},
-    time::Instant,
-};
+use crate::base::{ext::Deadline, time::Instant};
 
 /// The deadline of a request that is called at `now`: the soonest of our timeout, the caller's headers (if they are
 /// honoured) and a deadline that is already known. `None` is no limit.
@@ -35,12 +32,10 @@ pub fn patience(
     stated: &Stated,
     deadline: Option<Deadline>,
     now: Instant,
-) -> Option<HeadDeadline> {
+) -> Option<Deadline> {
     let limit = stated.patience.filter(|_| params.honour_caller)?;
     let at = now.checked_add(limit)?;
-    deadline
-        .is_none_or(|d| at < d.0)
-        .then_some(HeadDeadline(at))
+    deadline.is_none_or(|d| at < d.0).then_some(Deadline(at))
 }
 
 /// The deadline has passed before the work began.
@@ -100,7 +95,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         assert_eq!(patience(&params, &stated(&headers), None, now), None);
         headers.insert("x-stainless-timeout", HeaderValue::from_static("2"));
-        let two = Some(HeadDeadline(now + ms(2000)));
+        let two = Some(Deadline(now + ms(2000)));
         for (params, deadline, expected) in [
             (&params, None, two),
             (&params, Some(Deadline(now + ms(2001))), two),

@@ -9,7 +9,7 @@
 //!
 //! The limit is the soonest of the configured timeout, what the caller
 //! says in `x-envoy-expected-rq-timeout-ms`, `x-server-timeout` or (gRPC) `grpc-timeout`, and a
-//! [`Deadline`](crate::base::ext::Deadline) that is already known for the request: a caller may shorten it, never
+//! deadline that is already known for the request ([`Context`](crate::body::Context::deadline)): a caller may shorten it, never
 //! lengthen it. Work that cannot finish is not started: a request whose deadline has passed does not reach the inner
 //! service.
 //!
@@ -34,6 +34,7 @@
 //! use http_body_util::Empty;
 //! use llmesh::{
 //!     base::{Kind, error},
+//!     body::RequestBody,
 //!     deadline::{DeadlineLayer, Params},
 //! };
 //! use tower::{BoxError, ServiceBuilder, ServiceExt, service_fn};
@@ -44,11 +45,11 @@
 //!     .layer(DeadlineLayer::new(
 //!         Params::default().with_timeout(Duration::from_millis(20)),
 //!     ))
-//!     .service(service_fn(|_request: Request<()>| async {
+//!     .service(service_fn(|_request: Request<RequestBody>| async {
 //!         std::future::pending::<()>().await;
 //!         Ok::<_, BoxError>(Response::new(Empty::<Bytes>::new()))
 //!     }));
-//! let error = client.oneshot(Request::new(())).await.unwrap_err();
+//! let error = client.oneshot(Request::new(RequestBody::empty())).await.unwrap_err();
 //! let kind = error::find(&*error).map(|e| e.kind());
 //! assert_eq!(kind, Some(Kind::DeadlineExceeded));
 //! # }

@@ -6,10 +6,12 @@ use http::Request;
 use tower::{Layer, Service};
 
 use super::headers;
-use crate::base::{
-    ext::Until,
-    order::{self, Step},
-    time::Instant,
+use crate::{
+    base::{
+        order::{self, Step},
+        time::Instant,
+    },
+    body,
 };
 
 /// Applies [`Propagate`]. Put it innermost, below retries, so that each attempt tells its own remainder.
@@ -19,7 +21,7 @@ pub struct PropagateLayer(());
 /// Writes the time that is left into the request's headers.
 ///
 /// The caller's own `x-envoy-expected-rq-timeout-ms` is taken off; what is left of the request's
-/// time ([`Until`]) is written, at least 1 ms, and as `grpc-timeout` too on gRPC requests. Without a
+/// time ([`Until`](crate::base::ext::Until)) is written, at least 1 ms, and as `grpc-timeout` too on gRPC requests. Without a
 /// limit nothing is written.
 #[derive(Clone, Copy, Debug)]
 pub struct Propagate<S> {
@@ -49,6 +51,7 @@ impl<S> Layer<S> for PropagateLayer {
 impl<S, B> Service<Request<B>> for Propagate<S>
 where
     S: Service<Request<B>>,
+    B: 'static,
 {
     type Response = S::Response;
     type Error = S::Error;
@@ -60,7 +63,7 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> S::Future {
         order::pass(request.extensions_mut(), Step::Propagate);
-        let (until, now) = (Until::of(request.extensions()), Instant::now());
+        let (until, now) = (body::Context::until(&request), Instant::now());
         let left = until.at(now).map(|d| d.left(now));
         headers::write(request.headers_mut(), left);
         self.inner.call(request)

@@ -17,10 +17,13 @@ use super::{
     headers,
     limit::{Expired, effective, patience},
 };
-use crate::base::{
-    BoxError, Counter,
-    ext::{self, CancelReason, Record, TryClock, Until, Uploading},
-    time::Instant,
+use crate::{
+    base::{
+        BoxError, Counter,
+        ext::{self, Record, TryClock, Until, Uploading},
+        time::Instant,
+    },
+    body::{self, RequestBody},
 };
 
 /// Bounds the time of a request and its response body. See the [module](super).
@@ -72,12 +75,11 @@ impl<S> Deadline<S> {
 
 impl<S> Deadline<S> {
     /// What bounds a whole call must not stand below its repetition; what bounds one of several targets may.
-    fn check_order(&self, request: &Extensions, known: &Until) {
+    fn check_order(&self, request: &Extensions, context: &body::Context, known: &Until) {
         if !cfg!(debug_assertions) {
             return;
         }
-        let attempt = request.get::<ext::Attempt>();
-        let each = attempt.is_some_and(|attempt| attempt.may_retry)
+        let each = context.attempt().is_some_and(|attempt| attempt.may_retry)
             && request.get::<ext::Chain>().is_none()
             && known.fixed().is_none()
             && !known.moves();
@@ -86,6 +88,11 @@ impl<S> Deadline<S> {
             "wrong order of layers: DeadlineLayer stands below RetryLayer, so that each attempt would get the whole time \
              again; put DeadlineLayer above, or use the retry layer's per_try_timeout"
         );
+    }
+
+    fn expired<F>(&self) -> ResponseFuture<F> {
+        self.stats.timeouts.inc();
+        ResponseFuture::expired()
     }
 
     /// Our own limit, if it begins only when the request is complete.
@@ -97,8 +104,10 @@ impl<S> Deadline<S> {
 
 impl<S, B, R> Service<Request<B>> for Deadline<S>
 where
-    S: Service<Request<B>, Response = Response<R>>,
+    S: Service<Request<RequestBody>, Response = Response<R>>,
     S::Error: Into<BoxError>,
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
     R: HttpBody<Data = Bytes>,
     R::Error: Into<BoxError>,
 {
@@ -110,64 +119,62 @@ where
         self.inner.poll_ready(cx).map_err(Into::into)
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+    fn call(&mut self, request: Request<B>) -> Self::Future {
         let now = Instant::now();
-        let known = Until::of(request.extensions());
-        self.check_order(request.extensions(), &known);
-        let moving = self.moving(request.extensions());
+        let (mut head, mut body) = RequestBody::of_request(request);
+        let known = Until::of(body.context().deadline(), &head.extensions);
+        self.check_order(&head.extensions, body.context(), &known);
+        let moving = self.moving(&head.extensions);
         let params = Params {
             timeout: self.params.timeout.filter(|_| moving.is_none()),
             // Where a layer like this stands above, the headers are its words and not the caller's.
             honour_caller: self.params.honour_caller && !known.moves(),
             tell: self.params.tell,
         };
-        let stated = headers::stated(request.headers());
+        let stated = headers::stated(&head.headers);
         let deadline = match effective(&params, &stated, known.fixed(), now) {
             Ok(deadline) => deadline,
-            Err(Expired) => {
-                self.stats.timeouts.inc();
-                return ResponseFuture::expired();
-            }
+            Err(Expired) => return self.expired(),
         };
-        let own = moving.is_some();
         let until = match moving {
-            Some(limit) => known.with(TryClock::start(), limit),
-            None => known,
+            Some(limit) => known.clone().with(TryClock::start(), limit),
+            None => known.clone(),
         };
         let until = until.with_fixed(deadline);
         let end = until.at(now);
         if end.is_some_and(|end| end.0 <= now) {
-            self.stats.timeouts.inc();
-            return ResponseFuture::expired();
+            return self.expired();
         }
         if stated.expected || (end.is_some() && (params.tell || stated.grpc)) {
-            headers::write(request.headers_mut(), end.map(|d| d.left(now)));
+            headers::write(&mut head.headers, end.map(|d| d.left(now)));
         }
         let patience = patience(&params, &stated, deadline, now);
         if end.is_none() && patience.is_none() {
-            return ResponseFuture::unlimited(self.inner.call(request));
+            return ResponseFuture::unlimited(self.inner.call(Request::from_parts(head, body)));
         }
-        let extensions = request.extensions_mut();
-        if let Some(deadline) = deadline {
-            extensions.insert(deadline);
+        let context = body.context_mut();
+        if patience.is_some() {
+            context.set_head_deadline(patience);
         }
-        if let Some(patience) = patience {
-            extensions.insert(patience);
-        }
-        if own {
-            extensions.insert(until.allowance().clone());
+        if moving.is_some() {
+            head.extensions.insert(until.allowance().clone());
+            context.cancel_cause_mut();
         }
         // Only a deadline of our own says something about the endpoint: a caller's may be as short as it likes.
         let ours = params.timeout.and_then(|limit| now.checked_add(limit));
-        let own = own || deadline.is_some_and(|d| ours == Some(d.0));
-        let given_up = own.then(|| extensions.get_or_insert_default::<CancelReason>().clone());
+        let ours = deadline.is_some_and(|d| ours == Some(d.0));
+        if ours || deadline != known.fixed() {
+            context.set_deadline(deadline, ours);
+        }
+        let cause = context.cancel_cause().filter(|_| ours || moving.is_some());
         let notes = Notes {
-            given_up,
-            record: extensions.get::<Record>().cloned(),
+            cause: cause.cloned(),
+            record: head.extensions.get::<Record>().cloned(),
             stats: Arc::clone(&self.stats),
         };
         // A gRPC caller may open a stream only to listen.
         let stalls = until.moves() && !stated.grpc;
-        ResponseFuture::limited(self.inner.call(request), until, patience, stalls, notes)
+        let inner = self.inner.call(Request::from_parts(head, body));
+        ResponseFuture::limited(inner, until, patience, stalls, notes)
     }
 }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     base::{BoxError, time::Instant},
-    body::{Body, Replay},
+    body::{Body, RequestBody},
     classify::{Class, FallbackScope, class_of_result},
     llm::{
         Dialect,
@@ -81,7 +81,10 @@ where
         let begun = with_prefill(dialect, &whole, text)?;
         let length = self.head.headers.get(header::CONTENT_LENGTH).cloned();
         set_length(&mut self.head.headers, begun.len());
-        let body = mem::replace(&mut self.body, Replay::new(Body::from(begun), usize::MAX));
+        let begun = RequestBody::from(begun)
+            .keep(usize::MAX)
+            .with_context(self.body.context().clone());
+        let body = mem::replace(&mut self.body, begun);
         self.begun = true;
         let found = self.find_next(dialect).await;
         self.begun = false;

@@ -21,13 +21,10 @@ use super::{
 use crate::{
     base::{
         BoxError, Error, Kind,
-        ext::{
-            AnsweredBy, Attempt, Chain, Ended, LastTarget, OurKey, Record, RequestedModel,
-            RetriesAnswers, Until,
-        },
+        ext::{AnsweredBy, Attempt, Chain, Ended, OurKey, Record, RequestedModel, Until},
         time::Instant,
     },
-    body::{Body, Observed, Replay, box_errors},
+    body::{Body, Observed, RequestBody, box_errors},
     classify::{AttemptObserver, Class, Classified},
     layers::retry::budget::Price,
     llm::{Dialect, dialect::Api, request::Call},
@@ -39,7 +36,7 @@ pub(super) struct Run<S> {
     own: Option<S>,
     pub(super) shared: Arc<Shared<S>>,
     pub(super) head: Parts,
-    pub(super) body: Replay<Body>,
+    pub(super) body: RequestBody,
     pub(super) places: Vec<Place>,
     chain: Chain,
     pub(super) asked: Vec<(usize, Class)>,
@@ -56,11 +53,12 @@ pub(super) struct Run<S> {
 
 impl<S> Run<S> {
     pub(super) fn new(own: S, shared: Arc<Shared<S>>, request: Request<Body>) -> Self {
-        let (head, body) = request.into_parts();
+        let (head, body) = RequestBody::of_request(request);
+        let body = body.keep(shared.cap);
         Self {
             places: shared.places(&head),
-            body: Replay::new(body, shared.cap),
-            until: Until::of(&head.extensions),
+            until: Until::of(body.context().deadline(), &head.extensions),
+            body,
             record: head.extensions.get().cloned(),
             own: Some(own),
             shared,
@@ -131,22 +129,21 @@ impl<S> Run<S> {
     }
 
     /// Marks a request as sent to this place.
-    fn mark(&self, head: &mut Parts, at: usize, probe: bool, now: Instant) {
+    fn mark(&self, head: &mut Parts, body: &mut RequestBody, at: usize, probe: bool, now: Instant) {
         let follows = self.follows(at, now);
         let mut chain = self.chain.clone();
         (chain.follows, chain.probe) = (follows, probe);
         // For a target without retries of its own; with them, they count.
-        head.extensions.insert(Attempt {
+        let context = body.context_mut();
+        context.set_attempt(Attempt {
             number: chain.sent().saturating_add(1),
             may_retry: follows,
         });
-        head.extensions.insert(chain);
         if follows {
-            head.extensions.insert(RetriesAnswers);
-            head.extensions.remove::<LastTarget>();
-        } else {
-            head.extensions.insert(LastTarget);
+            context.set_retries_answers(true);
         }
+        context.set_last_target(!follows);
+        head.extensions.insert(chain);
         let streams = head.extensions.get::<Call>().is_some_and(|c| c.stream);
         if streams && self.resumes() && self.dialect().is_some_and(Splice::joins) {
             // Streams are joined as text.
@@ -261,7 +258,7 @@ where
         let shared = Arc::clone(&self.shared);
         let (service, request) = match at.checked_sub(1) {
             None => {
-                let request = Request::from_parts(self.head.clone(), Body::new(self.body.clone()));
+                let request = Request::from_parts(self.head.clone(), self.body.clone());
                 (self.own.take(), request)
             }
             Some(n) => {
@@ -280,9 +277,9 @@ where
         let Some(mut service) = service else {
             return Err(Error::new(Kind::Internal).into());
         };
-        let (mut head, body) = request.into_parts();
-        self.mark(&mut head, at, probe, Instant::now());
-        let request = Request::from_parts(head, body);
+        let (mut head, mut body) = request.into_parts();
+        self.mark(&mut head, &mut body, at, probe, Instant::now());
+        let request = Request::from_parts(head, Body::new(body));
         let before = self.chain.sent();
         if at > 0 {
             service.ready().await.map_err(Into::into)?;

@@ -13,9 +13,9 @@ use super::{
 use crate::{
     base::{
         BoxError, Error, Kind,
-        ext::{OurKey, RouteMeta, Tried},
+        ext::{OurKey, RouteMeta},
     },
-    body::{Body, Replay},
+    body::RequestBody,
     layers::retry::RetryBudget,
     llm::{
         Dialect, DialectMode,
@@ -52,7 +52,7 @@ pub(super) struct Target {
 /// What of a request decides how it is sent elsewhere.
 pub(super) struct Origin<'a> {
     pub(super) head: &'a Parts,
-    pub(super) body: &'a Replay<Body>,
+    pub(super) body: &'a RequestBody,
     /// What the operator says of the dialect.
     pub(super) setting: DialectMode,
 }
@@ -115,7 +115,10 @@ impl Target {
     ///
     /// # Errors
     /// [`Kind::Internal`] if the model has no place in it; those of the body.
-    pub(super) async fn request(&self, origin: Origin<'_>) -> Result<Request<Body>, BoxError> {
+    pub(super) async fn request(
+        &self,
+        origin: Origin<'_>,
+    ) -> Result<Request<RequestBody>, BoxError> {
         let mut head = origin.head.clone();
         let api = Api::of_parts(
             origin.setting,
@@ -151,15 +154,17 @@ impl Target {
             set_authority(&mut head, authority)?;
         }
         if self.moved {
-            head.extensions.remove::<Tried>();
             if let Some(meta) = head.extensions.get_mut::<RouteMeta>() {
                 meta.cluster = Arc::clone(&self.params.cluster);
             }
         }
-        let body = match body {
-            Some(bytes) => Body::from(bytes),
-            None => Body::new(origin.body.clone()),
+        let mut body = match body {
+            Some(bytes) => RequestBody::from(bytes).with_context(origin.body.context().clone()),
+            None => origin.body.clone(),
         };
+        if self.moved {
+            body.context_mut().set_tried(None);
+        }
         Ok(Request::from_parts(head, body))
     }
 

@@ -132,6 +132,7 @@ where
         let tunnelled = request.extensions().get::<Tunnelled>();
         let received = tunnelled.map_or_else(Arc::default, Tunnelled::counter);
         let pending = self.start(&mut request, Arc::clone(&received));
+        let request = crate::body::Context::into_extension(request);
         let request =
             request.map(|body| crate::body::Body::new(Observed::new(body, CountBytes(received))));
         ResponseFuture {

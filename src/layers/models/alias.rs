@@ -14,7 +14,7 @@ use crate::{
         BoxError, Error, Late,
         ext::{Buffered, Record},
     },
-    body::{Body, owed},
+    body::{self, Body, owed},
     llm::request::{Aliases, Call, model_in_path, rename, rename_named, rename_path},
 };
 
@@ -73,7 +73,7 @@ where
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let (mut head, body) = request.into_parts();
+        let (mut head, body) = body::Context::into_extension(request).into_parts();
         let known = match at_hand(&self.aliases, &mut head) {
             Some(renamed) => Ok(renamed),
             None if is_read(&self.aliases, &mut head) => Ok(body),

@@ -15,8 +15,8 @@ use super::{
     group::{Group, Membership},
 };
 use crate::{
-    base::{BoxError, Error, Kind, ext::CancelReason},
-    body::{BoxErrors, Observed},
+    base::{BoxError, Error, Kind},
+    body::{self, BoxErrors, Observed},
 };
 
 /// One member of a group: refuses calls while it is ejected, and counts what comes of the others.
@@ -65,6 +65,7 @@ impl<S, B, R> Service<Request<B>> for Outlier<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
     S::Error: Into<BoxError>,
+    B: 'static,
     R: Body<Data = Bytes>,
     R::Error: Into<BoxError>,
 {
@@ -86,7 +87,7 @@ where
         let attempt = Attempt::new(
             self.group.clone(),
             Arc::clone(&self.member),
-            request.extensions().get::<CancelReason>().cloned(),
+            body::Context::reason_of(&request),
         );
         ResponseFuture::admitted(self.inner.call(request), attempt)
     }

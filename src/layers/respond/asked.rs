@@ -9,7 +9,7 @@ use super::caller::Caller;
 use crate::base::{ext::Record, hops};
 #[cfg(feature = "llm")]
 use crate::{
-    base::ext::Explains,
+    body::Context,
     llm::{Dialect, DialectMode, dialect::Api},
 };
 
@@ -71,7 +71,7 @@ impl Default for Rules {
 
 impl AnswersTo {
     /// Who sent a request. Leaves a [`Record`] in it, if there is none, for a caller of an LLM API.
-    pub(super) fn of<B>(rules: Rules, request: &mut Request<B>) -> Self {
+    pub(super) fn of<B: 'static>(rules: Rules, request: &mut Request<B>) -> Self {
         let grpc = is_grpc(request.headers());
         let _ = rules;
         Self {
@@ -129,17 +129,16 @@ impl AnswersTo {
 #[cfg(feature = "llm")]
 impl Asked {
     /// `None` if it can be no LLM call.
-    fn of<B>(rules: Rules, request: &mut Request<B>) -> Option<Self> {
+    fn of<B: 'static>(rules: Rules, request: &mut Request<B>) -> Option<Self> {
         if rules.setting == DialectMode::StatusOnly || request.method() != Method::POST {
             return None;
         }
         let (method, uri) = (request.method(), request.uri());
         let api = Api::of(rules.setting, method, uri, request.headers());
-        let extensions = request.extensions_mut();
         if api.generates {
-            extensions.insert(Explains);
+            Context::edit(request, |context| context.set_explains(true));
         }
-        extensions.get_or_insert_default::<Record>();
+        request.extensions_mut().get_or_insert_default::<Record>();
         Some(Self {
             dialect: api.dialect,
             calls: api.generates,

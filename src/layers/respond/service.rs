@@ -123,6 +123,7 @@ impl<S, B, R> Service<Request<B>> for Respond<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
     S::Error: Into<BoxError>,
+    B: 'static,
     R: HttpBody<Data = Bytes> + Send + 'static,
     R::Error: Into<BoxError>,
 {

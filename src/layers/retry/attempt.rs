@@ -2,27 +2,25 @@
 
 use std::{future::poll_fn, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use http::{HeaderValue, Request, Response, request::Parts};
-use http_body::Body;
 use tower::Service;
 
 use super::{
     Params, Policy, RetryBudget, Stats,
     budget::Paid,
     future::{Follow, Next},
+    kept::Kept,
 };
 use crate::{
     base::{
         BoxError, Ceiling, Error, Kind, Permit, SharedRng,
         ext::{
-            Attempt, CancelReason, Chain, Deadline, Ended, HeadDeadline, Ordinary, Record,
-            RetriesAnswers, RetryHeaders, Tried, TryClock, Until,
+            Attempt, Chain, Deadline, Ended, Ordinary, Record, RetryHeaders, Tried, TryClock, Until,
         },
         hops::{self, ATTEMPT_COUNT},
         time::{Instant, sleep},
     },
-    body::replay::Replay,
+    body::RequestBody,
     classify::AttemptObserver,
 };
 
@@ -49,15 +47,13 @@ impl Shared {
 }
 
 /// One request on its way through its attempts.
-pub(super) struct Call<S, B> {
+pub(super) struct Call<S> {
     inner: S,
     pub(super) shared: Arc<Shared>,
     /// Kept while another attempt may follow.
-    pub(super) head: Option<Parts>,
-    pub(super) body: Replay<B>,
+    pub(super) kept: Option<Kept>,
+    pub(super) body: RequestBody,
     pub(super) number: u32,
-    /// What its attempts tell each other, where nobody above does.
-    tried: Option<Tried>,
     pub(super) until: Until,
     /// Until when the caller waits for a head.
     pub(super) patience: Option<Deadline>,
@@ -90,31 +86,32 @@ pub(super) enum Then {
 
 // === impl Call ===
 
-impl<S, B, R> Call<S, B>
+impl<S, R> Call<S>
 where
-    S: Service<Request<Replay<B>>, Response = Response<R>>,
+    S: Service<Request<RequestBody>, Response = Response<R>>,
     S::Error: Into<BoxError>,
-    B: Body<Data = Bytes>,
-    B::Error: Into<BoxError>,
 {
     /// `inner` must be ready.
-    pub(super) fn new(inner: S, shared: Arc<Shared>, head: Parts, body: Replay<B>) -> Self {
+    pub(super) fn new(inner: S, shared: Arc<Shared>, head: &Parts, mut body: RequestBody) -> Self {
+        let context = body.context_mut();
+        if shared.params.avoid_tried && context.tried().is_none() {
+            // What its attempts tell each other, where nobody above does.
+            context.set_tried(Some(Tried::default()));
+        }
         let sent = hops::sent(&head.headers);
         Self {
-            until: Until::of(&head.extensions),
-            patience: head.extensions.get::<HeadDeadline>().map(|p| Deadline(p.0)),
+            until: Until::of(context.deadline(), &head.extensions),
+            patience: context.head_deadline(),
             record: head.extensions.get::<Record>().cloned(),
             elsewhere: head.extensions.get::<Chain>().is_some_and(|c| c.follows),
             ordinary: head.extensions.get::<Ordinary>().is_some(),
-            tried: (shared.params.avoid_tried && head.extensions.get::<Tried>().is_none())
-                .then(Tried::default),
             again: sent.again,
             told: shared.params.attempt_header || sent.counted,
             probe: head.extensions.get::<Chain>().is_some_and(|c| c.probe),
             witness: head.extensions.get::<AttemptObserver>().cloned(),
             inner,
             shared,
-            head: Some(head),
+            kept: None,
             body,
             number: 0,
             permit: None,
@@ -130,17 +127,20 @@ where
         }
     }
 
-    /// Sends the first attempt, where nothing but the attempt itself bounds it. `None`: the loop has to.
-    pub(super) fn first(&mut self) -> Option<Result<S::Future, BoxError>> {
-        if self.shared.params.per_try_timeout.is_some() {
-            return None;
-        }
-        Some(self.next_request().map(|(request, _)| self.start(request)))
+    /// Sends the first attempt, where it has no limit of its own.
+    pub(super) fn first(&mut self, head: Parts) -> Result<S::Future, BoxError> {
+        let (request, _) = self.next_request(Some(head))?;
+        Ok(self.start(request))
+    }
+
+    /// Whether the first attempt is bounded more than the whole request.
+    pub(super) fn has_limit(&self) -> bool {
+        self.shared.params.per_try_timeout.is_some()
     }
 
     /// All attempts.
-    pub(super) async fn run(mut self) -> Result<Response<R>, BoxError> {
-        let (request, limit) = self.next_request()?;
+    pub(super) async fn run(mut self, head: Parts) -> Result<Response<R>, BoxError> {
+        let (request, limit) = self.next_request(Some(head))?;
         let result = self.send(request, limit).await;
         match self.then(result) {
             Ok(result) => result,
@@ -161,7 +161,7 @@ where
             }
             self.ready().await?;
             self.shared.stats.retries.inc();
-            let (request, limit) = self.next_request()?;
+            let (request, limit) = self.next_request(None)?;
             let result = self.send(request, limit).await;
             match self.then(result) {
                 Ok(result) => return result,
@@ -189,48 +189,58 @@ where
         }
     }
 
-    /// The request of the next attempt and its limit. The head is copied only if yet another attempt may follow.
-    fn next_request(&mut self) -> Result<(Request<Replay<B>>, Option<Duration>), BoxError> {
+    /// The request of the next attempt and its limit. Of the `first` one's head what is needed is kept if another attempt may follow.
+    fn next_request(
+        &mut self,
+        first: Option<Parts>,
+    ) -> Result<(Request<RequestBody>, Option<Duration>), BoxError> {
         self.number += 1;
         let params = &self.shared.params;
         let only_once = self.again || self.probe;
         let may_retry = !only_once && self.number <= params.retries && self.body.can_replay();
-        let head = if may_retry {
-            self.head.clone()
-        } else {
-            self.head.take()
+        let head = match first {
+            None => self.kept.as_ref().map(Kept::head),
+            first => first,
         };
-        // `judge` ends the loop once the head is gone.
+        // `judge` ends the loop once nothing is kept.
         let mut head = head.ok_or(Kind::Internal).map_err(Error::new)?;
-        let now = Instant::now();
-        // A per-try timeout that does not end before the deadline is left to the deadline. Where that moves, so does it: see `send`.
-        let limit = params
-            .per_try_timeout
-            .filter(|limit| self.until.at(now).is_none_or(|d| *limit < d.left(now)));
-        let fixed = limit.filter(|_| !self.until.moves());
-        // It ends sooner than the deadline, if there is one.
-        if let Some(ends) = fixed.and_then(|limit| now.checked_add(limit)) {
-            head.extensions.insert(Deadline(ends));
+        if !may_retry {
+            self.kept = None;
+        } else if self.kept.is_none() {
+            self.kept = Some(Kept::of(&head));
         }
-        // Put in here, so that it is not copied with the head.
-        if let Some(tried) = &self.tried {
-            head.extensions.insert(tried.clone());
-        }
-        let body = if may_retry {
+        let mut body = if may_retry {
             self.body.clone()
         } else {
             self.body.take()
         };
+        // A per-try timeout that does not end before the deadline is left to the deadline. Where that moves, so does it: see `send`.
+        let limit = params.per_try_timeout.filter(|limit| {
+            let now = Instant::now();
+            self.until.at(now).is_none_or(|d| *limit < d.left(now))
+        });
+        let fixed = limit.filter(|_| !self.until.moves());
+        // It ends sooner than the deadline, if there is one.
+        if let Some(ends) = fixed.and_then(|limit| Instant::now().checked_add(limit)) {
+            body.context_mut().bound_attempt(Deadline(ends));
+        }
         let answers = may_retry && params.retry_on.answers();
-        stamp(&mut head, self.number, may_retry, answers, self.told);
+        stamp(
+            &mut head,
+            &mut body,
+            self.number,
+            may_retry,
+            answers,
+            self.told,
+        );
         Ok((Request::from_parts(head, body), limit))
     }
 
     /// Begins an attempt.
-    fn start(&mut self, request: Request<Replay<B>>) -> S::Future {
+    fn start(&mut self, request: Request<RequestBody>) -> S::Future {
         // What was given up before says nothing about this attempt.
-        if let Some(given_up) = request.extensions().get::<CancelReason>() {
-            given_up.set(None);
+        if let Some(cause) = request.body().context().cancel_cause() {
+            cause.set(None);
         }
         self.inner.call(watched(request))
     }
@@ -238,26 +248,24 @@ where
     /// Sends one attempt. At its limit the inner future is dropped.
     async fn send(
         &mut self,
-        mut request: Request<Replay<B>>,
+        mut request: Request<RequestBody>,
         limit: Option<Duration>,
     ) -> Result<Response<R>, BoxError> {
         let Some(limit) = limit else {
             return self.start(request).await.map_err(Into::into);
         };
         let clock = TryClock::start();
-        request.extensions_mut().insert(clock.clone());
+        let context = request.body_mut().context_mut();
+        context.set_try_clock(clock.clone());
+        let cause = context.cancel_cause_mut().clone();
         if self.until.moves() {
             let each = self.until.allowance().clone().and(clock.clone(), limit);
             request.extensions_mut().insert(each);
         }
-        let given_up = request
-            .extensions_mut()
-            .get_or_insert_default::<CancelReason>()
-            .clone();
         // Set before the attempt is dropped: whoever watches it must know why.
         let expired = async {
             clock.expired(limit).await;
-            given_up.set(Some(Kind::AttemptTimeout));
+            cause.set(Some(Kind::AttemptTimeout));
         };
         tokio::select! {
             biased;
@@ -280,13 +288,11 @@ where
     }
 }
 
-impl<S, B, R> Follow<Response<R>> for Call<S, B>
+impl<S, R> Follow<Response<R>> for Call<S>
 where
-    S: Service<Request<Replay<B>>, Response = Response<R>> + Send + 'static,
+    S: Service<Request<RequestBody>, Response = Response<R>> + Send + 'static,
     S::Error: Into<BoxError>,
     S::Future: Send,
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
     R: Send + 'static,
 {
     fn follow(mut self: Box<Self>, result: Result<Response<R>, BoxError>) -> Next<Response<R>> {
@@ -298,7 +304,10 @@ where
 }
 
 /// The request with a body that notes whether it waits for the caller.
-pub(super) fn watched<B>(request: Request<Replay<B>>) -> Request<Replay<B>> {
+fn watched(request: Request<RequestBody>) -> Request<RequestBody> {
+    if !request.body().is_streamed() {
+        return request;
+    }
     let (head, body) = request.into_parts();
     let body = body.watched(&head.extensions);
     Request::from_parts(head, body)
@@ -308,6 +317,7 @@ pub(super) fn watched<B>(request: Request<Replay<B>>) -> Request<Replay<B>> {
 /// If attempts are timed, the time of this one begins.
 pub(super) fn stamp(
     head: &mut Parts,
+    body: &mut RequestBody,
     number: u32,
     mut may_retry: bool,
     mut answers: bool,
@@ -319,14 +329,11 @@ pub(super) fn stamp(
         may_retry |= chain.follows;
         answers |= chain.follows;
     }
-    head.extensions.insert(Attempt { number, may_retry });
-    if head.extensions.get::<TryClock>().is_some() {
-        head.extensions.insert(TryClock::start());
-    }
-    if answers {
-        head.extensions.insert(RetriesAnswers);
-    } else {
-        head.extensions.remove::<RetriesAnswers>();
+    let context = body.context_mut();
+    context.set_attempt(Attempt { number, may_retry });
+    context.set_retries_answers(answers);
+    if context.try_clock().is_some() {
+        context.set_try_clock(TryClock::start());
     }
     if let Some(record) = head.extensions.get::<Record>() {
         record.note(|n| n.attempts = number);

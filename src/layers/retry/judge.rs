@@ -19,7 +19,7 @@ use crate::{
     classify::{Class, class_of_result},
 };
 
-impl<S, B> Call<S, B> {
+impl<S> Call<S> {
     /// What follows on a result; `None`: it is the answer. `last_word`: a hop below has given up on it, and why.
     pub(super) fn judge<R>(
         &mut self,
@@ -30,7 +30,7 @@ impl<S, B> Call<S, B> {
         let attempt = Attempt {
             number: self.number,
             left: Deadline::sooner(self.until.at(now), self.patience).map(|d| d.left(now)),
-            replayable: self.head.is_some() && self.body.can_replay(),
+            replayable: self.kept.is_some() && self.body.can_replay(),
             elsewhere: self.elsewhere,
             again: self.again,
             given_up: last_word.is_some(),

@@ -56,6 +56,7 @@ mod backoff;
 pub mod budget;
 mod future;
 mod judge;
+mod kept;
 mod layer;
 pub mod params;
 pub mod policy;

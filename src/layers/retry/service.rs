@@ -13,7 +13,7 @@ use tower::Service;
 
 use super::{
     Params, ResponseFuture,
-    attempt::{Call, Shared, stamp, watched},
+    attempt::{Call, Shared, stamp},
 };
 use crate::{
     base::{
@@ -22,7 +22,7 @@ use crate::{
         hops,
         order::{self, Step},
     },
-    body::replay::Replay,
+    body::RequestBody,
 };
 
 /// Sends requests again as its [`Params`] say. See the [module](super).
@@ -69,7 +69,7 @@ impl<S> Retry<S> {
 
 impl<S, B, R> Service<Request<B>> for Retry<S>
 where
-    S: Service<Request<Replay<B>>, Response = Response<R>> + Clone + Send + 'static,
+    S: Service<Request<RequestBody>, Response = Response<R>> + Clone + Send + 'static,
     S::Error: Into<BoxError>,
     S::Future: Send,
     B: Body<Data = Bytes> + Send + 'static,
@@ -86,7 +86,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         check_order(request.extensions());
-        let (mut head, body) = request.into_parts();
+        let (mut head, mut body) = RequestBody::of_request(request);
         let asked = head.extensions.get::<RetryHeaders>();
         let asked = asked.map(|asked| Arc::new(self.shared.asked(asked)));
         let shared = asked.as_ref().unwrap_or(&self.shared);
@@ -94,19 +94,22 @@ where
         let nothing = shared.policy.is_none() && params.retry_on.is_empty();
         if params.retries == 0 || nothing {
             let told = params.attempt_header || hops::sent(&head.headers).counted;
-            stamp(&mut head, 1, false, false, told);
-            let request = watched(Request::from_parts(head, Replay::new(body, 0)));
+            stamp(&mut head, &mut body, 1, false, false, told);
+            let body = body.watched(&head.extensions);
+            let request = Request::from_parts(head, body);
             return ResponseFuture::pass(self.inner.call(request));
         }
         let clone = self.inner.clone();
         let ready = mem::replace(&mut self.inner, clone);
-        let body = Replay::new(body, params.replay_cap);
-        let mut call = Box::new(Call::new(ready, Arc::clone(shared), head, body));
+        let body = body.keep(params.replay_cap);
+        let mut call = Box::new(Call::new(ready, Arc::clone(shared), &head, body));
         call.deposit();
-        match call.first() {
-            Some(Ok(first)) => ResponseFuture::first(first, call),
-            Some(Err(error)) => ResponseFuture::attempts(Box::pin(async { Err(error) })),
-            None => ResponseFuture::attempts(Box::pin(call.run())),
+        if call.has_limit() {
+            return ResponseFuture::attempts(Box::pin(call.run(head)));
+        }
+        match call.first(head) {
+            Ok(first) => ResponseFuture::first(first, call),
+            Err(error) => ResponseFuture::attempts(Box::pin(async { Err(error) })),
         }
     }
 }

@@ -28,7 +28,7 @@ use tower::{Layer, Service};
 use super::Table;
 use crate::{
     base::{BoxError, Error, Late, ext::MODEL_HEADER},
-    body::Body,
+    body::{self, Body},
     llm::request::{
         model_in_path,
         named::{self, Naming},
@@ -134,7 +134,7 @@ where
 
 /// Reads the body's model.
 async fn read(naming: Naming, request: Request<Body>) -> Result<Request<Body>, Error> {
-    let (mut head, body) = request.into_parts();
+    let (mut head, body) = body::Context::into_extension(request).into_parts();
     let (naming, body) = named::find(naming, body).await;
     if let Some(model) = naming.named().model() {
         write(&mut head.headers, model);

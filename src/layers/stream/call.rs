@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use http::{Extensions, Method, Request, header::CONTENT_LENGTH, response};
+use http::{Method, Request, header::CONTENT_LENGTH, response};
 
 use super::{
     Params,
@@ -18,12 +18,8 @@ use super::{
     watch::Watch,
 };
 use crate::{
-    base::{
-        BoxError, Error,
-        ext::{LastTarget, TryClock, Until, UsageInjected},
-        time::Instant,
-    },
-    body::{BoxErrors, box_errors, peek::Peek},
+    base::{BoxError, Error, ext::TryClock, time::Instant},
+    body::{self, BoxErrors, box_errors, peek::Peek},
     llm::{
         Dialect, DialectMode,
         account::Account,
@@ -60,14 +56,15 @@ pub(super) struct Call {
 impl Policy {
     /// Puts the policy into a request, above its retries, and with it all that makes it work below: the dialect, for the
     /// classifier, and, if it has clocks, the time of the attempts.
-    pub fn put(self, request: &mut Extensions) {
-        if self.0.dialect != DialectMode::Auto {
-            request.insert(self.0.dialect);
-        }
+    pub fn put<B: 'static>(self, request: &mut Request<B>) {
         if self.0.clocks.any() {
-            request.insert(TryClock::start());
+            body::Context::edit(request, |context| context.set_try_clock(TryClock::start()));
         }
-        request.insert(self);
+        let extensions = request.extensions_mut();
+        if self.0.dialect != DialectMode::Auto {
+            extensions.insert(self.0.dialect);
+        }
+        extensions.insert(self);
     }
 }
 
@@ -75,7 +72,10 @@ impl Policy {
 
 impl Call {
     /// `None`: no generation call as far as one can see. A clock for the attempt is made if it has none and needs one.
-    pub(super) fn of<B>(request: &mut Request<B>, default: &Arc<Params>) -> Option<Box<Self>> {
+    pub(super) fn of<B: 'static>(
+        request: &mut Request<B>,
+        default: &Arc<Params>,
+    ) -> Option<Box<Self>> {
         if request.method() != Method::POST {
             return None;
         }
@@ -87,23 +87,23 @@ impl Call {
             return None;
         }
         let mut params = Params::clone(params);
-        let extensions = request.extensions_mut();
-        let last = extensions.get::<LastTarget>().is_some();
-        if last && Until::of(extensions).at(Instant::now()).is_some() {
+        let context = body::Context::of(request);
+        let last = context.is_some_and(body::Context::last_target);
+        if last && body::Context::until(request).at(Instant::now()).is_some() {
             params.clocks.first_token = None;
         }
-        let clock = match extensions.get::<TryClock>() {
-            Some(clock) => clock.clone(),
-            None => TryClock::start(),
-        };
+        let injected = context.is_some_and(body::Context::usage_injected);
+        let account = Account::of(context, request.extensions());
+        let known = context.and_then(body::Context::try_clock).cloned();
+        let clock = known.unwrap_or_else(TryClock::start);
         if params.clocks.any() {
-            extensions.insert(clock.clone());
+            body::Context::edit(request, |context| context.set_try_clock(clock.clone()));
         }
-        let asked = extensions.get::<request::Call>();
+        let asked = request.extensions().get::<request::Call>();
         Some(Box::new(Self {
             streams: api.streaming || asked.is_some_and(|call| call.stream),
-            injected: extensions.get::<UsageInjected>().is_some(),
-            account: Account::of(extensions),
+            injected,
+            account,
             alarm: Alarm::default(),
             api,
             dialect,

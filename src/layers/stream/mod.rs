@@ -31,7 +31,7 @@
 //! **The clocks** ([`Clocks`]): the head and the first content are waited for from the send, that is, from when the attempt
 //! has a connection and its caller owes nothing ([`TryClock`](crate::base::ext::TryClock)); the wait between contents and the throughput floor
 //! count time in which the reader waits. The first content of an answer that is not known to be a stream is not waited for
-//! before its head. On the [`LastTarget`](crate::base::ext::LastTarget), if there is a deadline, it is not waited for at all: the deadline
+//! before its head. On the [last target](crate::body::Context::last_target), if there is a deadline, it is not waited for at all: the deadline
 //! decides. Clocks that run out after the finish marker end the stream well.
 //!
 //! **The cost** goes into the request's [`Ledger`](crate::base::cost::Ledger), once for each attempt, when its stream is over: by the provider's

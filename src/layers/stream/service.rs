@@ -61,6 +61,7 @@ impl<S, A, B> Service<Request<A>> for Stream<S>
 where
     S: Service<Request<A>, Response = Response<B>>,
     S::Error: Into<BoxError>,
+    A: 'static,
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {

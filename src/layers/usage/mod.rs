@@ -2,7 +2,7 @@
 //!
 //! An OpenAI chat stream tells its token counts only if it is asked to (`stream_options.include_usage`). This layer asks, for
 //! each attempt at a target, at the last moment: what stands above, retries, fallbacks, other models, sees the caller's own
-//! request. [`UsageInjected`](crate::base::ext::UsageInjected) says so to whoever takes the counts out of the answer again; since that
+//! request. [Its context](crate::body::Context::usage_injected) says so to whoever takes the counts out of the answer again; since that
 //! changes bytes, the answer is asked for without a coding (`accept-encoding: identity`).
 //!
 //! A target that refuses what was added ([`Addition::Usage`](crate::llm::refused::Addition::Usage): a 400 or 422 that names it) is asked

@@ -21,8 +21,8 @@ use pin_project::pin_project;
 use tower::{Layer, Service, ServiceExt};
 
 use crate::{
-    base::{BoxError, ext::UsageInjected, time::Instant},
-    body::Body,
+    base::{BoxError, time::Instant},
+    body::{self, Body, RequestBody},
     llm::{
         Dialect,
         refused::{Addition, Refusals, unless_refused},
@@ -129,16 +129,20 @@ where
     R: HttpBody<Data = Bytes> + Send + 'static,
     R::Error: Into<BoxError> + 'static,
 {
-    let (head, body) = request.into_parts();
+    let (head, body) = RequestBody::of_request(request);
+    let context = body.context().clone();
     let model = head.extensions.get::<Call>().and_then(|c| c.model.clone());
     // Who read the call has all of it.
     let own = body.collect().await?.to_bytes();
     let Some(asking) = with_usage(&own) else {
-        let request = Request::from_parts(head, Body::from(own));
+        let request = Request::from_parts(head, sent(own, context));
         let answer = inner.call(request).await.map_err(Into::into)?;
         return Ok(answer.map(Body::new));
     };
-    let request = Request::from_parts(asking_head(&head, asking.len()), Body::from(asking));
+    let mut injected = context.clone();
+    injected.set_usage_injected(true);
+    let length = asking.len();
+    let request = Request::from_parts(asking_head(&head, length), sent(asking, injected));
     let answer = inner.call(request).await.map_err(Into::into)?;
     if let Some(answer) = unless_refused(answer, Addition::Usage).await {
         return Ok(answer);
@@ -147,9 +151,13 @@ where
     refusals.note(Addition::Usage, &cluster, model.as_ref(), Instant::now());
     tracing::info!(%cluster, model = model.as_deref(), "usage is not asked for here: it is refused");
     let inner = inner.ready().await.map_err(Into::into)?;
-    let request = Request::from_parts(head, Body::from(own));
+    let request = Request::from_parts(head, sent(own, context));
     let answer = inner.call(request).await.map_err(Into::into)?;
     Ok(answer.map(Body::new))
+}
+
+fn sent(bytes: impl Into<Bytes>, context: body::Context) -> Body {
+    Body::new(RequestBody::from(bytes).with_context(context))
 }
 
 fn asking_head(head: &Parts, length: usize) -> Parts {
@@ -160,7 +168,6 @@ fn asking_head(head: &Parts, length: usize) -> Parts {
     }
     let identity = HeaderValue::from_static("identity");
     head.headers.insert(ACCEPT_ENCODING, identity);
-    head.extensions.insert(UsageInjected);
     head
 }
 

@@ -4,6 +4,7 @@ use ::http::{Extensions, HeaderMap, Method, Uri};
 
 use super::{Attempt, Mode};
 use crate::{
+    body::Context,
     classify::{HttpClassifier, MakeClassifier},
     llm::{
         account::Account,
@@ -73,11 +74,23 @@ impl MakeClassifier for LlmClassifier {
         headers: &HeaderMap,
         extensions: &Extensions,
     ) -> Attempt {
-        let setting = extensions.get().copied().unwrap_or(self.setting);
+        self.for_attempt(None, method, uri, headers, extensions)
+    }
+
+    fn for_attempt(
+        &self,
+        context: Option<&Context>,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+    ) -> Attempt {
+        let setting = extensions.get::<DialectMode>();
+        let setting = setting.copied().unwrap_or(self.setting);
         let api = Api::of_parts(setting, method, uri, headers, extensions);
         let mut attempt = Self::new(setting).attempt_of(api);
         if attempt.api.counts {
-            attempt.account = Account::of(extensions);
+            attempt.account = Account::of(context, extensions);
         }
         attempt
     }

@@ -69,7 +69,7 @@ use super::{
 };
 use crate::{
     base::{BoxError, Error, Kind, error::find, ext::TryClock},
-    body::{Body, Peek, peek::Stopped},
+    body::{self, Body, Peek, peek::Stopped},
 };
 
 /// How often a request follows a server that changes its protocol from one connection to the next.
@@ -212,7 +212,8 @@ async fn send(
     let (address, limits) = (endpoint.address(), endpoint.limits());
     guard::check(&request, address, endpoint.is_encrypted(), limits)?;
     endpoint.enter();
-    let clock = request.extensions_mut().remove::<TryClock>();
+    let context = body::Context::of(&request);
+    let clock = context.and_then(body::Context::try_clock).cloned();
     let clock = clock.as_ref();
     let upgrade = request.extensions_mut().remove::<Upgrade>();
     let upgrade = upgrade.as_ref();

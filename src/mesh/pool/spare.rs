@@ -3,7 +3,7 @@
 use http::{HeaderMap, Method, Request, Uri};
 use http_body::Body as _;
 
-use crate::body::{Body, replay::Replay};
+use crate::body::{Body, RequestBody};
 
 /// Bytes of a body that are kept for the case that an idle connection was closed.
 const KEPT: usize = 64 << 10;
@@ -13,7 +13,7 @@ pub(super) struct Spare {
     method: Method,
     uri: Uri,
     headers: HeaderMap,
-    body: Replay<Body>,
+    body: RequestBody,
 }
 
 // === impl Spare ===
@@ -40,7 +40,7 @@ pub(super) fn spared(request: Request<Body>) -> (Request<Body>, Option<Spare>) {
         return (request, None);
     }
     let (head, body) = request.into_parts();
-    let body = Replay::new(body, KEPT);
+    let body = RequestBody::new(body, KEPT);
     let spare = Spare {
         method: head.method.clone(),
         uri: head.uri.clone(),

@@ -152,7 +152,7 @@ impl Limits {
                 call.max_output.map_or(guess, Output::Named),
             ),
             None => {
-                let api = Api::of_request(DialectMode::Auto, request);
+                let api = Api::of_request(DialectMode::default(), request);
                 let output = if api.generates {
                     guess
                 } else {
