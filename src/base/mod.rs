@@ -19,6 +19,7 @@ pub mod num;
 pub mod operator;
 pub(crate) mod order;
 pub mod quota;
+mod ready;
 pub mod refusal;
 #[cfg(feature = "mesh")]
 pub(crate) mod relay;
@@ -38,6 +39,7 @@ pub use self::{
     error::{BoxError, Error, Kind},
     fingerprint::Fingerprint,
     num::{Ratio, Share},
+    ready::Called,
     refusal::Refusal,
     rng::SharedRng,
     told::Told,

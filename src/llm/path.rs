@@ -158,11 +158,42 @@ const OTHERS: &[&str] = &[
 /// What a path tells.
 pub(super) fn known(path: &str, provider: Option<Provider>) -> Option<Known> {
     let path = &*plain(path);
+    if !may_be_known(path) {
+        return None;
+    }
     let found = PATHS.iter().find(|(at, _)| at.matches(path, provider));
     match found {
         Some((_, known)) => Some(*known),
         None => bedrock(path).or_else(|| vertex(path)),
     }
+}
+
+/// Whether the last word of a path is one that `known` knows: most are none, and this is cheaper than to compare with each row.
+fn may_be_known(path: &str) -> bool {
+    let bytes = path.as_bytes();
+    let at = bytes.iter().rposition(|b| matches!(b, b'/' | b':'));
+    let word = at.and_then(|at| bytes.get(at + 1..)).unwrap_or_default();
+    matches!(
+        word,
+        b"chat"
+            | b"complete"
+            | b"completions"
+            | b"converse"
+            | b"converse-stream"
+            | b"count_tokens"
+            | b"embeddings"
+            | b"generate"
+            | b"generateContent"
+            | b"generate_stream"
+            | b"interactions"
+            | b"invoke"
+            | b"invoke-with-response-stream"
+            | b"messages"
+            | b"rawPredict"
+            | b"responses"
+            | b"streamGenerateContent"
+            | b"streamRawPredict"
+    )
 }
 
 /// Whether a path lies under one of these prefixes, element by element, and is none of those that are no LLM calls anywhere.
@@ -182,7 +213,7 @@ fn plain(path: &str) -> Cow<'_, str> {
         Some("") | None => path,
         Some(rest) => rest,
     };
-    if path.contains("%3") {
+    if path.as_bytes().contains(&b'%') {
         Cow::Owned(path.replace("%3A", ":").replace("%3a", ":"))
     } else {
         Cow::Borrowed(path)
@@ -324,6 +355,20 @@ mod tests {
         ] {
             assert_eq!(dialect(path), Some((expected, streams)), "{path}");
         }
+    }
+
+    #[test]
+    fn the_fast_look_knows_the_last_word_of_every_row() {
+        for (Is(text) | Ends(text) | At(_, text), _) in PATHS {
+            assert!(may_be_known(text), "{text}");
+        }
+        for (text, ..) in BEDROCK {
+            assert!(may_be_known(text), "{text}");
+        }
+        for text in ["/m:rawPredict", "/m:streamRawPredict"] {
+            assert!(may_be_known(text) && vertex(text).is_some(), "{text}");
+        }
+        assert!(!may_be_known("/v1/things") && !may_be_known(""));
     }
 
     #[test]

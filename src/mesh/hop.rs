@@ -62,7 +62,7 @@ pub(crate) fn clean_trailers(trailers: &mut HeaderMap) {
 }
 
 /// Whether it is one of `HOP_BY_HOP`; faster than comparing with each.
-fn is_hop_by_hop(name: &HeaderName) -> bool {
+pub(super) fn is_hop_by_hop(name: &HeaderName) -> bool {
     matches!(
         name.as_str(),
         "connection"

@@ -12,11 +12,11 @@ use std::{
 };
 
 use http::{Request, Response};
-use tower::{Layer, Service, ServiceExt};
+use tower::{Layer, Service};
 
 use super::{keys::Keys, registry::Upstream};
 use crate::{
-    base::{BoxError, SharedRng, ext::Record},
+    base::{BoxError, Called, SharedRng, ext::Record},
     body::Body,
     fallback::Target,
     layers::route::{self, Table, TableBuilder, params::Forward},
@@ -98,9 +98,12 @@ impl Snapshot {
     ///
     /// # Errors
     /// As the layers' (see [`respond`](crate::layers::respond)).
-    pub async fn serve(&self, request: Request<Body>) -> Result<Response<Body>, BoxError> {
-        let response = self.router.clone().oneshot(request).await?;
-        Ok(response.map(Body::new))
+    pub fn serve(
+        &self,
+        request: Request<Body>,
+    ) -> impl Future<Output = Result<Response<Body>, BoxError>> + Send + use<> {
+        let call = Called::new(self.router.clone(), request);
+        async { Ok(call.await?.map(Body::new)) }
     }
 }
 

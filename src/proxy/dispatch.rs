@@ -116,9 +116,15 @@ impl Service<Request<Body>> for Dispatch {
         if let (Err(_), Some(record)) = (&addressed, request.extensions().get::<Record>()) {
             record.note(|n| n.route = Some(RouteMeta::block_all()));
         }
+        let served = match addressed {
+            Ok(()) => Ok(snapshot.serve(request)),
+            Err(error) => Err(error),
+        };
         Box::pin(async move {
-            let served = match addressed {
-                Ok(()) => snapshot.serve(request).await,
+            // Until the head is out: what it leads to is drained when nobody holds it.
+            let _in_force = snapshot;
+            let served = match served {
+                Ok(serving) => serving.await,
                 Err(error) => Err(error.into()),
             };
             if let Err(error) = &served {

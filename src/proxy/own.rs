@@ -127,6 +127,10 @@ fn quoted(authority: &str) -> String {
 
 /// An IP address, of version 6 in brackets. One of version 4 within version 6 is that of version 4.
 fn address(host: &str) -> Option<IpAddr> {
+    // Most hosts are names.
+    if !host.starts_with(|c: char| c == '[' || c.is_ascii_digit()) {
+        return None;
+    }
     let inner = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
     let ip: IpAddr = inner.unwrap_or(host).parse().ok()?;
     (inner.is_some() == ip.is_ipv6()).then(|| ip.to_canonical())

@@ -2,24 +2,28 @@
 
 use std::{
     fmt,
-    future::Future,
+    future::{Future, ready},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
 
 use http::{Request, Response};
-use tower::{Service, ServiceExt};
+use pin_project::pin_project;
+use tower::Service;
 
-use crate::{base::BoxError, body::Body};
+use crate::{
+    base::{BoxError, Called, Error, Kind},
+    body::Body,
+};
 
 /// The response future of a [`Boxed`].
 pub type BoxedFuture = Pin<Box<dyn Future<Output = Result<Response<Body>, BoxError>> + Send>>;
 
 /// A stack whose type is not known. Cloning shares it.
 ///
-/// It is always ready: a call makes a service of its own from the stack's, waits until that is ready and calls it, all in the
-/// one box of its future.
+/// It is always ready: a call makes a service of its own from the stack's and calls it, at once where that is ready and else when
+/// it is, all in the one box of its future.
 ///
 /// # Errors
 /// Those of the stack, its readiness' among them.
@@ -77,7 +81,29 @@ where
     S::Future: Send,
 {
     fn handle(&self, request: Request<Body>) -> BoxedFuture {
-        let call = self.clone().oneshot(request);
-        Box::pin(async move { call.await.map_err(Into::into) })
+        match Called::new(self.clone(), request) {
+            Called::Now(future) => Box::pin(Erased(future)),
+            Called::Later(future) => Box::pin(Erased(future)),
+            Called::Failed(error) => {
+                let error = error.map_or_else(|| Error::new(Kind::Internal).into(), Into::into);
+                Box::pin(ready(Err(error)))
+            }
+        }
+    }
+}
+
+/// A future whose error is one of any kind.
+#[pin_project]
+struct Erased<F>(#[pin] F);
+
+impl<F, T, E> Future for Erased<F>
+where
+    F: Future<Output = Result<T, E>>,
+    E: Into<BoxError>,
+{
+    type Output = Result<T, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.project().0.poll(cx).map_err(Into::into)
     }
 }

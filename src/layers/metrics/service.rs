@@ -46,14 +46,16 @@ pub struct ResponseFuture<F> {
 pub type SummaryBody<B> = Observed<B, Pending>;
 
 /// A request whose summary has not been told yet; told once, at the latest on drop.
-pub struct Pending {
+pub struct Pending(Option<Box<Untold>>);
+
+struct Untold {
     reports: Arc<[Arc<dyn Report>]>,
     record: Record,
     at: Instant,
     received: Arc<AtomicU64>,
     /// A server drops the body of an answer to `HEAD` unread.
     bodiless: bool,
-    summary: Option<Summary>,
+    summary: Summary,
 }
 
 /// Counts request body bytes.
@@ -102,14 +104,14 @@ impl<S> Metrics<S> {
             notes: Notes::default(),
         };
         let at = arrival.map_or_else(Instant::now, |a| a.at);
-        Pending {
+        Pending(Some(Box::new(Untold {
             reports: Arc::clone(&self.reports),
             record,
             at,
             received,
             bodiless: request.method() == Method::HEAD,
-            summary: Some(summary),
-        }
+            summary,
+        })))
     }
 }
 
@@ -169,10 +171,10 @@ where
         };
         Poll::Ready(match outcome {
             Ok(response) => {
-                if let Some(summary) = &mut pending.summary {
-                    summary.status = response.status().as_u16();
-                    if pending.reports.iter().any(|r| r.wants_answer()) {
-                        summary.answer = Some(response.headers().clone());
+                if let Some(untold) = &mut pending.0 {
+                    untold.summary.status = response.status().as_u16();
+                    if untold.reports.iter().any(|r| r.wants_answer()) {
+                        untold.summary.answer = Some(response.headers().clone());
                     }
                 }
                 Ok(response.map(|body| Observed::new(body, pending)))
@@ -196,28 +198,37 @@ impl<F> fmt::Debug for ResponseFuture<F> {
 
 impl Pending {
     fn tell(&mut self) {
-        let Some(mut summary) = self.summary.take() else {
+        let Some(mut untold) = self.0.take() else {
             return;
         };
-        summary.duration = self.at.elapsed();
-        summary.bytes_received = self.received.load(Ordering::Relaxed);
-        summary.notes = self.record.snapshot();
-        for report in &*self.reports {
-            report.report(&summary);
+        let summary = &mut untold.summary;
+        summary.duration = untold.at.elapsed();
+        summary.bytes_received = untold.received.load(Ordering::Relaxed);
+        summary.notes = untold.record.snapshot();
+        for report in &*untold.reports {
+            report.report(summary);
+        }
+    }
+
+    /// The caller went away.
+    fn flag(&self) {
+        if let Some(untold) = &self.0 {
+            untold.record.flag(Flag::DC);
         }
     }
 }
 
 impl<E> Observe<E> for Pending {
     fn data(&mut self, chunk: &Bytes) {
-        if let Some(summary) = &mut self.summary {
-            summary.bytes_sent += chunk.len() as u64;
+        if let Some(untold) = &mut self.0 {
+            untold.summary.bytes_sent += chunk.len() as u64;
         }
     }
 
     fn end(mut self, how: End<'_, E>) {
-        if matches!(how, End::Dropped) && !self.bodiless {
-            self.record.flag(Flag::DC);
+        let bodiless = self.0.as_ref().is_some_and(|untold| untold.bodiless);
+        if matches!(how, End::Dropped) && !bodiless {
+            self.flag();
         }
         self.tell();
     }
@@ -225,17 +236,15 @@ impl<E> Observe<E> for Pending {
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        if self.summary.is_some() {
-            self.record.flag(Flag::DC);
-            self.tell();
-        }
+        self.flag();
+        self.tell();
     }
 }
 
 impl fmt::Debug for Pending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Pending")
-            .field("summary", &self.summary)
+            .field("summary", &self.0.as_ref().map(|untold| &untold.summary))
             .finish_non_exhaustive()
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
-use tower::{Service, ServiceExt, util::Oneshot};
+use tower::Service;
 
 use super::{
     future::{ResponseBody, ResponseFuture, ResponseOps},
@@ -18,7 +18,7 @@ use super::{
     table::{Outcome, Table},
 };
 use crate::base::{
-    BoxError, Error, Kind, SharedRng,
+    BoxError, Called, Error, Kind, SharedRng,
     ext::{OurKey, Record, RouteMeta},
 };
 
@@ -133,7 +133,7 @@ where
 {
     type Response = Response<ResponseBody<R>>;
     type Error = BoxError;
-    type Future = ResponseFuture<Oneshot<S, Request<B>>>;
+    type Future = ResponseFuture<Called<S, Request<B>>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         Poll::Ready(Ok(()))
@@ -142,7 +142,7 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         match decide(&self.table, &self.rng, request) {
             Ok(Next::Forward(request, to, ops)) => {
-                ResponseFuture::upstream(to.clone().oneshot(request), ops)
+                ResponseFuture::upstream(Called::new(to.clone(), request), ops)
             }
             Ok(Next::Answer(answer)) => ResponseFuture::ready(Ok(answer)),
             Err(error) => ResponseFuture::ready(Err(error)),

@@ -10,7 +10,7 @@ use http::HeaderName;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::{Active, error, line::DriveGuard, upload::Upload};
+use super::{active::Active, error, line::DriveGuard, upload::Upload};
 use crate::{
     base::{BoxError, muted},
     mesh::hop::clean_trailers,

@@ -20,7 +20,7 @@ use crate::base::time::Instant;
 pub(super) type Grant<C> = Result<C, DialFailure>;
 
 /// All lanes of a cluster. `C` is a connection, `O` what the shell needs to dial for a lane.
-pub(super) struct Book<C, O = std::sync::Weak<super::endpoint::Endpoint>> {
+pub(super) struct Book<C, O> {
     lanes: BTreeMap<u64, Lane<C, O>>,
     open: u64,
     next_lane: u64,

@@ -3,16 +3,15 @@
 use std::{
     net::SocketAddr,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak,
+        Arc, OnceLock, Weak,
         atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
 use http::Version;
 use tokio::runtime::Handle;
 
-use super::{Limits, error::DialFailure, http1, http2};
+use super::{Limits, error::DialFailure, lane::Lane, socket::Owner, stats::PoolStats};
 use crate::{
     base::{Error, Kind, error::ConnectFailure, time::Instant},
     mesh::{
@@ -31,7 +30,7 @@ pub(super) struct Endpoint {
     spoken: AtomicU8,
     /// Its lane in the cluster's book of HTTP/1 connections.
     lane: u64,
-    http2: Mutex<http2::Lane>,
+    http2: Lane,
     next_id: AtomicU64,
     draining: AtomicBool,
     /// Where dials run: set by the first request, because a pool may be made outside of a runtime and dropped after it.
@@ -62,15 +61,15 @@ impl Endpoint {
         tls: Option<Arc<Client>>,
     ) -> Arc<Self> {
         Arc::new_cyclic(|me: &Weak<Self>| {
-            let lane = limits.book().add(me.clone());
+            let lane = limits.book().add(me.clone() as _);
             Self {
                 address,
-                limits,
                 connect,
                 tls,
                 spoken: AtomicU8::new(UNKNOWN),
                 lane,
-                http2: Mutex::default(),
+                http2: Lane::new(limits.clone()),
+                limits,
                 next_id: AtomicU64::new(0),
                 draining: AtomicBool::new(false),
                 runtime: OnceLock::new(),
@@ -108,8 +107,8 @@ impl Endpoint {
         self.lane
     }
 
-    pub(super) fn http2(&self) -> MutexGuard<'_, http2::Lane> {
-        self.http2.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn http2(&self) -> &Lane {
+        &self.http2
     }
 
     pub(super) fn next_id(&self) -> u64 {
@@ -136,19 +135,13 @@ impl Endpoint {
     pub(super) fn drain(&self) {
         self.draining.store(true, Ordering::Release);
         self.close_idle();
-        http2::drain(self);
+        self.http2.drain();
     }
 
     /// Closes idle HTTP/1 connections.
     pub(super) fn close_idle(&self) {
         let idle = self.limits.book().take_all_idle(self.lane);
         drop(idle);
-    }
-
-    /// A place in the book is free.
-    pub(super) fn closed(&self) {
-        self.limits.book().closed(self.lane);
-        pump(&self.limits);
     }
 
     /// Whether HTTP/2 is spoken for a request that came in this version. Where that is agreed upon in the handshake, it is
@@ -199,7 +192,8 @@ impl Endpoint {
             Ok(dialled) => return Ok(dialled),
             Err(error) => error,
         };
-        self.count_failed(error.kind() == Kind::Connect(ConnectFailure::Timeout));
+        self.limits
+            .count_failed(error.kind() == Kind::Connect(ConnectFailure::Timeout));
         tracing::debug!(address = %self.shown(), error = %error, "dial failed");
         Err(DialFailure::new(&error))
     }
@@ -246,57 +240,21 @@ impl Endpoint {
         tracing::warn!(address = %self.shown(), "no TLS connection: {}", failure.reason);
         failure.into_error()
     }
+}
 
-    /// A connection could not be made.
-    pub(super) fn count_failed(&self, timeout: bool) {
-        let stats = self.limits.stats();
-        stats.cx_connect_fail.inc();
-        if timeout {
-            stats.cx_connect_timeout.inc();
-        }
+impl Owner for Endpoint {
+    fn stats(&self) -> &PoolStats {
+        self.limits.stats()
     }
 
-    /// When a connection must next be looked at: at the end of its idle time if it is idle since `since`, or at the
-    /// end of its life.
-    pub(super) fn next_check(&self, since: Instant, born: Instant, now: Instant) -> Instant {
-        let params = self.limits.params();
-        let far = now + Duration::from_secs(86_400);
-        let idle = params.idle_timeout.and_then(|d| since.checked_add(d));
-        let life = params
-            .max_connection_duration
-            .and_then(|d| born.checked_add(d))
-            .filter(|end| *end > now);
-        far.min(idle.unwrap_or(far)).min(life.unwrap_or(far))
-    }
-
-    /// Whether a connection of this age has had its time.
-    pub(super) fn is_too_old(&self, born: Instant, now: Instant) -> bool {
-        self.limits
-            .look()
-            .max_connection_duration
-            .is_some_and(|d| now.saturating_duration_since(born) >= d)
-    }
-
-    /// Whether a connection has served its number of requests.
-    pub(super) fn is_spent(&self, served: u32) -> bool {
-        let max = self.limits.look().max_requests_per_connection;
-        max > 0 && served >= max
+    fn closed(&self) {
+        self.limits.book().closed(self.lane);
+        self.limits.pump();
     }
 }
 
 impl Drop for Endpoint {
     fn drop(&mut self) {
         self.limits.book().remove(self.lane);
-    }
-}
-
-// === free functions ===
-
-/// Starts the HTTP/1 dials that are wanted and allowed, for all endpoints of the cluster.
-pub(super) fn pump(limits: &Limits) {
-    let max = u64::from(limits.look().max_connections);
-    let orders = limits.book().dials(max);
-    for endpoint in orders.iter().filter_map(Weak::upgrade) {
-        endpoint.spawn(http1::dial(&endpoint));
     }
 }

@@ -3,8 +3,6 @@
 //! A request moves its connection's bytes itself (see [`line`](super::line)), so that no other task has to be woken for
 //! them; the connection's own task does it before and after.
 
-mod dial;
-
 use std::{
     future::poll_fn,
     pin::{Pin, pin},
@@ -20,17 +18,16 @@ use tokio::{
     time::{Sleep, sleep_until},
 };
 
-use self::dial::fail;
-pub(super) use self::dial::{adopt, dial};
 use super::{
-    Active,
+    active::Active,
     book::{Free, Grant, Put, Rest},
-    endpoint::{Endpoint, pump},
+    conn::Conn,
+    endpoint::Endpoint,
     error::{self, DialFailure, Unanswered},
     line::{DriveGuard, SharedConnection},
     message,
     pending::{Pending, Queue},
-    socket::{Heard, Socket},
+    socket::Socket,
     upload::{Upload, Uploading},
 };
 use crate::base::{Error, Kind, error::ResetReason, ext::TryClock, time::Instant};
@@ -41,18 +38,6 @@ const REPLACEMENTS: usize = 8;
 /// How much of an answer is read before its reader takes it: hyper's own 400 KiB are too much for slow readers. Also the
 /// longest response head.
 const READ_AHEAD: usize = 64 << 10;
-
-/// A connection that can take a request. Dropping it closes the connection once it is free.
-pub(super) struct Conn {
-    id: u64,
-    sender: http1::SendRequest<Uploading>,
-    served: u32,
-    born: Instant,
-    heard: Heard,
-    line: Arc<SharedConnection>,
-    /// To the task that runs the connection, which waits until it can take the next request.
-    home: mpsc::UnboundedSender<Self>,
-}
 
 /// A request's ticket in the book.
 struct Ticket {
@@ -96,7 +81,7 @@ pub(super) async fn send(
         if replaced == 0 {
             endpoint.limits().stats().rq_total.inc();
         }
-        let active = Active::new(endpoint, None);
+        let active = Active::new(endpoint.limits(), None);
         let (heard, before) = (conn.heard.clone(), conn.heard.bytes());
         let drive = conn.line.claim(switches);
         let mut sending = pin!(conn.sender.try_send_request(request));
@@ -182,7 +167,7 @@ fn enqueue(
             ticket,
         },
     );
-    pump(limits);
+    limits.pump();
     let mut book = limits.book();
     if book.is_short(endpoint.lane()) {
         limits.stats().cx_overflow.inc();
@@ -195,7 +180,7 @@ fn enqueue(
 
 /// Gives the connection to its task, or closes it if this was its last request.
 fn go_home(endpoint: &Endpoint, conn: Conn) {
-    if endpoint.is_spent(conn.served) {
+    if endpoint.limits().is_spent(conn.served) {
         endpoint.limits().stats().cx_max_requests.inc();
         return;
     }
@@ -206,7 +191,7 @@ fn go_home(endpoint: &Endpoint, conn: Conn) {
 
 /// Runs a connection: passes requests' bytes, takes it back when it is free, closes it when its time is over. `ready` is
 /// called when requests can have it.
-async fn run(endpoint: &Arc<Endpoint>, socket: Socket, ready: impl FnOnce() + Send) {
+pub(super) async fn run(endpoint: &Arc<Endpoint>, socket: Socket, ready: impl FnOnce() + Send) {
     let heard = socket.heard();
     let handshake = http1::Builder::new()
         .max_buf_size(READ_AHEAD)
@@ -243,7 +228,7 @@ async fn run(endpoint: &Arc<Endpoint>, socket: Socket, ready: impl FnOnce() + Se
         returning,
         resting: None,
     };
-    let mut timer = pin!(sleep_until(endpoint.next_check(born, born, born)));
+    let mut timer = pin!(sleep_until(limits.next_check(born, born, born)));
     poll_fn(|cx| keeper.poll(timer.as_mut(), cx)).await;
     // Whoever closes a connection on this side drops its handle first, and with it the way home.
     let local = keeper.returning.sender_strong_count() == 0 && !keeper.line.ended_in_use();
@@ -254,6 +239,15 @@ async fn run(endpoint: &Arc<Endpoint>, socket: Socket, ready: impl FnOnce() + Se
     }
     let gone = limits.book().rest(endpoint.lane(), id, None);
     drop(gone);
+}
+
+/// Tells those who wait for a connection that none was made.
+pub(super) fn fail(endpoint: &Endpoint, failure: &DialFailure) {
+    let limits = endpoint.limits();
+    let failed = limits.book().dial_failed(endpoint.lane(), failure);
+    if !failure.is_other_protocol() {
+        limits.stats().rq_pending_failure_eject.add(failed);
+    }
 }
 
 /// The task of a connection.
@@ -311,7 +305,7 @@ impl Keeper<'_> {
 fn free(endpoint: &Endpoint, conn: Conn) {
     let now = Instant::now();
     let limits = endpoint.limits();
-    if endpoint.is_too_old(conn.born, now) {
+    if limits.is_too_old(conn.born, now) {
         limits.stats().cx_max_duration.inc();
         return;
     }
@@ -330,29 +324,29 @@ fn free(endpoint: &Endpoint, conn: Conn) {
 fn check(endpoint: &Endpoint, id: u64, born: Instant) -> Instant {
     let now = Instant::now();
     let limits = endpoint.limits();
-    if endpoint.is_too_old(born, now) {
+    if limits.is_too_old(born, now) {
         let rest = limits.book().rest(endpoint.lane(), id, None);
         if let Rest::Close(conn) = rest {
             limits.stats().cx_max_duration.inc();
             drop(conn);
         }
-        return endpoint.next_check(now, born, now);
+        return limits.next_check(now, born, now);
     }
     let Some(limit) = limits
         .params()
         .idle_timeout
         .and_then(|d| now.checked_sub(d))
     else {
-        return endpoint.next_check(now, born, now);
+        return limits.next_check(now, born, now);
     };
     let rest = limits.book().rest(endpoint.lane(), id, Some(limit));
     match rest {
         Rest::Close(conn) => {
             limits.stats().cx_idle_timeout.inc();
             drop(conn);
-            endpoint.next_check(now, born, now)
+            limits.next_check(now, born, now)
         }
-        Rest::Since(since) => endpoint.next_check(since, born, now),
-        Rest::Busy => endpoint.next_check(now, born, now),
+        Rest::Since(since) => limits.next_check(since, born, now),
+        Rest::Busy => limits.next_check(now, born, now),
     }
 }

@@ -18,14 +18,18 @@
 //! - `max_connections` is a ceiling for HTTP/1. HTTP/2 opens another connection when the streams of those that it has
 //!   are used up.
 
+mod active;
 mod answer;
 mod book;
+mod conn;
+mod dial;
 mod endpoint;
 mod error;
 mod expect;
 mod guard;
 mod http1;
 mod http2;
+mod lane;
 mod limits;
 mod line;
 mod message;
@@ -52,10 +56,13 @@ use hyper::body::Incoming;
 use tower::Service;
 
 use self::{
+    active::Active,
     answer::Answer,
+    conn::Conn,
     endpoint::Endpoint,
     error::{DialFailure, Unanswered},
-    expect::{Answered, Gate},
+    expect::Gate,
+    lane::Stream,
     line::DriveGuard,
     spare::{Spare, spared},
     upload::{Upload, watched},
@@ -95,15 +102,8 @@ struct Handle(Arc<Endpoint>);
 
 /// The protocol of a request, and its connection where there is one already.
 enum Way {
-    Http1(Option<http1::Conn>),
-    Http2(Option<http2::Stream>),
-}
-
-/// A request on a connection, until its response is over.
-struct Active {
-    limits: Limits,
-    answered: Option<Answered>,
-    _stream: Option<http2::Stream>,
+    Http1(Option<Conn>),
+    Http2(Option<Stream>),
 }
 
 // === impl Pool ===
@@ -183,26 +183,6 @@ impl Drop for Handle {
     }
 }
 
-// === impl Active ===
-
-impl Active {
-    fn new(endpoint: &Endpoint, stream: Option<http2::Stream>) -> Self {
-        endpoint.limits().stats().rq_active.inc();
-        Self {
-            limits: endpoint.limits().clone(),
-            answered: None,
-            _stream: stream,
-        }
-    }
-}
-
-impl Drop for Active {
-    fn drop(&mut self) {
-        self.limits.stats().rq_active.dec();
-        self.answered = None;
-    }
-}
-
 // === free functions ===
 
 async fn send(
@@ -276,7 +256,7 @@ async fn send_http1(
     endpoint: &Arc<Endpoint>,
     mut request: Request<Body>,
     clock: Option<&TryClock>,
-    conn: Option<http1::Conn>,
+    conn: Option<Conn>,
     upgrade: Option<&Upgrade>,
 ) -> Result<Response<Body>, Unanswered> {
     let gate = Gate::before(&mut request);

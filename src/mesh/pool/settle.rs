@@ -15,7 +15,7 @@ use hyper::{client::conn::http2, rt::Executor};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::Notify;
 
-use super::{endpoint::Endpoint, error::DialFailure, socket::Socket, upload::Uploading};
+use super::{Limits, error::DialFailure, socket::Socket, upload::Uploading};
 
 /// What a slow reader may leave unread on one stream.
 const STREAM_WINDOW: u32 = 256 << 10;
@@ -65,7 +65,7 @@ impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Settling {
 
 /// Waits for the peer's settings, so that no stream is opened above its limit, only to be refused.
 pub(super) async fn handshake(
-    endpoint: &Endpoint,
+    limits: &Limits,
     socket: Socket,
 ) -> Result<(http2::SendRequest<Uploading>, Connection), DialFailure> {
     let settling = Settling::default();
@@ -83,7 +83,7 @@ pub(super) async fn handshake(
         loop {
             tokio::select! {
                 ended = &mut connection => {
-                    endpoint.count_failed(false);
+                    limits.count_failed(false);
                     return Err(DialFailure::not_http2(ended.err()));
                 }
                 () = settled.progress.notified() => {}
@@ -93,11 +93,11 @@ pub(super) async fn handshake(
             }
         }
     };
-    let timeout = endpoint.limits().params().connect_timeout;
+    let timeout = limits.params().connect_timeout;
     match tokio::time::timeout(timeout, known).await {
         Ok(known) => known?,
         Err(_) => {
-            endpoint.count_failed(true);
+            limits.count_failed(true);
             return Err(DialFailure::no_settings());
         }
     }

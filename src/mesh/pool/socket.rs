@@ -12,12 +12,19 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::endpoint::Endpoint;
+use super::stats::PoolStats;
 use crate::mesh::connect::BoxIo;
+
+/// Whose connections they are.
+pub(super) trait Owner: Send + Sync {
+    fn stats(&self) -> &PoolStats;
+    /// A place under the ceiling is free.
+    fn closed(&self);
+}
 
 /// A connection's place under the ceiling: taken before the dial, given back when the socket is closed.
 pub(super) struct Place {
-    endpoint: Arc<Endpoint>,
+    owner: Arc<dyn Owner>,
     counted: bool,
 }
 
@@ -50,20 +57,20 @@ pub(super) struct Socket {
 
 impl Place {
     /// A place that the cluster's book has allotted.
-    pub(super) fn allotted(endpoint: Arc<Endpoint>) -> Self {
-        Self::new(endpoint, true)
+    pub(super) fn allotted(owner: Arc<dyn Owner>) -> Self {
+        Self::new(owner, true)
     }
 
     /// A place under no ceiling.
-    pub(super) fn free(endpoint: Arc<Endpoint>) -> Self {
-        Self::new(endpoint, false)
+    pub(super) fn free(owner: Arc<dyn Owner>) -> Self {
+        Self::new(owner, false)
     }
 
-    fn new(endpoint: Arc<Endpoint>, counted: bool) -> Self {
-        let stats = endpoint.limits().stats();
+    fn new(owner: Arc<dyn Owner>, counted: bool) -> Self {
+        let stats = owner.stats();
         stats.cx_total.inc();
         stats.cx_active.inc();
-        Self { endpoint, counted }
+        Self { owner, counted }
     }
 
     /// Under the ceiling from now on, if the book has room for it.
@@ -74,7 +81,7 @@ impl Place {
     /// Gives the place under the ceiling back, and stays open.
     pub(super) fn uncount(&mut self) {
         if std::mem::take(&mut self.counted) {
-            self.endpoint.closed();
+            self.owner.closed();
         }
     }
 
@@ -91,11 +98,11 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let stats = self.endpoint.limits().stats();
+        let stats = self.owner.stats();
         stats.cx_active.dec();
         stats.cx_destroy.inc();
         if self.counted {
-            self.endpoint.closed();
+            self.owner.closed();
         }
     }
 }
@@ -140,7 +147,7 @@ impl Socket {
     ) -> Poll<io::Result<usize>> {
         let written = self.kept_back(cx, written);
         if let Poll::Ready(Ok(n)) = written {
-            let stats = self.place.endpoint.limits().stats();
+            let stats = self.place.owner.stats();
             stats.cx_tx_bytes.add(n as u64);
         }
         written
@@ -179,7 +186,7 @@ impl AsyncRead for Socket {
         let result = ready!(Pin::new(&mut self.io).poll_read(cx, buf));
         let read = buf.filled().len().saturating_sub(before);
         self.over |= result.is_err() || (read == 0 && buf.remaining() > 0);
-        let stats = self.place.endpoint.limits().stats();
+        let stats = self.place.owner.stats();
         stats.cx_rx_bytes.add(read as u64);
         self.heard.more(&buf.filled()[before..]);
         Poll::Ready(result)

@@ -22,7 +22,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{Active, line::DriveGuard, message, socket::Socket};
+use super::{active::Active, line::DriveGuard, message, socket::Socket};
 use crate::{
     base::{
         BoxError, Error, Kind,

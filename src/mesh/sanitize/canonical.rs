@@ -84,23 +84,41 @@ impl Refusal {
 /// # Errors
 /// A [`Refusal`]. The hop-by-hop fields are gone all the same, so that whoever reports the request adds fields safely.
 pub fn canonical(head: &mut Parts, max_fields: usize, form: Normalization) -> Result<(), Refusal> {
-    let checked = check(head, max_fields, form);
+    // A look at all names is cheaper than looking for each.
+    let rare = head.headers.keys().any(is_rare);
+    let checked = check(head, max_fields, form, rare);
     outbound(head);
-    if checked.is_err() || head.version < Version::HTTP_11 {
+    if rare {
+        settle(head, checked.is_ok());
+    }
+    checked
+}
+
+/// Whether a field asks for more than that its request be served: hardly any request has one.
+fn is_rare(name: &HeaderName) -> bool {
+    *name == EXPECT || hop::is_hop_by_hop(name)
+}
+
+fn settle(head: &mut Parts, good: bool) {
+    if !good || head.version < Version::HTTP_11 {
         head.headers.remove(EXPECT);
     } else if head.headers.contains_key(EXPECT) {
         let expect = HeaderValue::from_static("100-continue");
         head.headers.insert(EXPECT, expect);
     }
-    let switches = asked(head.version, &head.headers) == Asked::WebSocket && checked.is_ok();
+    let switches = good && asked(head.version, &head.headers) == Asked::WebSocket;
     hop::drop_hop_by_hop(&mut head.headers);
     if switches {
         upgrade::say(&mut head.headers);
     }
-    checked
 }
 
-fn check(head: &mut Parts, max_fields: usize, form: Normalization) -> Result<(), Refusal> {
+fn check(
+    head: &mut Parts,
+    max_fields: usize,
+    form: Normalization,
+    rare: bool,
+) -> Result<(), Refusal> {
     if head.headers.len() > max_fields {
         let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
         return Err(Refusal::new(status, "too many header fields"));
@@ -118,15 +136,23 @@ fn check(head: &mut Parts, max_fields: usize, form: Normalization) -> Result<(),
         });
     }
     look_alikes(&head.headers)?;
-    transfer_coding(&head.headers)?;
+    if rare {
+        transfer_coding(&head.headers)?;
+    }
     content_length(&mut head.headers)?;
+    if rare {
+        special(head)?;
+    }
+    host(head)?;
+    target(head, form)
+}
+
+fn special(head: &Parts) -> Result<(), Refusal> {
     if head.headers.contains_key(TRANSFER_ENCODING) && head.headers.contains_key(CONTENT_LENGTH) {
         return Err(Refusal::bad("a length beside a transfer coding"));
     }
     expectation(head)?;
-    switch(head)?;
-    host(head)?;
-    target(head, form)
+    switch(head)
 }
 
 fn look_alikes(headers: &HeaderMap) -> Result<(), Refusal> {
@@ -169,11 +195,10 @@ pub(in crate::mesh) fn content_length(headers: &mut HeaderMap) -> Result<(), Ref
         if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
             return Err(BAD);
         }
-        let number: u64 = value
-            .to_str()
-            .ok()
-            .and_then(|v| v.parse().ok())
-            .ok_or(BAD)?;
+        let number = text.iter().try_fold(0_u64, |number, digit| {
+            number.checked_mul(10)?.checked_add((digit - b'0').into())
+        });
+        let number = number.ok_or(BAD)?;
         if length.is_some_and(|other| other != number) {
             return Err(BAD);
         }

@@ -20,7 +20,7 @@ use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
 use pin_project::pin_project;
 use tokio::sync::Notify;
-use tower::{Service, ServiceExt, util::Oneshot};
+use tower::Service;
 
 use super::{
     pulse::{self, ConnectionTimers},
@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     base::{
-        BoxError,
+        BoxError, Called,
         ext::Arrival,
         time::{Instant, Sleep, sleep},
     },
@@ -128,7 +128,7 @@ where
 {
     type Response = Response<Outgoing>;
     type Error = Infallible;
-    type Future = Answer<Oneshot<S, Request<Body>>>;
+    type Future = Answer<Called<S, Request<Body>>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         self.seen.note();
@@ -159,7 +159,7 @@ where
         Answer {
             http1,
             chunks,
-            inner: self.inner.clone().oneshot(request),
+            inner: Called::new(self.inner.clone(), request),
             drain: self.drain.clone(),
             request: Some(pulse),
             switches: upgrade.map(|_| self.slot.clone()),

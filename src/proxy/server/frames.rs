@@ -75,6 +75,12 @@ impl Frames {
             if self.kind == Kind::Size && !is_size(piece) {
                 return Err(at);
             }
+            if end.is_some() && self.line.is_empty() {
+                at += piece.len() + 1;
+                let line = piece.get(..LINE).unwrap_or(piece);
+                self.line_ends(line.strip_suffix(b"\r").unwrap_or(line));
+                continue;
+            }
             let room = LINE.saturating_sub(self.line.len()).min(piece.len());
             self.line
                 .extend_from_slice(piece.get(..room).unwrap_or_default());
@@ -108,6 +114,9 @@ impl Frames {
     }
 
     fn field(&mut self, line: &[u8]) {
+        if !matches!(line.first(), Some(b'c' | b'C' | b't' | b'T')) {
+            return;
+        }
         let colon = line.iter().position(|b| *b == b':');
         let Some((name, value)) = colon.and_then(|at| line.split_at_checked(at)) else {
             return;
