@@ -6,6 +6,7 @@
 //! | type | written by | read by | absent means |
 //! |---|---|---|---|
 //! | [`Arrival`] | the listener | access log, consistent hash | unknown peer |
+//! | [`PeerIdentity`] | the listener | authz, the inbound side | nothing was proved |
 //! | [`AsksTls`] | the mesh client | the clusters' pools | plain text will do |
 //! | [`Tunnelled`] | the listener's server; the pool counts | metrics | the connection stays HTTP |
 //! | [`Record`] | the outer shell | access log, metrics; annotated by all | nothing is noted |
@@ -37,6 +38,7 @@
 
 mod chain;
 mod flag;
+mod peer;
 mod retry_headers;
 mod tunnelled;
 
@@ -64,6 +66,7 @@ pub use self::{
         RequestedModel,
     },
     flag::Flag,
+    peer::PeerIdentity,
     retry_headers::RetryHeaders,
     tunnelled::Tunnelled,
 };

@@ -16,6 +16,7 @@ use super::{
     left_out::{Id, LeftOut},
     llm_policy::LlmPolicy,
     secrets::Secret,
+    security::Security,
 };
 use crate::layers::retry;
 
@@ -30,6 +31,8 @@ pub(super) struct Resources {
     pub(super) templates: Vec<k8s::PodTemplate>,
     pub(super) slices: Vec<k8s::Slice>,
     pub(super) llm_policies: Vec<LlmPolicy>,
+    /// AuthorizationPolicies and PeerAuthentications.
+    pub(super) security: Security,
     /// Secret objects by `namespace/name`.
     pub(super) secrets: BTreeMap<String, Secret>,
     /// Namespaces that resources name.
@@ -74,6 +77,7 @@ impl Resources {
         self.templates.append(&mut own.templates);
         self.slices.append(&mut own.slices);
         self.llm_policies.append(&mut own.llm_policies);
+        self.security.append(&mut own.security);
     }
 
     /// Whether everything that was read concerns traffic at gateways only, or is a delegate's.
