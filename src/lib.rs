@@ -112,7 +112,8 @@ pub mod stack;
 pub mod testing;
 
 pub use crate::layers::{
-    balance, breaker, context, deadline, limit, metrics, outlier, respond, retry, route, trace,
+    authz, balance, breaker, context, deadline, limit, metrics, outlier, respond, retry, route,
+    trace,
 };
 #[cfg(feature = "llm")]
 pub use crate::layers::{call, callers, fallback, models, stream, usage};

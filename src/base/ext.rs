@@ -8,6 +8,7 @@
 //! | type | written by | read by | absent means |
 //! |---|---|---|---|
 //! | [`Arrival`] | the listener | access log, consistent hash | unknown peer |
+//! | [`PeerIdentity`] | the listener | authz, the inbound side | nothing was proved |
 //! | [`AsksTls`] | the mesh client | the clusters' pools | plain text will do |
 //! | [`Tunnelled`] | the listener's server; the pool counts | metrics | the connection stays HTTP |
 //! | [`Record`] | the outer shell | access log, metrics; annotated by all | nothing is noted |
@@ -32,6 +33,7 @@
 mod chain;
 mod ended;
 mod flag;
+mod peer;
 mod retry_headers;
 mod tunnelled;
 
@@ -59,6 +61,7 @@ pub use self::{
     },
     ended::Ended,
     flag::Flag,
+    peer::PeerIdentity,
     retry_headers::RetryHeaders,
     tunnelled::Tunnelled,
 };

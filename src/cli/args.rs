@@ -1,5 +1,6 @@
 //! Every subcommand and flag.
 
+mod authz;
 mod mock;
 
 use std::{
@@ -12,7 +13,10 @@ use std::{
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
-pub use self::mock::MockArgs;
+pub use self::{
+    authz::{AuthzArgs, AuthzCommand, ExplainArgs, MatrixArgs},
+    mock::MockArgs,
+};
 use super::{address, providers::Provider, upstream_proxy::ProxyArg};
 use crate::{config::Source, mesh::discovery::Pin};
 
@@ -56,6 +60,8 @@ pub enum Command {
     Demo(DemoArgs),
     /// What is in force in a running proxy, as istioctl shows it.
     ProxyConfig(ProxyConfigArgs),
+    /// Who may call what, by the policies of files.
+    Authz(AuthzArgs),
     /// Scripted LLM endpoints, for demos, benches and chaos tests.
     Mock(MockArgs),
     /// What a shell completes after `llmesh`, to stdout.

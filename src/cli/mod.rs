@@ -9,6 +9,7 @@ use clap::Parser;
 
 mod address;
 pub mod args;
+pub mod authz;
 mod certificates;
 pub mod check;
 pub mod completions;
@@ -47,6 +48,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => block_on(None, demo::run(&args)),
         Command::Mock(args) => block_on(args.workers, mock::run(args)),
         Command::ProxyConfig(args) => block_on(None, proxy_config::run(&args)),
+        Command::Authz(args) => authz::run(&args),
         Command::Completions(args) => completions::run(args),
     }
 }

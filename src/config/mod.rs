@@ -65,6 +65,7 @@ mod reader;
 mod resource;
 mod scalar;
 mod secrets;
+mod security;
 mod shortened;
 mod shown;
 mod source;

@@ -43,7 +43,10 @@ impl Reader<'_> {
                 if kinds::is_known_group(&format!("{group}/")) {
                     check_read_only(field, kind);
                 }
-                kinds::not_in_force(field, kind, group);
+                let ours = group == "security.istio.io";
+                if !(ours && out.security.read(field, kind, &all.security)) {
+                    kinds::not_in_force(field, kind, group);
+                }
             }
             Class::Mesh | Class::Topology => {
                 if !well_named(field, kind) || repeated(field, all) {

@@ -17,6 +17,7 @@ use super::{
     lint::facts::Facts,
     llm_policy::LlmPolicy,
     secrets::Secret,
+    security::Security,
 };
 use crate::layers::retry;
 
@@ -31,6 +32,8 @@ pub(super) struct Resources {
     pub(super) templates: Vec<k8s::PodTemplate>,
     pub(super) slices: Vec<k8s::Slice>,
     pub(super) llm_policies: Vec<LlmPolicy>,
+    /// AuthorizationPolicies and PeerAuthentications.
+    pub(super) security: Security,
     /// Secret objects by `namespace/name`.
     pub(super) secrets: BTreeMap<String, Secret>,
     /// Namespaces that resources name.
@@ -78,6 +81,7 @@ impl Resources {
         self.slices.append(&mut own.slices);
         self.llm_policies.append(&mut own.llm_policies);
         self.facts.append(own.facts);
+        self.security.append(&mut own.security);
     }
 
     /// Whether everything that was read concerns traffic at gateways only, or is a delegate's.

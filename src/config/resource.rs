@@ -99,6 +99,7 @@ impl Reader<'_> {
                 let text = file.document_at(problem.line);
                 let guards = Guard::of_text(&text, &place, self.namespace);
                 out.guards.extend(guards);
+                out.security.close_text(&text, &place, self.namespace);
             }
             if document.names_mesh && file.has_placeholder(problem.line) {
                 self.report.warn(&place, "placeholder", OPEN, FILL_IN);
@@ -233,6 +234,7 @@ impl Reader<'_> {
         if !self.is_good(file, field, found, out) {
             let guard = Guard::of(field, self.namespace).or_else(|| Guard::of_patch(field));
             out.guards.extend(guard);
+            out.security.close(field);
             return;
         }
         let first = out.seen.get(&origin.id());
@@ -247,6 +249,9 @@ impl Reader<'_> {
             out.files.insert(Arc::clone(&origin.file));
             let named = field.peek_str(&["metadata", "namespace"]);
             out.namespaces.extend(named.map(str::to_owned));
+        }
+        if !own.security.is_empty() {
+            out.files.insert(Arc::clone(&origin.file));
         }
         out.append(own);
     }

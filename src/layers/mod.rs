@@ -3,6 +3,7 @@
 //! Every mechanism has the same shape: `params.rs` is plain validated data; a synchronous core takes `now`, the
 //! parameters and random draws as arguments; `layer.rs` and `service.rs` adapt it to tower.
 
+pub mod authz;
 pub mod balance;
 pub mod breaker;
 #[cfg(feature = "llm")]

@@ -16,6 +16,7 @@ use tower::{Layer, Service};
 
 use super::{keys::Keys, registry::Upstream};
 use crate::{
+    authz,
     base::{BoxError, Called, SharedRng, ext::Record},
     body::Body,
     fallback::Target,
@@ -28,6 +29,8 @@ use crate::{
 pub struct Snapshot {
     /// What it was built from.
     pub model: Arc<MeshModel>,
+    /// Who may call this process's own workload.
+    pub authorization: Arc<authz::Engine>,
     /// Its clusters.
     pub clusters: BTreeMap<Arc<str>, Arc<Upstream>>,
     /// The keys of its targets and callers.
@@ -71,6 +74,7 @@ impl Snapshot {
         let router = route::Router::new(Arc::clone(&table), rng.clone());
         let router = route::ModelLayer::new(Arc::clone(&table)).layer(router);
         Self {
+            authorization: Arc::new(authorization(&model)),
             model,
             clusters,
             keys,
@@ -105,6 +109,14 @@ impl Snapshot {
         let call = Called::new(self.router.clone(), request);
         async { Ok(call.await?.map(Body::new)) }
     }
+}
+
+/// The policies for this process's own workload. Nobody checks tokens.
+fn authorization(model: &MeshModel) -> authz::Engine {
+    let own = &model.security;
+    let policies = own.policies_of(&model.settings, &own.namespace, &own.labels);
+    let domains = model.settings.trust_domains();
+    authz::Engine::new(policies, &domains, authz::Sight::http())
 }
 
 /// What the stacks of routes are built from.

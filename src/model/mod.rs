@@ -5,6 +5,7 @@
 
 #[cfg(feature = "llm")]
 pub mod llm;
+mod security;
 mod settings;
 #[cfg(feature = "llm")]
 pub mod tls;
@@ -15,6 +16,7 @@ use crate::layers::{balance, outlier, retry, route::params::Route};
 
 #[cfg(feature = "llm")]
 pub use self::llm::LlmPolicy;
+pub use self::security::{Security, Workload};
 pub use self::settings::{AccessLog, Normalization, OutboundPolicy, Settings};
 
 /// Everything that is in force.
@@ -27,6 +29,8 @@ pub struct MeshModel {
     pub clusters: BTreeMap<Arc<str>, Cluster>,
     /// What holds for the whole mesh.
     pub settings: Settings,
+    /// Who may call what.
+    pub security: Security,
     /// Secrets of the files, by `namespace/name`.
     #[cfg(feature = "llm")]
     pub secrets: BTreeMap<String, tls::Secret>,

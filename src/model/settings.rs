@@ -16,6 +16,8 @@ pub struct Settings {
     pub tracing: Option<bool>,
     /// The share of new traces that are sampled.
     pub sampling: Option<Ratio>,
+    /// The namespace whose security policies are for the whole mesh; `istio-system` where nothing was said.
+    pub root_namespace: Option<String>,
     /// The trust domain of workload identities.
     pub trust_domain: Option<String>,
     /// Other trust domains whose identities are the same.

@@ -132,7 +132,6 @@ fn kinds_that_are_not_in_force_are_reported() {
     for (version, kind, spec, severity) in [
         ("networking.istio.io/v1", "Gateway", gateway, "note"),
         ("networking.istio.io/v1alpha3", "EnvoyFilter", "{}", "note"),
-        ("security.istio.io/v1", "PeerAuthentication", "{}", "note"),
         (
             "security.istio.io/v1",
             "RequestAuthentication",

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use llmesh::config::{Loaded, Options, Source, load, read_paths};
 
+mod authorization;
 mod bad_input;
 mod decisions;
 mod diagnostics;

@@ -50,7 +50,7 @@ fn found(loaded: &Loaded) -> Vec<String> {
 
 #[test]
 fn a_field_that_is_none_is_said_to_be_none() {
-    let mesh = "accessLogFle: /dev/stdout\nenable_tracng: true\nnext_years: 1\nrootNamespace: x\n";
+    let mesh = "accessLogFle: /dev/stdout\nenable_tracng: true\nnext_years: 1\ningressClass: x\n";
     let loaded = load_text(&format!(
         "apiVersion: install.istio.io/v1alpha1\nkind: IstioOperator\nmetadata: {{name: i}}\nspec:\n  meshConfig:\n    {}\n{SERVICE}",
         mesh.trim().replace('\n', "\n    ")
@@ -73,7 +73,7 @@ fn a_field_that_is_none_is_said_to_be_none() {
     );
     let noted = found(&loaded).join("\n");
     assert!(
-        noted.contains("not in force in llmesh: rootNamespace"),
+        noted.contains("not in force in llmesh: ingressClass"),
         "{noted}"
     );
 }

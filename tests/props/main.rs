@@ -3,6 +3,7 @@
 
 #[cfg(feature = "test-util")]
 mod answers;
+mod authz;
 mod balance;
 mod bodies;
 #[cfg(all(feature = "serve", feature = "test-util"))]

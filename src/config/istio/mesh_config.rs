@@ -172,6 +172,9 @@ fn read(mesh: &Field<'_>, default_retry: &retry::params::Params) -> MeshConfig {
     settings.outbound = outbound(&mut fields);
     settings.normalization = normalization(&mut fields);
     settings.tracing = fields.take("enableTracing").and_then(|f| f.bool());
+    settings.root_namespace = fields
+        .string("rootNamespace")
+        .filter(|name| name != "istio-system");
     settings.trust_domain = fields.string("trustDomain");
     settings.trust_domain_aliases = fields
         .take("trustDomainAliases")

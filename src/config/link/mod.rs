@@ -17,6 +17,7 @@ pub(super) mod registry;
 mod routes;
 pub(super) mod rules;
 mod secrets;
+mod security;
 mod spoken;
 mod tls;
 mod withheld;
@@ -62,6 +63,7 @@ pub(super) fn link(
     linker.check_endpoints(&clusters, &virtual_hosts);
     linker.check_exposed(&clusters, &virtual_hosts);
     linker.check_keys(&resources.llm_policies, &clusters, &virtual_hosts);
+    let security = security::security(resources, &linker.registry, options, &linker.namespace);
     let used = linker.used_secrets.take().into_iter();
     let secrets = used.filter_map(|name| {
         let secret = resources.secrets.get(&name)?;
@@ -69,6 +71,7 @@ pub(super) fn link(
     });
     MeshModel {
         secrets: secrets.collect(),
+        security,
         clusters,
         virtual_hosts,
         ..MeshModel::default()

@@ -22,6 +22,10 @@ use crate::{
 /// Puts the words of the refusal, if that is what the error is, in the place of those of its kind.
 pub(super) fn write(error: &Error, answer: &mut Answer, headers: &mut HeaderMap) {
     let Some(refusal) = Refusal::of(error) else {
+        // Which policy refused.
+        if let (Kind::Forbidden, Some(details)) = (error.kind(), error.detail()) {
+            answer.details = details.to_owned().into();
+        }
         return;
     };
     answer.body = refusal.to_string().into();
