@@ -189,6 +189,10 @@ fn attempt(
     let errors = linking.errors();
     report.absorb(linking);
     let mut diagnostics = report.into_sorted();
+    debug_assert!(
+        diagnostics.iter().all(|d| lint::rule(d.rule).is_some()),
+        "every finding is of a rule that can be explained"
+    );
     let found = diagnostics.len();
     let graph = linted.map(|(graph, ignore)| {
         lint::settle(&mut diagnostics, &ignore);

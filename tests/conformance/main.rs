@@ -12,6 +12,7 @@ mod guards;
 mod guesses;
 mod keys;
 mod lenient;
+mod lint;
 mod llm_policy;
 mod mesh_config;
 mod names;
