@@ -52,6 +52,8 @@ pub enum Command {
     Run(RunArgs),
     /// Load and lint resources: every problem, its place and the way out.
     Check(CheckArgs),
+    /// Repair what has one way out, as a diff or in the files.
+    Fix(FixArgs),
     /// The main job on embedded mock LLM services; needs no files and ends by itself.
     Demo(DemoArgs),
     /// What is in force in a running proxy, as istioctl shows it.
@@ -245,6 +247,30 @@ pub struct CheckArgs {
     /// Say what a rule is about, with an example; needs no files.
     #[arg(long, value_name = "RULE", group = "input")]
     pub explain: Option<String>,
+}
+
+/// `llmesh fix`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "\
+Repairs durations without unit, misspelt fields and words, quoted numbers, short hosts of Sidecars, breakers that may eject
+nobody, and missing retry budgets. Comments and order stay.
+Exit code: 0 done, or nothing to repair; 2 it could not run.
+
+Examples:
+  llmesh fix -f mesh/
+      What would change, as a diff that `patch -p0` takes.
+  llmesh fix -f mesh/ --rule retries-without-budget --write
+      Change the files.")]
+pub struct FixArgs {
+    /// Files and folders of Istio and llmesh resources.
+    #[command(flatten)]
+    pub input: InputArgs,
+    /// Repair this rule's findings only.
+    #[arg(long, value_name = "RULE")]
+    pub rule: Option<String>,
+    /// Change the files; without, only the diff is shown.
+    #[arg(long)]
+    pub write: bool,
 }
 
 /// The form of a check's report.

@@ -45,6 +45,7 @@ mod decode;
 mod diagnostic;
 mod document;
 mod file;
+mod fix;
 mod foreign;
 mod groups;
 mod guard;
@@ -81,6 +82,7 @@ use self::{
 };
 pub use self::{
     diagnostic::{Diagnostic, Severity},
+    fix::{Fixed, fix, repairable},
     layer::Layer,
     left_out::LeftOut,
     lint::{Graph, GraphCall, Rule, rule, rules},

@@ -19,6 +19,7 @@ mod names;
 mod off_mesh;
 mod reference_mesh;
 mod references;
+mod repairs;
 mod resources;
 mod scale;
 mod secrets;
