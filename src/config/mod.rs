@@ -45,7 +45,6 @@ mod decode;
 mod diagnostic;
 mod document;
 mod file;
-mod fix;
 mod foreign;
 mod groups;
 mod guard;
@@ -63,6 +62,7 @@ mod names;
 mod options;
 mod read;
 mod reader;
+mod repair;
 mod resource;
 mod scalar;
 mod secrets;
@@ -82,11 +82,11 @@ use self::{
 };
 pub use self::{
     diagnostic::{Diagnostic, Severity},
-    fix::{Fixed, fix, repairable},
     layer::Layer,
     left_out::LeftOut,
     lint::{Graph, GraphCall, Rule, rule, rules},
     options::{CredentialCheck, IstioCompat, Options},
+    repair::{Fixed, fix, repairable},
     shown::shown,
     source::Source,
     sources::{ReadError, credential_is_there, file_is_there, read_paths, read_trees},
