@@ -1,14 +1,18 @@
 //! Every subcommand and flag.
 
 mod authz;
+mod check;
+mod input;
 mod mock;
 
-use std::{
-    io,
-    net::SocketAddr,
-    num::NonZeroUsize,
-    path::{Path, PathBuf},
-    time::Duration,
+use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use self::{
+    check::{CheckArgs, CheckOutput, FixArgs, GraphForm},
+    input::InputArgs,
+    mock::MockArgs,
 };
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
@@ -19,6 +23,8 @@ pub use self::{
 };
 use super::{address, providers::Provider, upstream_proxy::ProxyArg};
 use crate::{config::Source, mesh::discovery::Pin};
+use super::{address, upstream_proxy::ProxyArg};
+use crate::mesh::discovery::Pin;
 
 /// The service mesh for AI traffic: retries, deadlines, circuit breaking, canaries and limits that know LLM APIs,
 /// from the Istio resources you already have.
@@ -56,6 +62,8 @@ pub enum Command {
     Run(RunArgs),
     /// Load and lint resources: every problem, its place and the way out.
     Check(CheckArgs),
+    /// Repair what has one way out, as a diff or in the files.
+    Fix(FixArgs),
     /// The main job on embedded mock LLM services; needs no files and ends by itself.
     Demo(DemoArgs),
     /// What is in force in a running proxy, as istioctl shows it.
@@ -171,30 +179,6 @@ pub struct OwnArgs {
     pub own_names: Vec<String>,
 }
 
-/// What is read.
-#[derive(Clone, Debug, Default, Args)]
-#[command(group = ArgGroup::new("input").required(true).multiple(true).args(["files", "paths", "providers"]))]
-pub struct InputArgs {
-    /// Files and folders of Istio and llmesh resources; `-` is standard input, read once. Files of other tools in a folder
-    /// do no harm.
-    #[arg(short = 'f', long = "file", value_name = "PATH", num_args = 1..)]
-    pub files: Vec<PathBuf>,
-    /// The same, without -f.
-    #[arg(value_name = "PATH")]
-    pub paths: Vec<PathBuf>,
-    /// LLM providers that come with llmesh: openai, azure-openai=RESOURCE, anthropic, gemini, vertex=LOCATION, bedrock=REGION,
-    /// mistral, groq, together, openrouter, deepseek, xai, cohere, ollama, vllm. Files go before them.
-    #[arg(long = "provider", value_name = "NAME", value_delimiter = ',')]
-    pub providers: Vec<Provider>,
-    /// Secrets that `credentialName` of a DestinationRule names, as Kubernetes mounts them: DIR/NAMESPACE/NAME/tls.crt, or
-    /// DIR/NAME/tls.crt. Followed as they change.
-    #[arg(long, value_name = "DIR", value_parser = parse_folder)]
-    pub secrets: Option<PathBuf>,
-    /// Read the sub-folders of folders too.
-    #[arg(short = 'R', long)]
-    pub recursive: bool,
-}
-
 /// Who this process is in the mesh: what Sidecar, AuthorizationPolicy and `sourceLabels` select by.
 #[derive(Clone, Debug, Default, Args)]
 pub struct IdentityArgs {
@@ -210,73 +194,6 @@ pub struct IdentityArgs {
     /// A label of the workload; may be given several times.
     #[arg(long = "label", value_name = "KEY=VALUE", value_parser = parse_label)]
     pub labels: Vec<(String, String)>,
-}
-
-/// `llmesh check`
-#[derive(Clone, Debug, Args)]
-#[command(after_help = "\
-Exit code: 0 clean or warnings only, 1 warnings with --strict, 2 errors.
-
-Examples:
-  llmesh check -f mesh/
-      What is wrong, where, and what to write instead.
-  llmesh check -f mesh/ --strict -o json
-      For CI: one JSON document, and warnings fail. `-o sarif` and `-o github` show findings beside the lines.
-  llmesh check -f mesh/ --strict --baseline known.json
-      Only what is new since `llmesh check -f mesh/ -o json > known.json`.
-  llmesh check -f mesh/ --graph=svg > calls.svg
-      Who calls whom, with timeouts, sends and breakers at the edges.
-  llmesh check --explain retry-amplification
-      Why a rule is one, and an example of it.
-  helm template chart/ | llmesh check -f -
-      What a chart or a kustomization gives.")]
-pub struct CheckArgs {
-    /// Files and folders of Istio and llmesh resources.
-    #[command(flatten)]
-    pub input: InputArgs,
-    /// Resources that win over those under -f for the same host.
-    #[arg(long, value_name = "PATH", num_args = 1..)]
-    pub overlay: Vec<PathBuf>,
-    /// How the report is written.
-    #[arg(short, long, value_enum, default_value_t)]
-    pub output: CheckOutput,
-    /// Warnings fail.
-    #[arg(long)]
-    pub strict: bool,
-    /// Draw who calls whom in place of the report; what is found then goes to standard error.
-    #[arg(long, value_enum, value_name = "FORM", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
-    pub graph: Option<GraphForm>,
-    /// Leave out what is in this file, which `check -o json` wrote. Errors are always told.
-    #[arg(long, value_name = "FILE")]
-    pub baseline: Option<PathBuf>,
-    /// Say what a rule is about, with an example; needs no files.
-    #[arg(long, value_name = "RULE", group = "input")]
-    pub explain: Option<String>,
-}
-
-/// The form of a check's report.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum CheckOutput {
-    /// For people.
-    #[default]
-    Text,
-    /// One JSON document.
-    Json,
-    /// One SARIF 2.1.0 document, for code scanning.
-    Sarif,
-    /// GitHub's workflow commands: each finding beside its line.
-    Github,
-}
-
-/// How the call graph is drawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum GraphForm {
-    /// A tree of lines.
-    Text,
-    /// An image.
-    Svg,
-    /// A flow chart for Markdown pages.
-    Mermaid,
 }
 
 /// The form of a report.
@@ -371,26 +288,6 @@ pub enum ConfigPart {
     All,
 }
 
-// === impl InputArgs ===
-
-impl InputArgs {
-    /// The files and folders, and the texts that are none: of providers, and of standard input if it is asked for.
-    ///
-    /// # Errors
-    /// If standard input cannot be read or is no UTF-8.
-    pub fn split(&self) -> io::Result<(Vec<PathBuf>, Vec<Source>)> {
-        let stdin = Path::new("-");
-        let all = || self.files.iter().chain(&self.paths);
-        let files = all().filter(|path| *path != stdin).cloned().collect();
-        let mut texts: Vec<_> = self.providers.iter().map(Provider::source).collect();
-        if all().any(|path| path == stdin) {
-            let text = io::read_to_string(io::stdin())?;
-            texts.push(Source::new("standard input", text));
-        }
-        Ok((files, texts))
-    }
-}
-
 fn parse_seconds(text: &str) -> Result<Duration, String> {
     let seconds = text
         .trim_end_matches('s')
@@ -398,13 +295,6 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
         .ok()
         .and_then(|s| Duration::try_from_secs_f64(s).ok());
     seconds.ok_or_else(|| "expected seconds, such as 5 or 0.5".to_owned())
-}
-
-/// One that is not there would leave out without a word what was meant to be read.
-fn parse_folder(text: &str) -> Result<PathBuf, String> {
-    let folder = PathBuf::from(text);
-    let found = folder.is_dir().then_some(folder);
-    found.ok_or_else(|| "there is no folder of this name".to_owned())
 }
 
 /// A host name with or without a port, in lower case.

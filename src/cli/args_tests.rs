@@ -52,7 +52,7 @@ fn bad_flags_are_refused() {
 #[test]
 fn check_and_proxy_config_read_their_flags() {
     let args: CheckArgs = parse(&["-f", "mesh", "-o", "json", "--strict"]).unwrap();
-    assert!(args.strict && args.output == Output::Json);
+    assert!(args.strict && args.output == CheckOutput::Json);
     let args: ProxyConfigArgs = parse(&["secret"]).unwrap();
     assert_eq!((args.part, args.output), (ConfigPart::Secret, Output::Text));
 }

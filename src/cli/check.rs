@@ -3,13 +3,13 @@
 mod baseline;
 mod forms;
 
-use std::{io::IsTerminal, process::ExitCode};
+use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
 
 use serde_json::json;
 
 use self::baseline::Baseline;
 use super::{
-    args::{CheckArgs, CheckOutput, GraphForm},
+    args::{CheckArgs, CheckOutput, GraphForm, InputArgs},
     cannot_run, err,
     table::Table,
 };
@@ -53,7 +53,7 @@ fn explain(name: &str) -> ExitCode {
 
 /// Loads and lints, without what is known already.
 fn checked(args: &CheckArgs) -> Result<(Loaded, Tally), BoxError> {
-    let sources = sources(args)?;
+    let sources = sources(&args.input, &args.overlay)?;
     let baseline = args.baseline.as_deref().map(Baseline::read).transpose()?;
     let mut options = config::Options::default()
         .with_strict(args.strict)
@@ -119,14 +119,15 @@ fn text(args: &CheckArgs, loaded: &Loaded, tally: &Tally) {
     }
 }
 
-fn sources(args: &CheckArgs) -> Result<Vec<Source>, BoxError> {
-    let (files, mut sources) = args.input.split()?;
-    let read = if args.input.recursive {
+/// The texts of what is read.
+pub(super) fn sources(input: &InputArgs, overlay: &[PathBuf]) -> Result<Vec<Source>, BoxError> {
+    let (files, mut sources) = input.split()?;
+    let read = if input.recursive {
         config::read_trees
     } else {
         config::read_paths
     };
-    sources.extend(read(&files, &args.overlay)?);
+    sources.extend(read(&files, overlay)?);
     Ok(sources)
 }
 

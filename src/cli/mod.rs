@@ -15,6 +15,7 @@ pub mod check;
 pub mod completions;
 pub mod demo;
 pub mod fetch;
+pub mod fix;
 mod lines;
 pub mod logging;
 pub mod mock;
@@ -45,6 +46,7 @@ pub fn main() -> ExitCode {
     match cli.command {
         Command::Run(args) => block_on(args.workers, run::run(args)),
         Command::Check(args) => check::run(&args),
+        Command::Fix(args) => fix::run(&args),
         Command::Demo(args) => block_on(None, demo::run(&args)),
         Command::Mock(args) => block_on(args.workers, mock::run(args)),
         Command::ProxyConfig(args) => block_on(None, proxy_config::run(&args)),

@@ -62,6 +62,7 @@ mod names;
 mod options;
 mod read;
 mod reader;
+mod repair;
 mod resource;
 mod scalar;
 mod secrets;
@@ -86,6 +87,7 @@ pub use self::{
     left_out::LeftOut,
     lint::{Graph, GraphCall, Rule, rule, rules},
     options::{CredentialCheck, IstioCompat, Options},
+    repair::{Fixed, fix, repairable},
     shown::shown,
     source::Source,
     sources::{ReadError, credential_is_there, file_is_there, read_paths, read_trees},
@@ -190,6 +192,10 @@ fn attempt(
     let errors = linking.errors();
     report.absorb(linking);
     let mut diagnostics = report.into_sorted();
+    debug_assert!(
+        diagnostics.iter().all(|d| lint::rule(d.rule).is_some()),
+        "every finding is of a rule that can be explained"
+    );
     let found = diagnostics.len();
     let graph = linted.map(|(graph, ignore)| {
         lint::settle(&mut diagnostics, &ignore);

@@ -47,7 +47,7 @@ fn figures(call: &Call<'_>) -> Vec<String> {
         }
     }
     match routes.as_slice() {
-        [] => figures.push("no route".to_owned()),
+        [] => return vec!["not known".to_owned()],
         [one] => figures.push(one.clone()),
         // Names tell routes apart.
         _ => {

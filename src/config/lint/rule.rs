@@ -26,6 +26,27 @@ pub struct Rule {
 
 // === impl Rule ===
 
+impl Rule {
+    /// A rule of the loader, whose findings show what they are about.
+    pub(super) const fn of_loader(
+        severity: Severity,
+        id: &'static str,
+        istio: &'static str,
+        why: &'static str,
+        fix: &'static str,
+    ) -> Self {
+        Self {
+            id,
+            severity,
+            istio,
+            why,
+            fix,
+            bad: "",
+            good: "",
+        }
+    }
+}
+
 impl fmt::Display for Rule {
     /// Name, severity and code, why, what to do, and the example.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
