@@ -20,7 +20,7 @@ pub mod operator;
 pub(crate) mod order;
 pub mod quota;
 pub mod refusal;
-#[cfg(feature = "mesh")]
+#[cfg(feature = "_mesh")]
 pub(crate) mod relay;
 pub mod rng;
 pub mod secrets;
@@ -43,5 +43,5 @@ pub use self::{
     told::Told,
 };
 
-#[cfg(feature = "mesh")]
+#[cfg(feature = "_mesh")]
 pub(crate) use self::relay::{Relay, muted};
