@@ -80,6 +80,7 @@
 //! | `regex` | regular expressions in the router (comes with `config`) |
 //! | `serve` | the proxy, as a library |
 //! | `bin` | the `llmesh` binary and its command line |
+//! | `demo` | the same without TLS, which is soon built: for `llmesh demo` |
 //! | `test-util` | a scripted LLM upstream, scripted bodies, a probe for the tower contract |
 //!
 //! A feature adds to what there is; it never changes what another does.
@@ -92,7 +93,7 @@ struct Readme;
 pub mod base;
 pub mod body;
 pub mod classify;
-#[cfg(feature = "bin")]
+#[cfg(feature = "_bin")]
 pub mod cli;
 #[cfg(feature = "hyper")]
 pub mod client;
@@ -101,10 +102,10 @@ pub mod config;
 pub mod layers;
 #[cfg(feature = "llm")]
 pub mod llm;
-#[cfg(feature = "mesh")]
+#[cfg(feature = "_mesh")]
 pub mod mesh;
 pub mod model;
-#[cfg(feature = "serve")]
+#[cfg(feature = "_serve")]
 pub mod proxy;
 #[cfg(feature = "llm")]
 pub mod stack;

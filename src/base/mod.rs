@@ -21,7 +21,7 @@ pub(crate) mod order;
 pub mod quota;
 mod ready;
 pub mod refusal;
-#[cfg(feature = "mesh")]
+#[cfg(feature = "_mesh")]
 pub(crate) mod relay;
 pub mod rng;
 pub mod secrets;
@@ -45,5 +45,5 @@ pub use self::{
     told::Told,
 };
 
-#[cfg(feature = "mesh")]
+#[cfg(feature = "_mesh")]
 pub(crate) use self::relay::{Relay, muted};

@@ -34,6 +34,12 @@ pub async fn run(args: RunArgs) -> ExitCode {
         Err(e) => return cannot_run(format_args!("llmesh: cannot read standard input: {e}")),
     };
     options.upstream_proxy = upstream_proxy;
+    if cfg!(not(feature = "tls")) {
+        tracing::warn!(
+            target: "llmesh",
+            "this program was built for its demo and speaks no TLS: services that need it fail (built with --features bin, it does)"
+        );
+    }
     let proxy = match Proxy::start(options).await {
         Ok(proxy) => proxy,
         Err(StartError::Config(error @ LoadError::Invalid(_))) => {

@@ -72,9 +72,9 @@ mod shown;
 mod source;
 mod sources;
 
-#[cfg(all(feature = "serve", feature = "test-util"))] // for its fuzz target
+#[cfg(all(feature = "_serve", feature = "test-util"))] // for its fuzz target
 pub(crate) use self::scalar::duration as parse_duration;
-#[cfg(feature = "mesh")]
+#[cfg(feature = "_mesh")]
 pub(crate) use self::sources::{beginning, entries};
 use self::{
     diagnostic::Report,

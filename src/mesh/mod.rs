@@ -47,7 +47,7 @@ pub use self::{
     reload::{Input, LoadError, Reloader},
     sanitize::{Refusal, canonical},
 };
-#[cfg(feature = "serve")]
+#[cfg(feature = "_serve")]
 pub(crate) use self::{sanitize::request_trailers, upgrade::Upgrade};
 
 /// A boxed future, as the object-safe seams return it.

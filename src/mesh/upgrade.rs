@@ -40,7 +40,7 @@ pub(crate) struct Upgrade {
 
 impl Upgrade {
     /// Of a request that a server of hyper's has read, for all who pass it on. `None` if it asks for nothing of the kind.
-    #[cfg(feature = "serve")]
+    #[cfg(feature = "_serve")]
     pub(crate) fn of<B>(request: &mut http::Request<B>) -> Option<Self> {
         // Whatever the request asks for, nobody but us is to take its connection over.
         let connection = request.extensions_mut().remove::<OnUpgrade>()?;

@@ -1,7 +1,7 @@
 //! Test utilities.
 
 pub mod body;
-#[cfg(feature = "serve")]
+#[cfg(feature = "_serve")]
 pub mod fuzz;
 pub mod probe;
 pub mod upstream;

@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::Value;
 use tokio::{
-    io::{AsyncBufReadExt, BufReader},
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     process::{Child, Command},
     time::{sleep, timeout},
 };
@@ -181,6 +181,40 @@ async fn bad_flags_name_the_way_out() {
             .unwrap();
         let said = String::from_utf8_lossy(&out.stderr);
         assert_eq!(out.status.code(), Some(2), "{args:?}");
+        assert!(said.contains(says), "{args:?}: {said}");
+    }
+}
+
+#[tokio::test]
+async fn a_dash_is_standard_input() {
+    let good = "spec: {hosts: [a.example], location: MESH_EXTERNAL, resolution: DNS, ports: [{number: 80, name: http, protocol: HTTP}]}";
+    for (args, spec, code, says) in [
+        (&["check", "-f", "-"][..], good, 0, "0 errors, 0 warnings"),
+        (&["check", "-"], good, 0, "0 errors, 0 warnings"),
+        (
+            &["check", "-f", "-"],
+            "spec: {hosts: [a.example], wrong: 1}",
+            2,
+            "standard input:4:28: error[unknown-field]",
+        ),
+    ] {
+        let mut child = llmesh(args)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let head = "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: a}\n";
+        let mut input = child.stdin.take().unwrap();
+        input
+            .write_all(format!("{head}{spec}\n").as_bytes())
+            .await
+            .unwrap();
+        drop(input);
+        let done = child.wait_with_output().await.unwrap();
+        let said = [done.stdout, done.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        assert_eq!(done.status.code(), Some(code), "{args:?}: {said}");
         assert!(said.contains(says), "{args:?}: {said}");
     }
 }

@@ -335,5 +335,6 @@ fn is_stand_in(address: SocketAddr) -> bool {
     }
 }
 
+#[cfg(feature = "tls")]
 #[cfg(test)]
 mod tests;

@@ -49,7 +49,7 @@ impl Tunnel {
             let (io, refusal) = self.reach(dial).await?;
             let asked = self.ask(io, to).await;
             // A server of TLS may say only now that it wants a certificate.
-            asked.map_err(|closed| refusal.get().cloned().map_or(closed, insecure))
+            asked.map_err(|closed| refusal.get().map_or(closed, insecure))
         };
         let Closed(failure, why) = match tokio::time::timeout(dial.timeout, opened).await {
             Ok(Ok(io)) => return Ok(io),
@@ -99,7 +99,8 @@ impl Tunnel {
             return Ok((io, Refusal::default()));
         };
         let made = tls.handshake(io, at, Offer::Http1).await;
-        made.map(|made| (made.io, made.refused)).map_err(insecure)
+        made.map(|made| (made.io, made.refused))
+            .map_err(|failure| insecure(&failure))
     }
 
     /// Has the proxy open the tunnel.
@@ -163,7 +164,7 @@ fn unreached(failure: ConnectFailure, why: impl Display) -> Closed {
 }
 
 /// The proxy cannot be spoken to over TLS.
-fn insecure(failure: Failure) -> Closed {
+fn insecure(failure: &Failure) -> Closed {
     let kind = match failure.what {
         What::Broken => ConnectFailure::Refused,
         _ => ConnectFailure::Tls,

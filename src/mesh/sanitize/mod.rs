@@ -12,7 +12,7 @@ use http::{
     uri::{Authority, Scheme},
 };
 
-#[cfg(any(feature = "serve", test))]
+#[cfg(any(feature = "_serve", test))]
 use super::hop;
 use crate::base::ext::{Arrival, KEY_HEADERS};
 
@@ -79,7 +79,7 @@ fn forwarded_proto(head: &mut Parts) {
 }
 
 /// Cleans the trailers of a request: what the head may not say they may not either.
-#[cfg(any(feature = "serve", test))]
+#[cfg(any(feature = "_serve", test))]
 pub(crate) fn request_trailers(trailers: &mut HeaderMap) {
     hop::clean_trailers(trailers);
     drop_foreign(trailers);

@@ -7,13 +7,16 @@ use rustls::{
     ClientConfig, HandshakeKind,
     client::{Resumption, danger::ServerCertVerifier},
     pki_types::ServerName,
+    sign::SingleCertAndKey,
 };
 use tokio_rustls::TlsConnector;
 
 use super::{
     failure::{Failure, What},
+    given::InForce,
+    offer::{Offer, Secured},
     provider::{Clock, provider},
-    roots::{self, InForce, Materials, Store, Unusable},
+    roots::{self, Materials, Store, Unusable},
     stream::Stream,
     verify::{Anything, Verifier},
 };
@@ -46,29 +49,6 @@ struct Ready {
     both: TlsConnector,
     name: Option<ServerName<'static>>,
     certificates: Vec<InForce>,
-}
-
-/// What is offered to a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Offer {
-    /// HTTP/1.1.
-    Http1,
-    /// HTTP/2.
-    Http2,
-    /// Both; HTTP/2 is preferred.
-    Both,
-}
-
-/// A TLS connection.
-pub(crate) struct Secured {
-    /// To be read and written in clear.
-    pub(crate) io: BoxIo,
-    /// Whether HTTP/2 was agreed upon.
-    pub(crate) http2: bool,
-    /// Whether an earlier session was resumed.
-    pub(crate) resumed: bool,
-    /// Why the server refused the connection after its handshake, if it did.
-    pub(crate) refused: super::stream::Refusal,
 }
 
 // === impl Client ===
@@ -228,9 +208,9 @@ impl Ready {
             .dangerous()
             .with_custom_certificate_verifier(verifier);
         let mut config = match read.identity()? {
-            Some((chain, key)) => builder
-                .with_client_auth_cert(chain, key)
-                .map_err(|error| read.mismatch(&error))?,
+            Some(certified) => {
+                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(certified)))
+            }
             None => builder.with_no_client_auth(),
         };
         // Shared by the clones below. A session made with other certificates is in another store, and not resumed.

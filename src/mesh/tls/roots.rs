@@ -7,16 +7,20 @@ use std::{collections::BTreeMap, fmt, io::Read as _, path::Path, sync::Arc, sync
 
 use arc_swap::ArcSwap;
 use rustls::{
-    RootCertStore,
+    Error, InconsistentKeys, RootCertStore,
     pki_types::{
         CertificateDer, CertificateRevocationListDer, PrivateKeyDer,
         pem::{self, PemObject},
     },
     sign::CertifiedKey,
 };
+use x509_parser::{prelude::FromDer as _, prelude::X509Certificate};
 use zeroize::Zeroizing;
 
-use super::provider::provider;
+use super::{
+    given::{Defaults, InForce},
+    provider::provider,
+};
 use crate::{
     base::fingerprint::Fingerprint,
     model::tls::{Identity, Revoked, Roots, Secret, Tls, Verify},
@@ -40,18 +44,6 @@ pub(crate) struct Store {
     defaults: Defaults,
 }
 
-/// A certificate chain and its key.
-pub type Pair = (Arc<[u8]>, Arc<Zeroizing<Vec<u8>>>);
-
-/// What holds where a cluster names nothing of its own: for private authorities and for tests.
-#[derive(Clone, Default)]
-pub struct Defaults {
-    /// Authorities in PEM, in place of the system's.
-    pub roots: Option<Arc<[u8]>>,
-    /// A certificate chain and its key in PEM, shown to servers that ask for one.
-    pub identity: Option<Pair>,
-}
-
 /// The bytes of everything that a cluster's TLS needs, read at one moment.
 pub(super) struct Materials {
     roots: Option<Piece>,
@@ -64,17 +56,6 @@ pub(super) struct Materials {
 struct Piece {
     bytes: Zeroizing<Vec<u8>>,
     origin: String,
-}
-
-/// A certificate in force.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InForce {
-    /// Whether it is shown to servers; else it is an authority that servers' are checked against.
-    pub own: bool,
-    /// The file or secret that it is from.
-    pub origin: String,
-    /// Itself.
-    pub der: CertificateDer<'static>,
 }
 
 // === impl Store ===
@@ -190,23 +171,10 @@ impl Defaults {
             key,
         };
         let checked = given.roots(&Store::default()).and_then(|_| {
-            let Some((chain, key)) = given.identity()? else {
-                return Ok(());
-            };
-            let certified = CertifiedKey::from_der(chain, key, &provider());
-            certified.map_err(|error| given.mismatch(&error))?;
+            given.identity()?;
             Ok(())
         });
         checked.map_err(|why| why.0)
-    }
-}
-
-impl fmt::Debug for Defaults {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Defaults")
-            .field("roots", &self.roots.is_some())
-            .field("identity", &self.identity.is_some())
-            .finish()
     }
 }
 
@@ -268,10 +236,9 @@ impl Materials {
         Ok(lists)
     }
 
-    /// The chain and key that are shown.
-    pub(super) fn identity(
-        &self,
-    ) -> Result<Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>, Unusable> {
+    /// The chain and key that are shown: they fit each other. A certificate that webpki cannot read (of version 1, as
+    /// `openssl x509 -req` makes them) is for the server to judge.
+    pub(super) fn identity(&self) -> Result<Option<CertifiedKey>, Unusable> {
         let (Some(certificate), Some(key)) = (&self.certificate, &self.key) else {
             return Ok(None);
         };
@@ -281,20 +248,29 @@ impl Materials {
             pem::Error::NoItemsFound => key.bad(&"no private key in it"),
             error => key.broken(&error),
         })?;
-        Ok(Some((chain, key)))
+        let key = provider().key_provider.load_private_key(key);
+        let certified = CertifiedKey::new(chain, key.map_err(|error| self.mismatch(&error))?);
+        match certified.keys_match() {
+            Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(Some(certified)),
+            Err(Error::InvalidCertificate(_)) if is_for(&certified) => Ok(Some(certified)),
+            Err(error) => Err(self.mismatch(&error)),
+        }
     }
 
     /// A key that does not fit, by the names of both.
-    pub(super) fn mismatch(&self, error: &rustls::Error) -> Unusable {
+    fn mismatch(&self, error: &Error) -> Unusable {
         let name = |piece: &Option<Piece>| {
             let origin = piece.as_ref().map(|piece| piece.origin.clone());
             origin.unwrap_or_default()
         };
         let (certificate, key) = (name(&self.certificate), name(&self.key));
         Unusable(match error {
-            rustls::Error::InconsistentKeys(_) => {
+            Error::InconsistentKeys(_) => {
                 format!("the key ({key}) does not fit the certificate ({certificate})")
             }
+            Error::InvalidCertificate(error) => format!(
+                "the certificate ({certificate}) cannot be read, or is not that of the key ({key}): {error}"
+            ),
             error => format!("the key ({key}) cannot be used: {error}"),
         })
     }
@@ -310,7 +286,7 @@ impl Materials {
             all.into_iter().map(move |der| InForce {
                 own,
                 origin: piece.origin.clone(),
-                der,
+                der: der.as_ref().into(),
             })
         });
         shown.collect()
@@ -381,6 +357,17 @@ impl Piece {
 }
 
 // === free functions ===
+
+/// Whether the certificate has the key's public half.
+fn is_for(certified: &CertifiedKey) -> bool {
+    let parsed = certified
+        .end_entity_cert()
+        .map(|der| X509Certificate::from_der(der));
+    match (parsed, certified.key.public_key()) {
+        (Ok(Ok((_, parsed))), Some(public)) => parsed.public_key().raw == public.as_ref(),
+        _ => false,
+    }
+}
 
 /// The files that `tls` is read from.
 pub(super) fn files(tls: &Tls) -> Vec<std::path::PathBuf> {

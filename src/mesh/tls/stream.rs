@@ -3,19 +3,14 @@
 use std::{
     io,
     pin::Pin,
-    sync::{Arc, OnceLock},
     task::{Context, Poll},
 };
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::client::TlsStream;
 
-use super::failure::Failure;
+use super::failure::{Failure, Refusal};
 use crate::mesh::connect::BoxIo;
-
-/// Why the server refused a connection after this side had done its part of the handshake. Clones share it.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Refusal(Arc<OnceLock<Failure>>);
 
 /// A connection whose end says why.
 ///
@@ -26,15 +21,6 @@ pub(super) struct Stream {
     /// Whether anything came: then it was not refused.
     heard: bool,
     refusal: Refusal,
-}
-
-// === impl Refusal ===
-
-impl Refusal {
-    /// Why, if it was refused.
-    pub(crate) fn get(&self) -> Option<&Failure> {
-        self.0.get()
-    }
 }
 
 // === impl Stream ===
@@ -57,7 +43,7 @@ impl Stream {
         let Some(failure) = Failure::of_alert(&error) else {
             return error;
         };
-        let failure = self.refusal.0.get_or_init(|| failure);
+        let failure = self.refusal.say(failure);
         io::Error::other(failure.clone().into_error())
     }
 }

@@ -12,6 +12,7 @@
 //!
 //! Pages hold names, addresses and numbers; never request headers, bodies or credentials.
 
+#[cfg(feature = "tls")]
 mod certs;
 mod clusters;
 mod collect;
@@ -86,6 +87,7 @@ impl Admin {
                 json(&clusters::to_json(&snapshot))
             }
             "/clusters" => text(StatusCode::OK, clusters::text(&snapshot)),
+            #[cfg(feature = "tls")]
             "/certs" => json(&certs::to_json(&snapshot)),
             "/config_dump" => json(&dump::config(&snapshot.model, &self.state.listeners())),
             "/server_info" => json(&serde_json::json!({

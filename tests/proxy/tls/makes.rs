@@ -384,7 +384,8 @@ async fn python_with_and_without_a_certificate_of_ours() {
     assert_eq!(summary.notes.attempts, 1);
 }
 
-/// Keys as openssl writes them, each the client's own: a server that demands one takes it, or the reason names the file.
+/// Keys as openssl writes them, each the client's own: a server that demands one takes it, or the reason names the file. The
+/// certificates are of version 1, as `openssl x509 -req` makes them.
 #[tokio::test]
 async fn keys_in_every_form_that_openssl_writes() {
     let folder = Folder::new();
@@ -476,4 +477,12 @@ async fn keys_in_every_form_that_openssl_writes() {
             }
         }
     }
+    // A certificate that cannot be read in full is still not that of another key.
+    openssl(&folder, "genrsa -traditional -out k.pem 2048")
+        .await
+        .unwrap();
+    let gate = gate(server.addr, &mutual(&folder)).await;
+    assert_eq!(gate.ask().await.0.status, 503);
+    let told = gate.logged("upstream_transport_failure_reason");
+    assert!(told.contains("is not that of the key ("), "{told}");
 }
