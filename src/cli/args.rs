@@ -147,6 +147,11 @@ pub struct RunArgs {
     /// How long a graceful stop waits for requests in flight.
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = parse_seconds)]
     pub drain: Duration,
+    /// Send traces to this collector: OTLP over HTTP in protobuf, such as http://127.0.0.1:4318. The OTEL_* variables hold as
+    /// well; OTEL_EXPORTER_OTLP_ENDPOINT alone turns it on. Which traces are sent the caller says, else the MeshConfig's
+    /// percentage, else 1 %. A collector that is not there costs traces, never a request.
+    #[arg(long, value_name = "URL")]
+    pub otlp: Option<String>,
     /// Write one line per request to stdout, with Istio's fields.
     #[arg(long, value_enum, value_name = "FORMAT", num_args = 0..=1, default_missing_value = "json")]
     pub access_log: Option<LogFormat>,

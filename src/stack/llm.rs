@@ -1,7 +1,7 @@
 //! The stack of a route with an LLM policy.
 //!
 //! ```text
-//! SERVED ▸ DEADLINE ▸ CALLERS ▸ LIST ▸ CALL ▸ MODELS ▸ ALIAS ▸ TOKEN LIMITS ▸ OWN KEY ▸ FALLBACK
+//! SERVED ▸ DEADLINE ▸ CALLERS ▸ LIST ▸ CALL ▸ SPAN ▸ MODELS ▸ ALIAS ▸ TOKEN LIMITS ▸ OWN KEY ▸ FALLBACK
 //!   FALLBACK ─┬─ RETRY ▸ USAGE ▸ LEARN ▸ cluster     the route's own target
 //!             └─ RETRY ▸ USAGE ▸ LEARN ▸ cluster …   those of the chain
 //! ```
@@ -54,8 +54,8 @@ use crate::{
     respond::Speaks,
     retry::RetryBudget,
     route::{params::Forward, rewrite::key_headers},
+    spans::{AttemptSpanLayer, CallSpanLayer},
     stream,
-    trace::InjectLayer,
     usage::UsageLayer,
 };
 
@@ -164,6 +164,7 @@ impl LlmRoute<'_> {
             .option_layer(self.callers.cloned())
             .layer(self.list())
             .layer(CallLayer::new(call))
+            .layer(CallSpanLayer::new())
             .option_layer(restricted.then(|| ModelsLayer::new(dialect)))
             .option_layer(alias)
             .layer(limits)
@@ -263,7 +264,7 @@ impl LlmRoute<'_> {
             .layer(retry(params, cluster, budget, self.rng))
             .map_request(|request: Request<Replay<Body>>| request.map(Body::new))
             .option_layer(usage)
-            .layer(InjectLayer::new().with_rng(self.rng.clone()))
+            .layer(AttemptSpanLayer::new().with_cluster(Arc::clone(name)))
             .layer(PropagateLayer::new())
             .layer(LearnLayer::new(
                 Arc::clone(&state.learned),

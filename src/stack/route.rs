@@ -12,7 +12,7 @@ use crate::{
     deadline::{DeadlineLayer, PropagateLayer},
     retry::{self, RetryBudget, RetryLayer},
     route::params::Forward,
-    trace::InjectLayer,
+    spans::{AttemptSpanLayer, CallSpanLayer},
 };
 
 /// The stack of one weighted destination of a route, over its cluster's stack.
@@ -28,8 +28,9 @@ pub fn route(forward: &Forward, cluster: &Cluster, inner: Boxed, rng: &SharedRng
         .layer(ServedLayer)
         .map_request(uploading)
         .layer(deadline)
+        .layer(CallSpanLayer::new())
         .layer(retry)
-        .layer(InjectLayer::new().with_rng(rng.clone()))
+        .layer(AttemptSpanLayer::new())
         .layer(PropagateLayer::new())
         .map_request(|request: Request<Replay<Body>>| request.map(Body::new))
         .service(inner);
