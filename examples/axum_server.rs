@@ -61,11 +61,8 @@ async fn main() -> Result<(), BoxError> {
     ] {
         println!("upstream got {name}: {}", sent(name));
     }
+    // No OpenTelemetry SDK is set up here; with one, a span of this process would be told.
     assert!(sent("traceparent").contains(trace), "the caller's trace");
-    assert!(
-        !sent("traceparent").contains("00f067aa0ba902b7"),
-        "a span of its own"
-    );
     assert_eq!(sent("x-request-id"), "request-1");
     assert_eq!(sent("baggage"), "tenant=gold");
     let left: u64 = sent("x-envoy-expected-rq-timeout-ms").parse()?;

@@ -1,4 +1,4 @@
-//! One request that comes in with a B3 header and leaves in two attempts, each a span of its own.
+//! One request that comes in with a B3 header and leaves in two attempts. No span is made here, so both name the caller's.
 //!
 //! `cargo run --example trace`
 

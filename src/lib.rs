@@ -43,7 +43,8 @@
 //! | [`outlier`] | Istio's `outlierDetection` |
 //! | [`balance`] | an endpoint per attempt: random, round robin, least request, peak EWMA, consistent hash |
 //! | [`route`] | Istio's HTTP matches, weighted destinations, rewrites, redirects |
-//! | [`trace`] | W3C and B3 context in and out, a span id per attempt |
+//! | [`trace`] | W3C and B3 context in and out, `x-request-id` |
+//! | [`spans`] | OpenTelemetry spans: inbound, per call (GenAI), per attempt |
 //! | [`limit`] | ceilings whose permits last to the body's end; requests and tokens per minute, reserved and settled; what providers say is left |
 //! | [`context`] | an inbound request's trace, deadline and baggage on every outbound one |
 //! | [`respond`] | errors to responses, with Envoy's statuses, bodies and flags |
@@ -72,7 +73,8 @@
 //! |---|---|
 //! | `llm` (default) | classification of LLM provider answers, and the composed stacks |
 //! | `metrics` | standard metrics over the `metrics` facade |
-//! | `otel` | trace formats as `opentelemetry` propagators |
+//! | `otel` | spans through the OpenTelemetry API, trace formats as its propagators |
+//! | `otlp` | an OTLP exporter for them |
 //! | `config` | Istio and Kubernetes YAML to parameters, with diagnostics |
 //! | `hyper` | layers over a hyper-util client |
 //! | `reqwest` | layers over a reqwest client; reqwest's own requests through a mesh |
@@ -114,7 +116,7 @@ pub mod testing;
 
 pub use crate::layers::{
     authz, balance, breaker, context, deadline, limit, metrics, outlier, respond, retry, route,
-    trace,
+    spans, trace,
 };
 #[cfg(feature = "llm")]
 pub use crate::layers::{call, callers, fallback, models, stream, usage};

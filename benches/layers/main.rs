@@ -119,7 +119,7 @@ fn main() {
     let group = Group::new(outlier::Params::default());
     let rng = SharedRng::seeded(1);
     let trace = || TraceLayer::new(trace::Params::default()).with_rng(rng.clone());
-    let inject = || InjectLayer::new().with_rng(rng.clone());
+    let inject = || InjectLayer::new();
     let concurrency = || ConcurrencyLayer::new(Ceiling::new(1000));
     let subjects = vec![
         subject(rt, "the bare leaf", Leaf),

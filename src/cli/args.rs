@@ -10,19 +10,11 @@ use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::{
+    authz::{AuthzArgs, AuthzCommand, ExplainArgs, MatrixArgs},
     check::{CheckArgs, CheckOutput, FixArgs, GraphForm},
     input::InputArgs,
     mock::MockArgs,
 };
-
-use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
-
-pub use self::{
-    authz::{AuthzArgs, AuthzCommand, ExplainArgs, MatrixArgs},
-    mock::MockArgs,
-};
-use super::{address, providers::Provider, upstream_proxy::ProxyArg};
-use crate::{config::Source, mesh::discovery::Pin};
 use super::{address, upstream_proxy::ProxyArg};
 use crate::mesh::discovery::Pin;
 
@@ -162,6 +154,11 @@ pub struct RunArgs {
     /// How long a graceful stop waits for requests in flight.
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = parse_seconds)]
     pub drain: Duration,
+    /// Send traces to this collector: OTLP over HTTP in protobuf, such as http://127.0.0.1:4318. The OTEL_* variables hold as
+    /// well; OTEL_EXPORTER_OTLP_ENDPOINT alone turns it on. Which traces are sent the caller says, else the MeshConfig's
+    /// percentage, else 1 %. A collector that is not there costs traces, never a request.
+    #[arg(long, value_name = "URL")]
+    pub otlp: Option<String>,
     /// Write one line per request to stdout, with Istio's fields.
     #[arg(long, value_enum, value_name = "FORMAT", num_args = 0..=1, default_missing_value = "json")]
     pub access_log: Option<LogFormat>,

@@ -19,6 +19,8 @@ pub mod fix;
 mod lines;
 pub mod logging;
 pub mod mock;
+#[cfg_attr(not(feature = "otlp"), path = "no_otlp.rs")]
+mod otlp;
 pub mod providers;
 pub mod proxy_config;
 pub mod run;

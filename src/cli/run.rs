@@ -5,6 +5,7 @@ use std::{process::ExitCode, sync::Arc, time::Duration};
 use super::{
     args::{IdentityArgs, LogFormat, OwnArgs, RunArgs},
     cannot_run,
+    otlp::Spans,
     providers::{self, Provider},
     signals::Signals,
     upstream_proxy::ProxyArg,
@@ -25,6 +26,7 @@ pub async fn run(args: RunArgs) -> ExitCode {
         Err(e) => return cannot_run(format_args!("llmesh: cannot wait for signals: {e}")),
     };
     let (limit, providers) = (args.drain, args.input.providers.clone());
+    let (otlp, workload) = (args.otlp.clone(), args.identity.workload.clone());
     let upstream_proxy = match args.upstream_proxy.as_ref().map(ProxyArg::read).transpose() {
         Ok(proxy) => proxy,
         Err(e) => return cannot_run(format_args!("llmesh: --upstream-proxy: {e}")),
@@ -40,6 +42,11 @@ pub async fn run(args: RunArgs) -> ExitCode {
             "this program was built for its demo and speaks no TLS: services that need it fail (built with --features bin, it does)"
         );
     }
+    let spans = match Spans::start(otlp.as_deref(), workload.as_deref()) {
+        Ok(spans) => spans,
+        Err(e) => return cannot_run(format_args!("llmesh: {e}")),
+    };
+    options.trace.tracer = spans.tracer();
     let proxy = match Proxy::start(options).await {
         Ok(proxy) => proxy,
         Err(StartError::Config(error @ LoadError::Invalid(_))) => {
@@ -56,7 +63,9 @@ pub async fn run(args: RunArgs) -> ExitCode {
         () = signals.wait() => {}
         () = draining.draining() => {}
     }
-    stop(proxy, signals, limit).await
+    let code = stop(proxy, signals, limit).await;
+    spans.stop().await;
+    code
 }
 
 fn announce(proxy: &Proxy, providers: &[Provider]) {

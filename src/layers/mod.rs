@@ -22,6 +22,7 @@ pub mod outlier;
 pub mod respond;
 pub mod retry;
 pub mod route;
+pub mod spans;
 #[cfg(feature = "llm")]
 pub mod stream;
 pub mod trace;

@@ -15,6 +15,8 @@ pub(crate) mod lines;
 pub mod listener;
 mod news;
 mod options;
+#[cfg(feature = "otlp")]
+pub mod otlp;
 mod own;
 mod running;
 pub mod server;

@@ -19,8 +19,9 @@ use crate::{
     limit::concurrency::ConcurrencyLayer,
     llm::{DialectMode, LlmClassifier},
     retry::{self, RetryLayer},
+    spans::{AttemptSpanLayer, CallSpanLayer},
     stream::{self, StreamLayer},
-    trace::{self, InjectLayer, TraceLayer},
+    trace::{self, TraceLayer},
 };
 
 /// Parameters of [`client`].
@@ -59,14 +60,14 @@ pub struct ClientLayer {
 /// Everything that a client of one target should have, in the order in which it works:
 ///
 /// ```text
-/// CONTEXT ▸ TRACE ▸ DEADLINE ▸ CALL ▸ RETRY ▸ per attempt: TRACE inject ▸ DEADLINE propagate ▸ CONCURRENCY ▸ BREAKER ▸ CLASSIFY ▸ STREAM ▸ yours
+/// CONTEXT ▸ TRACE ▸ DEADLINE ▸ CALL ▸ SPAN ▸ RETRY ▸ per attempt: SPAN ▸ DEADLINE propagate ▸ CONCURRENCY ▸ BREAKER ▸ CLASSIFY ▸ STREAM ▸ yours
 /// ```
 ///
 /// | what if … | then |
 /// |---|---|
 /// | CONTEXT stood inside TRACE | each call would begin a trace of its own instead of joining the inbound one |
 /// | DEADLINE stood inside RETRY | each attempt would get the whole time again, and waits would not count |
-/// | TRACE inject stood outside RETRY | all attempts would be one span |
+/// | SPAN of attempts stood outside RETRY | all attempts would be one span |
 /// | DEADLINE propagate stood outside RETRY | a late attempt would promise its upstream time that is gone |
 /// | BREAKER stood outside RETRY | a request that fails twice and then succeeds would hide two failures, and retries would go on against an open circuit |
 /// | CONCURRENCY stood outside RETRY | waits between attempts would hold permits, and one slow target would refuse requests that are not even being sent |
@@ -253,8 +254,9 @@ where
             .layer(CallLayer::new(
                 call::Params::default().with_dialect(self.params.dialect),
             ))
+            .layer(CallSpanLayer::new())
             .layer(self.retry.clone())
-            .layer(InjectLayer::new().with_rng(self.rng.clone()))
+            .layer(AttemptSpanLayer::new())
             .layer(PropagateLayer::new())
             .layer(ConcurrencyLayer::new(self.ceiling.clone()))
             .layer(BreakerLayer::shared(self.breaker.clone()))

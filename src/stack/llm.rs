@@ -1,7 +1,7 @@
 //! The stack of a route with an LLM policy.
 //!
 //! ```text
-//! ENTRY ▸ RESPOND ▸ SERVED ▸ DEADLINE ▸ CALLERS ▸ LIST ▸ CALL ▸ MODELS ▸ ALIAS ▸ TOKEN LIMITS ▸ OWN KEY ▸ FALLBACK
+//! ENTRY ▸ RESPOND ▸ SERVED ▸ DEADLINE ▸ CALLERS ▸ LIST ▸ CALL ▸ SPAN ▸ MODELS ▸ ALIAS ▸ TOKEN LIMITS ▸ OWN KEY ▸ FALLBACK
 //!   FALLBACK ─┬─ RETRY ▸ USAGE ▸ LEARN ▸ cluster     the route's own target
 //!             └─ RETRY ▸ USAGE ▸ LEARN ▸ cluster …   those of the chain
 //! ```
@@ -54,8 +54,8 @@ use crate::{
     respond::{AnswersTo, InRouteLayer},
     retry::RetryBudget,
     route::{params::Forward, rewrite::key_headers},
+    spans::{AttemptSpanLayer, CallSpanLayer},
     stream,
-    trace::InjectLayer,
     usage::UsageLayer,
 };
 
@@ -168,6 +168,7 @@ impl LlmRules<'_> {
             .layer(CallLayer::new(
                 call::Params::default().with_dialect(dialect),
             ))
+            .layer(CallSpanLayer::new())
             .option_layer(restricted.then(|| ModelsLayer::new(dialect)))
             .option_layer(aliases.map(|aliases| AliasLayer::new(Arc::clone(aliases))))
             .layer(TokenLimitLayer::new(policy.limits.clone()).with_registry(&self.state.limits))
@@ -263,7 +264,7 @@ impl LlmRules<'_> {
             .layer(route.retry(params, cluster, budget))
             .map_request(|request: Request<RequestBody>| request.map(Body::new))
             .option_layer(usage)
-            .layer(InjectLayer::new().with_rng(route.rng.clone()))
+            .layer(AttemptSpanLayer::new().with_cluster(Arc::clone(name)))
             .layer(PropagateLayer::new())
             .layer(LearnLayer::new(
                 Arc::clone(&state.learned),

@@ -4,7 +4,7 @@
 //! shell      TRACE ▸ METRICS ▸ RESPOND             context in; one summary a request; responses to what fails before a route
 //! dispatch   ROUTE                                 virtual host, route, weighted cluster drawn once
 //! route      RESPOND ▸ SERVED ▸ DEADLINE ▸ RETRY   per weighted destination; errors become responses [seam]
-//!  attempt     TRACE inject ▸ DEADLINE propagate   own span id, what is left of the time
+//!  attempt     SPAN ▸ DEADLINE propagate           its own span, what is left of the time
 //! cluster    CONCURRENCY ▸ BALANCE                 ceilings, then an endpoint, avoiding those tried [seam]
 //! endpoint   COUNT ▸ CLASSIFY ▸ STREAM ▸ pool      one class an attempt, read by all above; streams made honest
 //! ```

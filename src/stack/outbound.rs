@@ -12,6 +12,7 @@ use crate::{
     context,
     metrics::{MetricsLayer, Report},
     respond::RespondLayer,
+    spans::ServerSpanLayer,
     trace::{self, TraceLayer},
 };
 
@@ -36,6 +37,7 @@ where
     let stack = ServiceBuilder::new()
         .map_response(|response: Response<_>| response.map(Body::new))
         .layer(TraceLayer::new(trace).with_rng(rng.clone()))
+        .layer(ServerSpanLayer::new())
         .layer(MetricsLayer::new(reports))
         .layer(RespondLayer::default())
         .service(dispatch);

@@ -23,7 +23,7 @@ use crate::{
     respond::InRouteLayer,
     retry::{self, RetryBudget, RetryLayer},
     route::params::Forward,
-    trace::InjectLayer,
+    spans::{AttemptSpanLayer, CallSpanLayer},
 };
 
 /// What the stacks of a route's destinations are made from.
@@ -60,8 +60,9 @@ impl RouteStack<'_> {
             .layer(ServedLayer)
             .map_request(uploading)
             .layer(self.deadline(cluster))
+            .layer(CallSpanLayer::new())
             .layer(self.retry(self.forward.retry.clone(), cluster, budget))
-            .layer(InjectLayer::new().with_rng(self.rng.clone()))
+            .layer(AttemptSpanLayer::new())
             .layer(PropagateLayer::new())
             .map_request(|request: Request<RequestBody>| request.map(Body::new))
             .service(own);

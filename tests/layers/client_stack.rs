@@ -103,7 +103,7 @@ async fn status(service: &Boxed) -> Result<u16, BoxError> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_attempt_is_a_span_and_tells_what_is_left() {
+async fn each_attempt_tells_what_is_left() {
     let target = Target::answering([(503, "{}"), (503, "{}")]);
     let timeout = deadline::Params::default().with_timeout(Duration::from_secs(1));
     let service = target.under(&layer(params().with_deadline(timeout)));
@@ -117,9 +117,6 @@ async fn each_attempt_is_a_span_and_tells_what_is_left() {
         column("x-envoy-expected-rq-timeout-ms"),
         ["1000", "900", "800"]
     );
-    let spans = column("traceparent");
-    assert!(spans.iter().all(|s| s[..36] == spans[0][..36]), "one trace");
-    assert!(spans[0] != spans[1] && spans[1] != spans[2], "a span each");
     assert_eq!(column("x-request-id")[0], column("x-request-id")[2]);
 }
 

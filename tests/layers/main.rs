@@ -19,6 +19,8 @@ mod outlier;
 mod respond;
 mod retry;
 mod route;
+#[cfg(feature = "otel")]
+mod spans;
 mod stream;
 mod timeouts;
 #[cfg(feature = "llm")]

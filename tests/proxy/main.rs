@@ -30,6 +30,8 @@ mod mock;
 mod mock_faults;
 mod mock_usage;
 mod models;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod outlier;
 mod own;
 mod pool;
@@ -45,6 +47,8 @@ mod streams;
 mod support;
 mod tls;
 mod token_limit;
+
+mod traces;
 mod upstream;
 mod verdict;
 mod watch;

@@ -165,9 +165,9 @@ async fn retries_are_made_as_the_files_say() {
         assert_eq!(seen.path, "/v1/chat/completions");
         assert_eq!(seen.body_len, 27);
     }
-    assert_ne!(
-        seen[0].headers["traceparent"],
-        seen[1].headers["traceparent"]
+    assert!(
+        seen.iter()
+            .all(|seen| !seen.headers.contains_key("traceparent"))
     );
     assert_eq!(
         seen[0].headers["x-request-id"],
@@ -483,8 +483,11 @@ async fn an_inbound_deadline_and_trace_reach_the_upstream() {
         .unwrap();
     soon(server.oneshot(inbound)).await.unwrap();
     let headers = &upstream.seen()[0].headers;
-    let sent = headers["traceparent"].to_str().unwrap();
-    assert!(sent.contains(trace) && !sent.contains("1234567890123456-01"));
+    // Nobody here exports a span, so the caller's is told.
+    assert_eq!(
+        headers["traceparent"],
+        format!("00-{trace}-1234567890123456-01")
+    );
     assert_eq!(headers["x-request-id"], "r-1");
     assert_eq!(headers["baggage"], "user=1");
     let left: u64 = headers["x-envoy-expected-rq-timeout-ms"]

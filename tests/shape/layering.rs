@@ -55,6 +55,10 @@ fn allowed(from: &str, to: &str, path: &[String]) -> bool {
         // What comes in goes along: the room where the codecs of both meet.
         ("layers/context", "layers/deadline") => path.iter().any(|s| s == "headers"),
         ("layers/context", "layers/trace") => !path.iter().any(|s| s.ends_with("Layer")),
+        // The span of what comes in is current for what is asked on its behalf.
+        ("layers/context", "layers/spans") => true,
+        // A span is told in the words that the caller used.
+        ("layers/spans", "layers/trace") => !path.iter().any(|s| s.ends_with("Layer")),
         // The model is names and parameters; configuration never sees a service.
         ("model", to) if to.starts_with("layers/") => params_only(),
         ("config", to) if to.starts_with("layers/") => {

@@ -10,6 +10,7 @@ use crate::{
     body,
     layers::{
         deadline::headers,
+        spans::{self, Attached, Span},
         trace::{self, request_id},
     },
 };
@@ -19,7 +20,7 @@ tokio::task_local! {
 }
 
 /// A future with a [`Context`]: see [`scope`].
-pub type Scope<F> = TaskLocalFuture<Context, F>;
+pub type Scope<F> = TaskLocalFuture<Context, Attached<F>>;
 
 /// What an inbound request says to whatever is asked on its behalf. Clones are cheap.
 #[derive(Clone)]
@@ -28,6 +29,8 @@ pub struct Context(Arc<Inner>);
 #[derive(Clone)]
 struct Inner {
     trace: trace::Context,
+    /// The span of the inbound request: the current one of what is done for it.
+    span: Option<Span>,
     deadline: Option<Deadline>,
     headers: HeaderMap,
 }
@@ -40,6 +43,7 @@ impl Context {
     pub fn new(trace: trace::Context) -> Self {
         Self(Arc::new(Inner {
             trace,
+            span: None,
             deadline: None,
             headers: HeaderMap::new(),
         }))
@@ -56,6 +60,11 @@ impl Context {
     #[must_use]
     pub fn with_headers(mut self, headers: HeaderMap) -> Self {
         Arc::make_mut(&mut self.0).headers = headers;
+        self
+    }
+
+    pub(super) fn with_span(mut self, span: Option<Span>) -> Self {
+        Arc::make_mut(&mut self.0).span = span;
         self
     }
 
@@ -108,7 +117,8 @@ impl Context {
 
     fn apply_trace(&self, into: &mut HeaderMap, known: bool) {
         if !known && trace::extract(into).formats.is_none() {
-            trace::inject(&self.0.trace, into);
+            let here = spans::current(&self.0.trace);
+            trace::inject(here.as_ref().unwrap_or(&self.0.trace), into);
         } else if let Some(id) = self.request_id()
             && !into.contains_key(request_id::HEADER)
         {
@@ -141,6 +151,7 @@ pub fn current() -> Option<Context> {
 /// # Cancel safety
 /// That of the future.
 pub fn scope<F: Future>(context: Context, future: F) -> Scope<F> {
+    let future = Attached::new(future, context.0.span.clone());
     CURRENT.scope(context, future)
 }
 
@@ -162,6 +173,7 @@ where
 
 /// Runs a closure in a context.
 pub(super) fn within<T>(context: &Context, f: impl FnOnce() -> T) -> T {
+    let _entered = context.0.span.as_ref().map(Span::enter);
     CURRENT.sync_scope(context.clone(), f)
 }
 

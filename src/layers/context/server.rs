@@ -7,6 +7,7 @@ use std::{
 };
 
 use http::{HeaderName, Request, Response};
+use http_body::Body;
 use pin_project::pin_project;
 use tower::{Layer, Service};
 
@@ -17,7 +18,11 @@ use super::{
 use crate::{
     base::{SharedRng, ext::Deadline, time::Instant},
     body,
-    layers::{deadline::headers, trace},
+    layers::{
+        deadline::headers,
+        spans::{How, Serving},
+        trace,
+    },
 };
 
 const BAGGAGE: HeaderName = HeaderName::from_static("baggage");
@@ -32,7 +37,8 @@ pub struct ServerLayer {
 }
 
 /// Serves each request in its [`Context`], and leaves the trace in the request's extensions and the deadline
-/// in its [`body::Context`] too.
+/// in its [`body::Context`] too. Where spans are made (feature `otel`), the request gets one, which is the process's current one
+/// until the answer's body is over.
 ///
 /// A request without a trace or request id gets one, so that all outbound calls made for it belong together.
 ///
@@ -55,6 +61,7 @@ pub struct ResponseFuture<F> {
     #[pin]
     inner: Scope<F>,
     context: Context,
+    serving: Serving,
 }
 
 // === impl ServerLayer ===
@@ -87,10 +94,16 @@ impl ServerLayer {
         self
     }
 
-    fn read<B: 'static>(&self, request: &mut Request<B>) -> Context {
+    fn read<B: 'static>(&self, request: &mut Request<B>) -> (Context, Serving) {
         let known = request.extensions().get::<trace::Context>().cloned();
         let trace =
             known.unwrap_or_else(|| trace::begin(request.headers_mut(), &self.params, &self.rng));
+        let (span, serving) = match self.params.enabled {
+            true => Serving::begin(request, &trace, false),
+            false => Default::default(),
+        };
+        let told = span.as_ref().and_then(|span| span.told(&trace));
+        let trace = told.unwrap_or(trace);
         let now = Instant::now();
         let stated = headers::read(request.headers())
             .and_then(|limit| now.checked_add(limit))
@@ -101,9 +114,11 @@ impl ServerLayer {
         if let Some(deadline) = deadline {
             body::Context::edit(request, |known| known.shorten(deadline));
         }
-        Context::new(trace)
+        let context = Context::new(trace)
+            .with_span(span)
             .with_deadline(deadline)
-            .with_headers(pick(request.headers(), &self.names))
+            .with_headers(pick(request.headers(), &self.names));
+        (context, serving)
     }
 }
 
@@ -149,6 +164,7 @@ impl<S, B, R> Service<Request<B>> for Server<S>
 where
     S: Service<Request<B>, Response = Response<R>>,
     B: 'static,
+    R: Body,
 {
     type Response = Response<ContextBody<R>>;
     type Error = S::Error;
@@ -159,11 +175,12 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let context = self.layer.read(&mut request);
+        let (context, serving) = self.layer.read(&mut request);
         let future = within(&context, || self.inner.call(request));
         ResponseFuture {
             inner: scope(context.clone(), future),
             context,
+            serving,
         }
     }
 }
@@ -173,13 +190,22 @@ where
 impl<F, R, E> Future for ResponseFuture<F>
 where
     F: Future<Output = Result<Response<R>, E>>,
+    R: Body,
 {
     type Output = Result<Response<ContextBody<R>>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut TaskContext<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let response = ready!(this.inner.poll(cx))?;
-        let context = this.context.clone();
-        Poll::Ready(Ok(response.map(|body| ContextBody::new(body, context))))
+        let response =
+            ready!(this.inner.poll(cx)).inspect_err(|_| this.serving.over(How::Failed))?;
+        let (context, mut serving) = (this.context.clone(), std::mem::take(this.serving));
+        serving.head(response.status(), response.headers());
+        // A server does not ask for what is not there.
+        if response.body().is_end_stream() {
+            serving.over(How::Complete);
+        }
+        Poll::Ready(Ok(
+            response.map(|body| ContextBody::new(body, context, serving))
+        ))
     }
 }

@@ -20,7 +20,7 @@ use crate::{
         error::find,
         ext::{AnsweredBy, Ended, Notes, OurKey, Record},
     },
-    body::{Body, Context},
+    body::Body,
     classify::{Class, Classified, Failure, Outcome, Signal, transport::class_of_error},
     llm::{
         Dialect, errors,

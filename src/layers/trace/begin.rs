@@ -3,6 +3,7 @@
 use http::{HeaderMap, HeaderName};
 
 use super::{
+    Tracer,
     context::Context,
     params::Params,
     propagation::extract,
@@ -10,7 +11,7 @@ use super::{
 };
 use crate::base::SharedRng;
 
-/// Takes up the caller's trace, or starts one, and makes sure of an `x-request-id`.
+/// Takes up the caller's trace, or prepares one ([`Context::begun`]), and makes sure of an `x-request-id`.
 ///
 /// Sampling, first that applies: the caller's trace context; where [`Params::force_headers`] allows it, the headers that
 /// ask for it; a sampling mark in the caller's request id; [`Params::sample`] by the request id's digits. The returned
@@ -32,7 +33,14 @@ pub fn begin(headers: &mut HeaderMap, params: &Params, rng: &SharedRng) -> Conte
     let id = id.unwrap_or_else(|| RequestId::random(rng));
     let mark = mark(decided, headers, id, params);
 
+    let begun = extracted.context.is_none();
     let mut context = extracted.context.unwrap_or_else(|| Context::root(rng));
+    context.begun = begun;
+    context.tracer = match extracted.sampled {
+        // The caller says no without saying what of.
+        Some(false) if begun => Tracer::off(),
+        _ => params.tracer.clone(),
+    };
     context.sampled = Some(mark != Mark::None);
     context.debug |= extracted.debug;
     context.carried = extracted.carried;

@@ -7,7 +7,7 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{digits::Digits, legacy::Carried};
+use super::{digits::Digits, legacy::Carried, tracer::Tracer};
 use crate::base::SharedRng;
 
 /// Which trace and span a request belongs to.
@@ -33,6 +33,10 @@ pub struct Context {
     pub state: Option<HeaderValue>,
     /// The formats to write.
     pub formats: Formats,
+    /// Whether the ids were drawn here, for want of a caller's: no span has them, so they are told to nobody.
+    pub begun: bool,
+    /// Where the request's spans go.
+    pub tracer: Tracer,
     /// Headers of other tracers and the request id, passed on as they came.
     pub carried: Carried,
 }
@@ -90,6 +94,8 @@ impl Context {
             random: false,
             state: None,
             formats: Formats::NONE,
+            begun: false,
+            tracer: Tracer::default(),
             carried: Carried::default(),
         }
     }
@@ -108,6 +114,7 @@ impl Context {
         Self {
             span_id: SpanId::random(rng),
             parent: Some(self.span_id),
+            begun: false,
             ..self.clone()
         }
     }

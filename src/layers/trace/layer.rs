@@ -15,11 +15,9 @@ pub struct TraceLayer {
     rng: SharedRng,
 }
 
-/// Gives each attempt its span and writes the headers. Stands inside retries.
-#[derive(Clone, Debug)]
-pub struct InjectLayer {
-    rng: SharedRng,
-}
+/// Writes the caller's context where a request has lost it. Stands inside retries.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct InjectLayer(());
 
 // === impl TraceLayer ===
 
@@ -52,25 +50,10 @@ impl<S> Layer<S> for TraceLayer {
 // === impl InjectLayer ===
 
 impl InjectLayer {
-    /// A layer whose span ids come from a generator seeded from the system.
+    /// The layer.
     #[must_use]
-    pub fn new() -> Self {
-        Self {
-            rng: SharedRng::from_entropy(),
-        }
-    }
-
-    /// Sets the generator that span ids come from.
-    #[must_use]
-    pub fn with_rng(mut self, rng: SharedRng) -> Self {
-        self.rng = rng;
-        self
-    }
-}
-
-impl Default for InjectLayer {
-    fn default() -> Self {
-        Self::new()
+    pub const fn new() -> Self {
+        Self(())
     }
 }
 
@@ -78,6 +61,6 @@ impl<S> Layer<S> for InjectLayer {
     type Service = Inject<S>;
 
     fn layer(&self, inner: S) -> Inject<S> {
-        Inject::new(inner, self.rng.clone())
+        Inject::new(inner)
     }
 }

@@ -1,9 +1,10 @@
 //! Trace context propagation: who asked whom, told onwards in the words the caller used.
 //!
 //! A mesh sees every hop, but a trace only holds together if each hop passes the caller's context on. [`TraceLayer`]
-//! reads it (or starts one) once per request, makes sure of an `x-request-id`, and leaves a [`Context`] in the request's
-//! extensions. [`InjectLayer`] stands inside retries: every attempt becomes a span of its own, whose parent is the
-//! request's. Nothing is exported here; these layers keep the headers right so that others can.
+//! reads it once per request, makes sure of an `x-request-id`, and leaves a [`Context`] in the request's extensions. Nothing
+//! is exported here, and so no span is made up: what goes out names the caller's span or, with feature `otel` and a provider,
+//! one of [`spans`](crate::layers::spans). Without those, trace headers pass as they came, and [`InjectLayer`] writes the
+//! caller's context where a request has lost it.
 //!
 //! | format | headers | read when |
 //! |---|---|---|
@@ -12,7 +13,7 @@
 //! | B3 multi | `x-b3-traceid` … `x-b3-flags` | no valid single header |
 //! | others | `x-request-id`, `x-ot-span-context`, `x-cloud-trace-context`, `grpc-trace-bin`, `x-datadog-*`, `sw8` | passed on untouched |
 //!
-//! Attempts carry the formats that came in; where none did, those of [`Params::formats`] (W3C and B3 multi, so that
+//! Spans are told in the formats that came in; where none did, in those of [`Params::formats`] (W3C and B3 multi, so that
 //! services of either kind join).
 //!
 //! # Examples
@@ -41,6 +42,8 @@ mod params;
 mod propagation;
 pub mod request_id;
 mod service;
+#[cfg_attr(not(feature = "otel"), path = "no_tracer.rs")]
+mod tracer;
 mod w3c;
 
 pub use self::{
@@ -51,4 +54,5 @@ pub use self::{
     params::Params,
     propagation::{extract, inject},
     service::{Inject, Trace},
+    tracer::Tracer,
 };

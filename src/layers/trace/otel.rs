@@ -113,7 +113,7 @@ impl Propagator {
     }
 }
 
-fn span_context(context: &Context) -> SpanContext {
+pub(crate) fn span_context(context: &Context) -> SpanContext {
     let state = context.state.as_ref().and_then(|v| v.to_str().ok());
     let random = if context.random { 0x02 } else { 0 };
     SpanContext::new(

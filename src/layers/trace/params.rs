@@ -1,6 +1,6 @@
 //! Parameters of the trace layer.
 
-use super::context::Formats;
+use super::{context::Formats, tracer::Tracer};
 use crate::base::Ratio;
 
 /// What is sampled, and which formats a new trace speaks.
@@ -17,6 +17,8 @@ pub struct Params {
     /// Whether traces are begun and taken up at all. Without, trace headers pass as they came and none is made; requests
     /// have an `x-request-id` all the same.
     pub enabled: bool,
+    /// Where spans go.
+    pub tracer: Tracer,
 }
 
 impl Default for Params {
@@ -27,6 +29,7 @@ impl Default for Params {
             formats: Formats::default(),
             force_headers: false,
             enabled: true,
+            tracer: Tracer::global(),
         }
     }
 }
@@ -43,6 +46,13 @@ impl Params {
     #[must_use]
     pub fn with_formats(mut self, formats: Formats) -> Self {
         self.formats = formats;
+        self
+    }
+
+    /// Sets where spans go.
+    #[must_use]
+    pub fn with_tracer(mut self, tracer: Tracer) -> Self {
+        self.tracer = tracer;
         self
     }
 

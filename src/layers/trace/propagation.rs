@@ -31,8 +31,13 @@ pub fn extract(headers: &HeaderMap) -> Extracted {
     extracted
 }
 
-/// Writes a context in its formats, in place of whatever context was there; carried headers only where absent.
+/// Writes a context in its formats, in place of whatever context was there; carried headers only where absent. Of ids that
+/// were [drawn here](Context::begun) nothing is written.
 pub fn inject(context: &Context, headers: &mut HeaderMap) {
+    if context.begun {
+        context.carried.write(headers);
+        return;
+    }
     if headers.keys().any(is_written) {
         for name in [&w3c::TRACEPARENT, &w3c::TRACESTATE, &b3::SINGLE] {
             headers.remove(name);

@@ -9,7 +9,7 @@ use super::{
     begin::{begin, ensure_request_id},
     context::Context,
     params::Params,
-    propagation::inject,
+    propagation::{extract, inject},
 };
 use crate::base::{
     SharedRng,
@@ -27,15 +27,14 @@ pub struct Trace<S> {
     rng: SharedRng,
 }
 
-/// Makes the attempt a child span of the request's [`Context`], writes its headers and leaves the attempt's own context
-/// in the extensions. A request without a context passes untouched.
+/// Writes the request's [`Context`], where its headers say nothing of a trace: the caller's, since no span is made here. A
+/// request without a context passes untouched.
 ///
 /// # Errors
 /// The inner service's.
 #[derive(Clone, Debug)]
 pub struct Inject<S> {
     inner: S,
-    rng: SharedRng,
 }
 
 // === impl Trace ===
@@ -95,8 +94,8 @@ where
 impl<S> Inject<S> {
     /// Wraps a service.
     #[must_use]
-    pub fn new(inner: S, rng: SharedRng) -> Self {
-        Self { inner, rng }
+    pub fn new(inner: S) -> Self {
+        Self { inner }
     }
 
     /// The inner service.
@@ -132,10 +131,10 @@ where
 
     fn call(&mut self, mut request: Request<B>) -> S::Future {
         order::pass(request.extensions_mut(), Step::Inject);
-        if let Some(context) = request.extensions().get::<Context>() {
-            let attempt = context.child(&self.rng);
-            inject(&attempt, request.headers_mut());
-            request.extensions_mut().insert(attempt);
+        if let Some(context) = request.extensions().get::<Context>().cloned()
+            && extract(request.headers()).formats.is_none()
+        {
+            inject(&context, request.headers_mut());
         }
         self.inner.call(request)
     }

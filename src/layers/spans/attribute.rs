@@ -1,0 +1,77 @@
+//! Values of attributes, free of any SDK.
+
+use std::sync::Arc;
+
+/// What an attribute says.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(
+    not(all(feature = "otel", feature = "llm")),
+    allow(dead_code, reason = "nobody reads them, or none are of models")
+)]
+pub(crate) enum Value {
+    Str(&'static str),
+    Text(String),
+    Shared(Arc<str>),
+    Int(i64),
+    Float(f64),
+    Bool(bool),
+    List(Vec<&'static str>),
+}
+
+/// Paths and names from outside are cut here.
+const TEXT_CAP: usize = 256;
+
+// === impl Value ===
+
+impl Value {
+    /// Text from outside, of bounded length.
+    pub(crate) fn cut(text: &str) -> Self {
+        let mut end = text.len().min(TEXT_CAP);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        Self::Text(text.get(..end).unwrap_or_default().to_owned())
+    }
+}
+
+impl From<&'static str> for Value {
+    fn from(text: &'static str) -> Self {
+        Self::Str(text)
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<Arc<str>> for Value {
+    fn from(text: Arc<str>) -> Self {
+        Self::Shared(text)
+    }
+}
+
+impl From<u16> for Value {
+    fn from(n: u16) -> Self {
+        Self::Int(n.into())
+    }
+}
+
+impl From<u32> for Value {
+    fn from(n: u32) -> Self {
+        Self::Int(n.into())
+    }
+}
+
+impl From<u64> for Value {
+    fn from(n: u64) -> Self {
+        Self::Int(i64::try_from(n).unwrap_or(i64::MAX))
+    }
+}
+
+impl From<bool> for Value {
+    fn from(b: bool) -> Self {
+        Self::Bool(b)
+    }
+}
