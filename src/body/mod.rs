@@ -112,7 +112,7 @@ impl Body {
             Inner::Empty | Inner::Full(None) => RequestBody::empty(),
             Inner::Full(Some(bytes)) => RequestBody::known(bytes),
             Inner::Request(request) => *request,
-            Inner::Boxed(body) => RequestBody::streamed(body),
+            Inner::Boxed(body) => RequestBody::boxed(body),
         }
     }
 

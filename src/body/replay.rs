@@ -21,6 +21,7 @@ use std::{
 use bytes::Bytes;
 use http::Extensions;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
 
 use self::{lag::Lag, reader::Reader};
 use super::context::Context;
@@ -85,6 +86,13 @@ impl RequestBody {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
+        if body.is_end_stream() {
+            return Self::empty();
+        }
+        Self::boxed(body.map_err(Into::into).boxed_unsync())
+    }
+
+    pub(super) fn boxed(body: UnsyncBoxBody<Bytes, BoxError>) -> Self {
         if body.is_end_stream() {
             return Self::empty();
         }

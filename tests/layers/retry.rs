@@ -1092,33 +1092,3 @@ async fn a_foreign_layer_may_forget_the_extensions() {
         .collect();
     assert_eq!(counts, ["1", "2", "3"]);
 }
-
-/// A layer that gives a request another body drops what the old one carried, unless it is put across.
-#[tokio::test(start_paused = true)]
-async fn a_foreign_layer_may_exchange_the_body() {
-    for bridged in [false, true] {
-        let (inner, log) = upstream([Status(503), Read(200)]);
-        let exchange = move |request: Request<RequestBody>| {
-            let request = match bridged {
-                true => body::Context::into_extension(request),
-                false => request,
-            };
-            request.map(BodyExt::boxed_unsync)
-        };
-        let client = ServiceBuilder::new()
-            .layer(DeadlineLayer::new(
-                deadline::Params::default().with_timeout(secs(1)),
-            ))
-            .layer(MapRequestLayer::new(exchange))
-            .layer(layer(on("5xx", 1)).0)
-            .service(inner);
-        let response = client.oneshot(request()).await.unwrap();
-        assert_eq!(response.status(), 200);
-        let log = log.lock().unwrap();
-        let numbers: Vec<_> = log.iter().map(|s| s.attempt.unwrap().number).collect();
-        assert_eq!(numbers, [1, 2]);
-        assert_eq!(log[1].body.as_deref(), Some(&b"{\"model\":\"m\"}"[..]));
-        // Without it there is no deadline below: the one above cuts nevertheless.
-        assert!(log.iter().all(|seen| seen.deadline.is_some() == bridged));
-    }
-}

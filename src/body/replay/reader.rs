@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
+use http_body_util::combinators::UnsyncBoxBody;
 
 use super::{buffer::Buffer, lag::Lag};
 use crate::base::{BoxError, Error, Kind, error};
@@ -45,15 +45,11 @@ struct State {
 
 impl Reader {
     /// Over a body of which nothing is kept.
-    pub(super) fn new<B>(body: B) -> Self
-    where
-        B: Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
+    pub(super) fn new(body: UnsyncBoxBody<Bytes, BoxError>) -> Self {
         let fits = body.size_hint().lower() == 0;
         Self::at_begin(Arc::new(Mutex::new(State {
             buffer: fits.then(Buffer::default),
-            inner: Some(body.map_err(Into::into).boxed_unsync()),
+            inner: Some(body),
             cap: 0,
             trailers: None,
             seen: 0,

@@ -153,10 +153,10 @@ impl Target {
         if let Some(authority) = &self.params.authority {
             set_authority(&mut head, authority)?;
         }
-        if self.moved {
-            if let Some(meta) = head.extensions.get_mut::<RouteMeta>() {
-                meta.cluster = Arc::clone(&self.params.cluster);
-            }
+        if self.moved
+            && let Some(meta) = head.extensions.get_mut::<RouteMeta>()
+        {
+            meta.cluster = Arc::clone(&self.params.cluster);
         }
         let mut body = match body {
             Some(bytes) => RequestBody::from(bytes).with_context(origin.body.context().clone()),
