@@ -25,7 +25,7 @@ use tower::{ServiceBuilder, ServiceExt, service_fn};
 
 use super::{
     Boxed, Cluster,
-    route::{RouteStack, uploading},
+    parts::{LlmRules, LlmTarget, RouteStack, uploading},
     served::ServedLayer,
 };
 use crate::{
@@ -35,21 +35,19 @@ use crate::{
     },
     body::{Body, Context, RequestBody},
     call::{self, CallLayer},
-    callers::{CallersLayer, ModelsLayer},
+    callers::ModelsLayer,
     deadline::PropagateLayer,
-    fallback::{self, FallbackLayer, Health, Key, OwnKey, OwnKeyed, Reach},
+    fallback::{self, FallbackLayer, Key, OwnKey, OwnKeyed, Reach},
     limit::{
-        learned::{self, LearnLayer, Learned, Need, Room},
-        tokens::{self, TokenLimitLayer},
+        learned::{self, LearnLayer, Need, Room},
+        tokens::TokenLimitLayer,
     },
     llm::{
         DialectMode,
         dialect::{Api, LlmCall},
         path::lies_under,
-        refused::Refusals,
         request::Call,
     },
-    model::LlmPolicy,
     models::{AliasLayer, ListLayer},
     respond::{AnswersTo, InRouteLayer},
     retry::RetryBudget,
@@ -58,39 +56,6 @@ use crate::{
     stream,
     usage::UsageLayer,
 };
-
-/// State of the LLM layers that outlives configurations.
-#[derive(Clone, Debug, Default)]
-pub struct LlmState {
-    /// The counts of token limits.
-    pub limits: tokens::Registry,
-    /// What targets said is left of their limits.
-    pub learned: Arc<Learned>,
-    /// What is known of the targets of fallback chains.
-    pub health: Health,
-    /// What targets refused of what was added to calls.
-    pub refusals: Refusals,
-    /// What fallback did.
-    pub fallback: Arc<fallback::Stats>,
-}
-
-/// A target of a chain: what the policy says of it, and how it is reached.
-pub type LlmTarget = (fallback::Target, Reach<Boxed>);
-
-/// What the policy of a route adds to it.
-#[derive(Clone, Copy, Debug)]
-pub struct LlmRules<'a> {
-    /// What the policy says.
-    pub policy: &'a LlmPolicy,
-    /// The key of the policy's own [`credential`](LlmPolicy::credential); `None` if it has none, or it cannot be read.
-    pub key: Option<&'a Key>,
-    /// Who may come in; `None`: everybody.
-    pub callers: Option<&'a CallersLayer>,
-    /// The models that the routes of its virtual host match on by name: what is listed beside the policy's aliases.
-    pub named: &'a [Arc<str>],
-    /// What outlives the configuration.
-    pub state: &'a LlmState,
-}
 
 /// ENTRY: what the policy says of every request.
 #[derive(Debug)]

@@ -41,6 +41,7 @@ mod cluster;
 mod count;
 mod llm;
 mod outbound;
+mod parts;
 mod route;
 mod seam;
 mod served;
@@ -49,9 +50,9 @@ pub use self::{
     client::{ClientLayer, ClientParams, client},
     cluster::{Cluster, EndpointService, endpoint},
     count::{Count, CountLayer, Counters},
-    llm::{LlmRules, LlmState, LlmTarget},
     outbound::{Outbound, inside, outbound},
-    route::{RouteStack, missing},
+    parts::{LlmRules, LlmState, LlmTarget, RouteStack},
+    route::missing,
     seam::{Boxed, BoxedFuture},
     served::{Served, ServedLayer},
 };

@@ -4,7 +4,7 @@
 //! RESPOND ▸ SERVED ▸ DEADLINE ▸ RETRY ▸ per attempt: TRACE inject ▸ DEADLINE propagate ▸ cluster
 //! ```
 //!
-//! Where an LLM policy applies, as [`LlmRules`] draw it.
+//! Where an LLM policy applies, as [`LlmRules`](super::LlmRules) draw it.
 
 use std::sync::Arc;
 
@@ -13,29 +13,16 @@ use tower::{ServiceBuilder, service_fn};
 
 use super::{
     Boxed, Cluster,
-    llm::{LlmRules, LlmTarget},
+    parts::{LlmTarget, RouteStack, uploading},
     served::ServedLayer,
 };
 use crate::{
-    base::{BoxError, Error, Kind, SharedRng, ext::Uploading},
+    base::{BoxError, Error, Kind},
     body::{Body, RequestBody},
-    deadline::{DeadlineLayer, PropagateLayer},
+    deadline::PropagateLayer,
     respond::InRouteLayer,
-    retry::{self, RetryBudget, RetryLayer},
-    route::params::Forward,
     spans::{AttemptSpanLayer, CallSpanLayer},
 };
-
-/// What the stacks of a route's destinations are made from.
-#[derive(Clone, Copy, Debug)]
-pub struct RouteStack<'a> {
-    /// What the route says.
-    pub forward: &'a Forward,
-    /// Every random draw.
-    pub rng: &'a SharedRng,
-    /// What its LLM policy says; `None`: the route has none.
-    pub llm: Option<LlmRules<'a>>,
-}
 
 // === impl RouteStack ===
 
@@ -68,37 +55,6 @@ impl RouteStack<'_> {
             .service(own);
         Boxed::new(stack)
     }
-
-    /// The route's time.
-    pub(super) fn deadline(&self, cluster: &Cluster) -> DeadlineLayer {
-        DeadlineLayer::new(self.forward.deadline.clone())
-            .with_stats(Arc::clone(&cluster.deadline_stats))
-    }
-
-    /// A target's retries: under its cluster's ceiling, paid from this budget.
-    pub(super) fn retry(
-        &self,
-        params: retry::Params,
-        cluster: &Cluster,
-        budget: Option<Arc<RetryBudget>>,
-    ) -> RetryLayer {
-        let retry = RetryLayer::new(params)
-            .with_ceiling(cluster.retries.clone())
-            .with_stats(Arc::clone(&cluster.retry_stats))
-            .with_rng(self.rng.clone());
-        match budget {
-            Some(budget) => retry.with_budget(budget),
-            None => retry,
-        }
-    }
-}
-
-/// Says so of a request that is not known whole: the route's time begins when it is.
-pub(super) fn uploading(mut request: Request<Body>) -> Request<Body> {
-    if !request.body().is_whole() {
-        request.extensions_mut().insert(Uploading);
-    }
-    request
 }
 
 /// What answers where a route names a cluster that does not exist: 503 `NC`.
