@@ -95,7 +95,7 @@ fn written<'a>(
             )
         })
         .collect();
-    let budgets = legs.iter().filter_map(|leg| {
+    let mut budgets = legs.iter().filter_map(|leg| {
         let known = mesh.registry.services.get(leg.host);
         budget(mesh, leg.host, known.map_or("", |known| &known.namespace))
     });
@@ -106,7 +106,7 @@ fn written<'a>(
         retry: &forward.retry,
         written: true,
         stream: is_stream(rule),
-        budget: budgets.last(),
+        budget: budgets.next_back(),
         legs,
     }
 }
