@@ -1,6 +1,8 @@
 //! Every subcommand and flag.
 
 mod authz;
+mod completions;
+mod inbound;
 mod mock;
 
 use std::{
@@ -15,6 +17,8 @@ use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 pub use self::{
     authz::{AuthzArgs, AuthzCommand, ExplainArgs, MatrixArgs},
+    completions::CompletionsArgs,
+    inbound::InboundArgs,
     mock::MockArgs,
 };
 use super::{address, providers::Provider, upstream_proxy::ProxyArg};
@@ -118,6 +122,9 @@ pub struct RunArgs {
     /// Where programs of this host send their calls: HOST:PORT, or a port of 127.0.0.1.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:15001", value_parser = address::address)]
     pub outbound: SocketAddr,
+    /// Applications, and where requests for them come in.
+    #[command(flatten)]
+    pub inbound: InboundArgs,
     /// Statistics, metrics and the configuration in force.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:15000", value_parser = address::address)]
     pub admin: SocketAddr,
@@ -295,22 +302,6 @@ pub struct ProxyConfigArgs {
     /// How it is written.
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,
-}
-
-/// `llmesh completions`
-#[derive(Clone, Copy, Debug, Args)]
-#[command(after_help = "\
-Examples:
-  source <(llmesh completions bash)
-      For this shell.
-  llmesh completions bash > ~/.local/share/bash-completion/completions/llmesh
-  llmesh completions zsh > ~/.zfunc/_llmesh                  # with `fpath+=~/.zfunc` before compinit in ~/.zshrc
-  llmesh completions fish > ~/.config/fish/completions/llmesh.fish
-      For all that come.")]
-pub struct CompletionsArgs {
-    /// Whose script.
-    #[arg(value_enum)]
-    pub shell: clap_complete::Shell,
 }
 
 /// A part of the configuration in force, by istioctl's names.

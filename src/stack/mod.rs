@@ -9,6 +9,8 @@
 //! endpoint   COUNT ▸ CLASSIFY ▸ STREAM ▸ pool      one class an attempt, read by all above; streams made honest
 //! ```
 //!
+//! What comes in for an application goes through TRACE ▸ METRICS ▸ RESPOND ▸ AUTHZ ▸ TRACE inject instead: see [`inbound`](inbound()).
+//!
 //! Where an LLM policy applies, the route is as [`LlmRoute`] draws it: within the deadline the call is read, tokens are limited,
 //! and a chain of targets is asked, each with its own RETRY.
 //!
@@ -37,6 +39,7 @@
 mod client;
 mod cluster;
 mod count;
+mod inbound;
 mod llm;
 mod outbound;
 mod route;
@@ -47,6 +50,7 @@ pub use self::{
     client::{ClientLayer, ClientParams, client},
     cluster::{Cluster, EndpointService, endpoint},
     count::{Count, CountLayer, Counters},
+    inbound::inbound,
     llm::{LlmRoute, LlmState, LlmTarget},
     outbound::{Outbound, inside, outbound},
     route::{missing, route},

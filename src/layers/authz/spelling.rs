@@ -12,10 +12,7 @@ const DECODINGS: usize = 2;
 /// Other readings of a path than itself. Empty for a path that has only one.
 pub(super) fn readings(path: &str) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
-    if !path.bytes().any(|b| b"%;\\".contains(&b))
-        && !path.contains("//")
-        && !path.contains("/.")
-    {
+    if !path.bytes().any(|b| b"%;\\".contains(&b)) && !path.contains("//") && !path.contains("/.") {
         return all;
     }
     let mut form = Cow::Borrowed(path.as_bytes());
