@@ -3,26 +3,22 @@
 mod authz;
 mod completions;
 mod inbound;
+mod input;
 mod mock;
 
-use std::{
-    io,
-    net::SocketAddr,
-    num::NonZeroUsize,
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
 
-use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::{
     authz::{AuthzArgs, AuthzCommand, ExplainArgs, MatrixArgs},
     completions::CompletionsArgs,
     inbound::InboundArgs,
+    input::{InputArgs, Output},
     mock::MockArgs,
 };
-use super::{address, providers::Provider, upstream_proxy::ProxyArg};
-use crate::{config::Source, mesh::discovery::Pin};
+use super::{address, upstream_proxy::ProxyArg};
+use crate::mesh::discovery::Pin;
 
 /// The service mesh for AI traffic: retries, deadlines, circuit breaking, canaries and limits that know LLM APIs,
 /// from the Istio resources you already have.
@@ -177,30 +173,6 @@ pub struct OwnArgs {
     pub own_names: Vec<String>,
 }
 
-/// What is read.
-#[derive(Clone, Debug, Default, Args)]
-#[command(group = ArgGroup::new("input").required(true).multiple(true).args(["files", "paths", "providers"]))]
-pub struct InputArgs {
-    /// Files and folders of Istio and llmesh resources; `-` is standard input, read once. Files of other tools in a folder
-    /// do no harm.
-    #[arg(short = 'f', long = "file", value_name = "PATH", num_args = 1..)]
-    pub files: Vec<PathBuf>,
-    /// The same, without -f.
-    #[arg(value_name = "PATH")]
-    pub paths: Vec<PathBuf>,
-    /// LLM providers that come with llmesh: openai, azure-openai=RESOURCE, anthropic, gemini, vertex=LOCATION, bedrock=REGION,
-    /// mistral, groq, together, openrouter, deepseek, xai, cohere, ollama, vllm. Files go before them.
-    #[arg(long = "provider", value_name = "NAME", value_delimiter = ',')]
-    pub providers: Vec<Provider>,
-    /// Secrets that `credentialName` of a DestinationRule names, as Kubernetes mounts them: DIR/NAMESPACE/NAME/tls.crt, or
-    /// DIR/NAME/tls.crt. Followed as they change.
-    #[arg(long, value_name = "DIR", value_parser = parse_folder)]
-    pub secrets: Option<PathBuf>,
-    /// Read the sub-folders of folders too.
-    #[arg(short = 'R', long)]
-    pub recursive: bool,
-}
-
 /// Who this process is in the mesh: what Sidecar, AuthorizationPolicy and `sourceLabels` select by.
 #[derive(Clone, Debug, Default, Args)]
 pub struct IdentityArgs {
@@ -243,16 +215,6 @@ pub struct CheckArgs {
     /// Warnings fail.
     #[arg(long)]
     pub strict: bool,
-}
-
-/// The form of a report.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// For people.
-    #[default]
-    Text,
-    /// One JSON document.
-    Json,
 }
 
 /// What a demo plays.
@@ -321,26 +283,6 @@ pub enum ConfigPart {
     All,
 }
 
-// === impl InputArgs ===
-
-impl InputArgs {
-    /// The files and folders, and the texts that are none: of providers, and of standard input if it is asked for.
-    ///
-    /// # Errors
-    /// If standard input cannot be read or is no UTF-8.
-    pub fn split(&self) -> io::Result<(Vec<PathBuf>, Vec<Source>)> {
-        let stdin = Path::new("-");
-        let all = || self.files.iter().chain(&self.paths);
-        let files = all().filter(|path| *path != stdin).cloned().collect();
-        let mut texts: Vec<_> = self.providers.iter().map(Provider::source).collect();
-        if all().any(|path| path == stdin) {
-            let text = io::read_to_string(io::stdin())?;
-            texts.push(Source::new("standard input", text));
-        }
-        Ok((files, texts))
-    }
-}
-
 fn parse_seconds(text: &str) -> Result<Duration, String> {
     let seconds = text
         .trim_end_matches('s')
@@ -348,13 +290,6 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
         .ok()
         .and_then(|s| Duration::try_from_secs_f64(s).ok());
     seconds.ok_or_else(|| "expected seconds, such as 5 or 0.5".to_owned())
-}
-
-/// One that is not there would leave out without a word what was meant to be read.
-fn parse_folder(text: &str) -> Result<PathBuf, String> {
-    let folder = PathBuf::from(text);
-    let found = folder.is_dir().then_some(folder);
-    found.ok_or_else(|| "there is no folder of this name".to_owned())
 }
 
 /// A host name with or without a port, in lower case.
