@@ -2,6 +2,8 @@
 
 mod authz;
 mod check;
+mod completions;
+mod inbound;
 mod input;
 mod mock;
 
@@ -12,7 +14,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use self::{
     authz::{AuthzArgs, AuthzCommand, ExplainArgs, MatrixArgs},
     check::{CheckArgs, CheckOutput, FixArgs, GraphForm},
-    input::InputArgs,
+    completions::CompletionsArgs,
+    inbound::InboundArgs,
+    input::{InputArgs, Output},
     mock::MockArgs,
 };
 use super::{address, upstream_proxy::ProxyArg};
@@ -118,6 +122,9 @@ pub struct RunArgs {
     /// Where programs of this host send their calls: HOST:PORT, or a port of 127.0.0.1.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:15001", value_parser = address::address)]
     pub outbound: SocketAddr,
+    /// Applications, and where requests for them come in.
+    #[command(flatten)]
+    pub inbound: InboundArgs,
     /// Statistics, metrics and the configuration in force.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:15000", value_parser = address::address)]
     pub admin: SocketAddr,
@@ -193,16 +200,6 @@ pub struct IdentityArgs {
     pub labels: Vec<(String, String)>,
 }
 
-/// The form of a report.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// For people.
-    #[default]
-    Text,
-    /// One JSON document.
-    Json,
-}
-
 /// What a demo plays.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Scenario {
@@ -250,22 +247,6 @@ pub struct ProxyConfigArgs {
     /// How it is written.
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,
-}
-
-/// `llmesh completions`
-#[derive(Clone, Copy, Debug, Args)]
-#[command(after_help = "\
-Examples:
-  source <(llmesh completions bash)
-      For this shell.
-  llmesh completions bash > ~/.local/share/bash-completion/completions/llmesh
-  llmesh completions zsh > ~/.zfunc/_llmesh                  # with `fpath+=~/.zfunc` before compinit in ~/.zshrc
-  llmesh completions fish > ~/.config/fish/completions/llmesh.fish
-      For all that come.")]
-pub struct CompletionsArgs {
-    /// Whose script.
-    #[arg(value_enum)]
-    pub shell: clap_complete::Shell,
 }
 
 /// A part of the configuration in force, by istioctl's names.

@@ -16,7 +16,7 @@ use crate::{
         access_log::{AccessLog, Encoding},
         standard::Source,
     },
-    proxy::{Input, LoadError, Options, Proxy, StartError, lines::Lines},
+    proxy::{Inbound, Input, LoadError, Options, Proxy, StartError, lines::Lines},
 };
 
 /// Serves until SIGINT, SIGTERM or `/quitquitquit`, then drains; a second signal ends it now.
@@ -30,6 +30,10 @@ pub async fn run(args: RunArgs) -> ExitCode {
     let upstream_proxy = match args.upstream_proxy.as_ref().map(ProxyArg::read).transpose() {
         Ok(proxy) => proxy,
         Err(e) => return cannot_run(format_args!("llmesh: --upstream-proxy: {e}")),
+    };
+    let pairs = match args.inbound.pairs() {
+        Ok(pairs) => pairs,
+        Err(why) => return cannot_run(format_args!("llmesh: {why}")),
     };
     let mut options = match options(args) {
         Ok(options) => options,
@@ -47,6 +51,10 @@ pub async fn run(args: RunArgs) -> ExitCode {
         Err(e) => return cannot_run(format_args!("llmesh: {e}")),
     };
     options.trace.tracer = spans.tracer();
+    let pairs = pairs.into_iter();
+    options.inbound = pairs
+        .map(|(listen, app)| Inbound::new(listen, app))
+        .collect();
     let proxy = match Proxy::start(options).await {
         Ok(proxy) => proxy,
         Err(StartError::Config(error @ LoadError::Invalid(_))) => {

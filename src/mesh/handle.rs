@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt, path::PathBuf, sync::Arc};
 use tokio::task::JoinSet;
 
 use super::{
+    authorize::AuthorizationLayer,
     client::MeshClient,
     connect::{Connect, Tcp},
     discovery::{Resolve, System},
@@ -103,6 +104,13 @@ impl Mesh {
         ServerLayer::new()
             .with_trace(self.0.trace.clone())
             .with_rng(self.0.rng.clone())
+    }
+
+    /// The layer that puts the AuthorizationPolicies of this process's own workload ([`Builder::namespace`],
+    /// [`Builder::label`]) in force in front of its server. Who calls is what the program's TLS proved and left in a
+    /// [`PeerIdentity`](crate::base::ext::PeerIdentity); PeerAuthentication is the listener's matter.
+    pub fn authorization_layer(&self) -> AuthorizationLayer {
+        AuthorizationLayer::new(Arc::clone(&self.0))
     }
 
     /// The configuration in force, and how to change it.

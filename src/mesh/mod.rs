@@ -12,6 +12,7 @@
 use std::pin::Pin;
 
 mod asked;
+mod authorize;
 mod client;
 pub mod connect;
 pub mod discovery;
@@ -39,6 +40,7 @@ pub mod watch;
 #[cfg(feature = "reqwest")]
 pub use self::reqwest::{MeshRequest, MeshReqwest};
 pub use self::{
+    authorize::{AuthorizationLayer, Authorized, Authorizing},
     client::{MeshClient, Responding},
     given::Pem,
     handle::{Builder, Mesh},

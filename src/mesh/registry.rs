@@ -113,6 +113,13 @@ impl Registry {
         next
     }
 
+    /// A cluster that no configuration names, such as the application behind this process.
+    pub async fn alone(&self, cluster: &model::Cluster) -> Arc<Upstream> {
+        let upstream = Upstream::new(cluster, self);
+        Arc::clone(&upstream).discover(self.rng.clone()).await;
+        upstream
+    }
+
     /// Reads the certificates of these clusters again. New connections use what is new and good.
     pub(super) fn refresh_tls(&self, clusters: &BTreeMap<Arc<str>, Arc<Upstream>>) {
         for (name, upstream) in clusters {

@@ -139,7 +139,7 @@ impl Service<Request<Body>> for Dispatch {
 
 /// The answer to `OPTIONS *`, which asks the server itself whether it is there (RFC 9110 section 9.3.7): no host and no path
 /// could say whom else it means.
-fn asked_itself(request: &Request<Body>) -> Response<Body> {
+pub(super) fn asked_itself(request: &Request<Body>) -> Response<Body> {
     if let Some(record) = request.extensions().get::<Record>() {
         record.note(|n| n.details = Some("options_of_the_server".to_owned()));
     }
@@ -147,7 +147,7 @@ fn asked_itself(request: &Request<Body>) -> Response<Body> {
 }
 
 /// On HTTP/1 it is the connection's last: how the rest of it is to be read is not sure.
-fn refused(refusal: Refusal, request: &Request<Body>) -> Response<Body> {
+pub(super) fn refused(refusal: Refusal, request: &Request<Body>) -> Response<Body> {
     if let Some(record) = request.extensions().get::<Record>() {
         record.flag(Flag::DPE);
         record.note(|n| n.details = Some(refusal.why.replace(' ', "_")));

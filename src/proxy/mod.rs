@@ -11,6 +11,7 @@
 pub mod admin;
 mod dispatch;
 pub mod drain;
+mod inbound;
 pub(crate) mod lines;
 pub mod listener;
 mod news;
@@ -24,6 +25,7 @@ mod settings;
 mod state;
 
 pub use self::{
+    inbound::Inbound,
     options::Options,
     own::Own,
     running::{Proxy, StartError},

@@ -5,6 +5,7 @@ use std::{fmt, net::SocketAddr, sync::Arc};
 use super::{
     connect::{Connect, Tcp},
     discovery::{Resolve, System},
+    inbound::Inbound,
     own::Own,
     reload::Input,
     server,
@@ -25,6 +26,8 @@ pub struct Options {
     pub watch: bool,
     /// Where callers send their requests. Port 0 is a free one.
     pub outbound: SocketAddr,
+    /// Applications, and where requests for them come in.
+    pub inbound: Vec<Inbound>,
     /// Where pages about the proxy are; `None` is nowhere. Keep it on loopback.
     pub admin: Option<SocketAddr>,
     /// Where requests for the address of the outbound listener itself go.
@@ -60,6 +63,7 @@ impl Options {
             input,
             watch: false,
             outbound: SocketAddr::from(([127, 0, 0, 1], 15001)),
+            inbound: Vec::new(),
             admin: Some(SocketAddr::from(([127, 0, 0, 1], 15000))),
             own: Own::default(),
             server: server::Params::default(),

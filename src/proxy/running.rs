@@ -10,6 +10,7 @@ use super::{
     admin::Admin,
     dispatch::{Canonical, Dispatch},
     drain::{self, Signal},
+    inbound::{App, Gate, Guarded, InForce, Inbound},
     listener::Accept,
     registry::{Registry, Upstream},
     reload::{LoadError, Reloader},
@@ -18,20 +19,22 @@ use super::{
     watch::{self, Watch},
 };
 use crate::{
+    authz::params::Mode,
     base::time::sleep,
     mesh::{Network, tls},
     metrics::{
-        Report, Summary,
+        Destination, Report, Summary,
         standard::{DURATION_BUCKETS, Standard},
     },
     model::Settings,
-    stack,
+    stack::{self, Boxed},
 };
 
 /// A running proxy. Dropping it ends everything at once; [`stop`](Self::stop) ends it in order.
 #[derive(Debug)]
 pub struct Proxy {
     outbound: SocketAddr,
+    inbound: Vec<SocketAddr>,
     admin: Option<SocketAddr>,
     own: Own,
     reloader: Arc<Reloader>,
@@ -76,10 +79,14 @@ impl Proxy {
     /// # Errors
     /// If the configuration has errors.
     pub async fn start_on<A: Accept, B: Accept>(
-        options: Options,
+        mut options: Options,
         outbound: A,
         admin: Option<B>,
     ) -> Result<Self, StartError> {
+        let mut inbound = Vec::new();
+        for pair in &mut options.inbound {
+            inbound.push((bind("inbound", &mut pair.listen).await?, *pair));
+        }
         let Options { input, rng, .. } = &options;
         // Before the files are read, so that no change in between is missed.
         let watched: Vec<_> = input.files.iter().chain(&input.overlays).cloned().collect();
@@ -96,7 +103,7 @@ impl Proxy {
         let proxy = options.upstream_proxy.clone();
         let network = Network::new(connect, resolve).through(proxy, &tls::Defaults::default());
         let registry = Registry::new(network, rng.clone());
-        let reloader = Reloader::start(input.clone(), registry, rng.clone())
+        let reloader = Reloader::start(input.clone(), registry.clone(), rng.clone())
             .await
             .map_err(StartError::Config)?;
         let (drain, draining) = drain::channel();
@@ -104,6 +111,7 @@ impl Proxy {
         let state = Arc::new(ServerState::new(prometheus.clone()));
         let mut proxy = Self {
             outbound: options.outbound,
+            inbound: options.inbound.iter().map(|pair| pair.listen).collect(),
             admin: admin.as_ref().and(options.admin),
             own: options.own.clone(),
             reloader: Arc::clone(&reloader),
@@ -115,7 +123,13 @@ impl Proxy {
             state.add_listener("admin", address);
         }
         let settings = reloader.snapshot().model.settings.clone();
-        let shell = shell(&options, &settings, &reloader, &state);
+        let logs = logs(&options, &settings, &state);
+        let shell = shell(&options, &settings, &reloader, &state, &logs);
+        for (listener, pair) in inbound {
+            let app = registry.alone(&pair.cluster()).await.service();
+            proxy.serve_inbound((listener, pair), app, &options, &logs);
+            state.add_listener("inbound", pair.listen);
+        }
         let counted = Arc::clone(&state);
         let max_fields = options.server.max_headers;
         let make = move |_: &_| {
@@ -149,6 +163,48 @@ impl Proxy {
     #[must_use]
     pub fn outbound(&self) -> SocketAddr {
         self.outbound
+    }
+
+    /// Where requests for applications come in, in the order of [`Options::inbound`].
+    #[must_use]
+    pub fn inbound(&self) -> &[SocketAddr] {
+        &self.inbound
+    }
+
+    /// Serves an application's requests.
+    fn serve_inbound(
+        &mut self,
+        (listener, pair): (TcpListener, Inbound),
+        app: Boxed,
+        options: &Options,
+        logs: &[Arc<dyn Report>],
+    ) {
+        let (policies, port) = (InForce(Arc::clone(&self.reloader)), pair.app.port());
+        if policies.mode(port) == Mode::Strict {
+            tracing::error!(
+                target: "llmesh",
+                "PeerAuthentication is STRICT for port {port}, and mutual TLS is not in force on the inbound side: every connection to {} is closed without an answer",
+                pair.listen
+            );
+        }
+        let settings = self.reloader.snapshot().model.settings.clone();
+        let mut reports = logs.to_vec();
+        if let Some(own) = &options.standard_metrics {
+            reports.push(Arc::new(Destination::new(own.clone())));
+        }
+        let trace = settings::tracing(&options.trace, &settings);
+        let app = App::new(app, port, policies.clone());
+        let stack = stack::inbound(app, policies.clone(), port, reports, trace, &options.rng);
+        let (max_fields, form) = (options.server.max_headers, settings.normalization);
+        let make = move |_: &_| Canonical::new(Gate(stack.clone()), max_fields, form);
+        let listener = Guarded {
+            inner: listener,
+            policies,
+            port,
+        };
+        let draining = self.drain.watch();
+        self.tasks
+            .spawn(server::serve(listener, make, options.server, draining));
     }
 
     /// Where requests for the address of the outbound listener itself go.
@@ -195,17 +251,9 @@ impl Proxy {
     }
 }
 
-fn shell(
-    options: &Options,
-    mesh: &Settings,
-    reloader: &Arc<Reloader>,
-    state: &Arc<ServerState>,
-) -> stack::Outbound {
-    let mut reports: Vec<Arc<dyn Report>> = vec![Arc::new(Answers(Arc::clone(state)))];
-    if let Some(source) = &options.standard_metrics {
-        reports.push(Arc::new(Standard::new(source.clone())));
-    }
-    reports.extend(options.reports.iter().cloned());
+/// Who is told of every request, whichever way it goes.
+fn logs(options: &Options, mesh: &Settings, state: &ServerState) -> Vec<Arc<dyn Report>> {
+    let mut reports = options.reports.clone();
     let log = mesh.access_log.as_ref().filter(|_| options.mesh_access_log);
     match log.map(settings::access_log) {
         Some(Ok(log)) => reports.push(Arc::new(log)),
@@ -215,6 +263,21 @@ fn shell(
         }
         None => {}
     }
+    reports
+}
+
+fn shell(
+    options: &Options,
+    mesh: &Settings,
+    reloader: &Arc<Reloader>,
+    state: &Arc<ServerState>,
+    logs: &[Arc<dyn Report>],
+) -> stack::Outbound {
+    let mut reports: Vec<Arc<dyn Report>> = vec![Arc::new(Answers(Arc::clone(state)))];
+    if let Some(source) = &options.standard_metrics {
+        reports.push(Arc::new(Standard::new(source.clone())));
+    }
+    reports.extend(logs.iter().cloned());
     let own = options.own.clone();
     let dispatch = Dispatch::new(Arc::clone(reloader), Arc::clone(state), own);
     let trace = settings::tracing(&options.trace, mesh);

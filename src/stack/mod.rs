@@ -9,6 +9,8 @@
 //! endpoint   COUNT ▸ CLASSIFY ▸ STREAM ▸ pool      one class an attempt, read by all above; streams made honest
 //! ```
 //!
+//! What comes in for an application goes through TRACE ▸ METRICS ▸ RESPOND ▸ AUTHZ ▸ TRACE inject instead: see [`inbound`](inbound()).
+//!
 //! Where an LLM policy applies, the route is as [`LlmRules`] draw it: within the deadline the call is read, tokens are limited,
 //! and a chain of targets is asked, each with its own RETRY.
 //!
@@ -39,6 +41,7 @@
 mod client;
 mod cluster;
 mod count;
+mod inbound;
 mod llm;
 mod outbound;
 mod parts;
@@ -50,6 +53,7 @@ pub use self::{
     client::{ClientLayer, ClientParams, client},
     cluster::{Cluster, EndpointService, endpoint},
     count::{Count, CountLayer, Counters},
+    inbound::inbound,
     outbound::{Outbound, inside, outbound},
     parts::{LlmRules, LlmState, LlmTarget, RouteStack},
     route::missing,

@@ -20,6 +20,7 @@ mod gateway;
 mod half;
 mod http2;
 mod https;
+mod inbound;
 mod keys;
 mod kit;
 mod leaks;

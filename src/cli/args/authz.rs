@@ -4,7 +4,7 @@ use std::{net::IpAddr, path::PathBuf};
 
 use clap::{Args, Subcommand};
 
-use super::{InputArgs, Output};
+use super::input::{InputArgs, Output};
 
 /// `llmesh authz`
 #[derive(Clone, Debug, Args)]

@@ -1,11 +1,11 @@
-//! What is read: files, folders, providers and secrets.
+//! What is read, and how a report is written.
 
 use std::{
     io,
     path::{Path, PathBuf},
 };
 
-use clap::{ArgGroup, Args};
+use clap::{ArgGroup, Args, ValueEnum};
 
 use crate::{cli::providers::Provider, config::Source};
 
@@ -31,6 +31,16 @@ pub struct InputArgs {
     /// Read the sub-folders of folders too.
     #[arg(short = 'R', long)]
     pub recursive: bool,
+}
+
+/// The form of a report.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON document.
+    Json,
 }
 
 // === impl InputArgs ===

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use http::{Request, header::HOST, request::Parts};
 use serde_json::json;
 
-use super::{Known, labels, named, place};
+use super::known::{Known, labels, named, place};
 use crate::{
     authz::{Decision, Engine, Fact, Facts, RuleRef, params::Mode},
     cli::{

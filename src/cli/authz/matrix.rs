@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, process::ExitCode};
 
 use serde_json::json;
 
-use super::{Known, labels, named, place};
+use super::known::{Known, labels, named, place};
 use crate::{
     authz::{Access, Extent, Fact, Facts, RuleRef, Subject, params::Mode},
     cli::{

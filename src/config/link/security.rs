@@ -17,9 +17,11 @@ pub(super) fn security(
 ) -> Security {
     let policies = resources.security.policies.iter();
     let peers = resources.security.peers.iter();
-    let mut security = Security::default();
-    security.policies = policies.map(|(policy, _)| policy.clone()).collect();
-    security.peers = peers.map(|(policy, _)| policy.clone()).collect();
+    let mut security = Security {
+        policies: policies.map(|(policy, _)| policy.clone()).collect(),
+        peers: peers.map(|(policy, _)| policy.clone()).collect(),
+        ..Security::default()
+    };
     namespace.clone_into(&mut security.namespace);
     security.labels.clone_from(&options.workload_labels);
     security.workloads = workloads(resources, registry);

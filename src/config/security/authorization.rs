@@ -90,10 +90,12 @@ fn read_rule(field: &Field<'_>) -> Rule {
         let each = items.filter_map(|item| Some(conditions(&item.step(name)?)));
         each.collect()
     };
-    let mut rule = Rule::default();
-    rule.line = field.line();
-    rule.from = choices("from", "source");
-    rule.to = choices("to", "operation");
+    let mut rule = Rule {
+        from: choices("from", "source"),
+        to: choices("to", "operation"),
+        when: Vec::new(),
+        line: field.line(),
+    };
     for when in field.items("when") {
         let subject = subject(when.peek_str(&["key"]).unwrap_or_default());
         rule.when.extend(of(&when, "values", "notValues", &subject));

@@ -34,6 +34,7 @@
 //! assert_eq!(engine.decide(&facts).details(), "rbac_access_denied_matched_policy[none]");
 //! ```
 
+mod ask;
 mod check;
 mod engine;
 mod facts;
@@ -47,9 +48,10 @@ mod spelling;
 mod template;
 
 pub use self::{
+    ask::Policies,
     engine::{Access, Decision, Engine, Extent},
     facts::{Fact, Facts, HttpFacts, Token},
-    layer::{AuthzLayer, Policies},
+    layer::AuthzLayer,
     params::{Action, Policy, Sight, Subject, TrustDomains},
     rule::{PolicyRef, RuleRef},
     service::{Authz, ResponseFuture},

@@ -12,6 +12,8 @@
 pub mod access_log;
 #[cfg(feature = "metrics")]
 mod callers;
+#[cfg(feature = "metrics")]
+mod destination;
 mod layer;
 mod service;
 #[cfg(feature = "metrics")]
@@ -31,6 +33,8 @@ use crate::base::{
     ext::Notes,
 };
 
+#[cfg(feature = "metrics")]
+pub use self::destination::Destination;
 pub use self::{
     layer::MetricsLayer,
     service::{Metrics, ResponseFuture, SummaryBody},
