@@ -440,7 +440,7 @@ async fn a_call_of_a_model_is_one_span_over_its_attempts() {
         told,
         [
             ["429", "rate_limited", "429", "", ""],
-            ["503", "server_error", "503", "1", "retry-after"],
+            ["503", "overloaded", "503", "1", "retry-after"],
             ["200", "success", "", "2", "backoff"],
         ]
     );
@@ -554,7 +554,7 @@ async fn a_body_that_breaks_off_fails_its_spans() {
 #[tokio::test(start_paused = true)]
 async fn a_breaker_that_refuses_is_an_event() {
     let sdk = Sdk::willing();
-    let breaker = breaker::Params::default().with_consecutive(1);
+    let breaker = breaker::Params::default().with_consecutive(Some(1));
     let params = ClientParams::default()
         .with_retries(0)
         .with_breaker(breaker);
