@@ -440,7 +440,7 @@ async fn a_call_of_a_model_is_one_span_over_its_attempts() {
         told,
         [
             ["429", "rate_limited", "429", "", ""],
-            ["503", "server_error", "503", "1", "retry-after"],
+            ["503", "overloaded", "503", "1", "retry-after"],
             ["200", "success", "", "2", "backoff"],
         ]
     );

@@ -189,11 +189,12 @@ impl OnEnd for Open {
         let head = self.head.lock().unwrap_or_else(PoisonError::into_inner);
         let class = ending::class_of(ended, head.as_ref());
         ending::write(&self.span, ended, class);
-        if let Some(by) = class.and_then(ending::refused) {
+        let attempts = self.span.progress().attempts;
+        // An attempt that was refused has said so.
+        if let Some(by) = class.and_then(ending::refused).filter(|_| attempts == 0) {
             self.span
                 .event(names::REFUSED, vec![(names::BY, by.into())]);
         }
-        let attempts = self.span.progress().attempts;
         self.span.set(names::ATTEMPTS, attempts);
         if let Some(record) = &self.record {
             self.note(record);
