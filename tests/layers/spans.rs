@@ -610,7 +610,7 @@ async fn the_server_layer_makes_its_span_current_until_the_body_is_over() {
     let handler = {
         let (tracer, told) = (Arc::clone(&tracer), Arc::clone(&told));
         service_fn(move |_: Request<Body>| {
-            let (tracer, client, told) = (Arc::clone(&tracer), client.clone(), Arc::clone(&told));
+            let (tracer, client, told) = (Arc::clone(&tracer), client, Arc::clone(&told));
             async move {
                 tracer.start("own work").end();
                 *told.lock().unwrap() = client.oneshot(Request::new(())).await?;

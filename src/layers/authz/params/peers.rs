@@ -110,9 +110,10 @@ mod tests {
         own.ports = BTreeMap::from([(8080, Some(Mode::Strict)), (9090, None)]);
         let mut root_selector = PeerPolicy::new("istio-system", "other", Some(Mode::Disable));
         root_selector.selector = labels.clone();
+        let strict = mesh.clone();
         for (policies, port, mode) in [
             (&[][..], 80, Mode::Permissive),
-            (&[mesh.clone()], 80, Mode::Strict),
+            (std::slice::from_ref(&strict), 80, Mode::Strict),
             (&[mesh.clone(), unset.clone()], 80, Mode::Strict),
             (&[mesh.clone(), near.clone()], 80, Mode::Disable),
             (
@@ -121,7 +122,7 @@ mod tests {
                 Mode::Permissive,
             ),
             (&[mesh.clone(), own.clone()], 8080, Mode::Strict),
-            (&[mesh.clone(), own.clone()], 9090, Mode::Permissive),
+            (&[mesh, own], 9090, Mode::Permissive),
             (&[near.clone(), near.clone()], 80, Mode::Disable),
             (&[root_selector], 80, Mode::Permissive),
         ] {
