@@ -92,7 +92,7 @@ pub fn end<R>(result: &mut Result<Response<R>, BoxError>, why: Ended) {
 #[must_use]
 pub fn ended<R>(result: &Result<Response<R>, BoxError>) -> Option<Ended> {
     match result {
-        Ok(response) => response.extensions().get().copied(),
+        Ok(response) => response.extensions().get::<Ended>().copied(),
         Err(error) => ended_by(error),
     }
 }

@@ -40,7 +40,7 @@ pub use self::{
     fingerprint::Fingerprint,
     num::{Ratio, Share},
     ready::Called,
-    refusal::Refusal,
+    refusal::{Denied, Refusal},
     rng::SharedRng,
     told::Told,
 };

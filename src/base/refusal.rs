@@ -1,6 +1,6 @@
 //! Why a request was refused for the sake of a key, in words that its caller may read.
 
-use std::error::Error as StdError;
+use std::{borrow::Cow, error::Error as StdError};
 
 use super::Error;
 
@@ -38,20 +38,18 @@ pub enum Refusal {
     PlainText,
 }
 
+/// What stands for `%RESPONSE_CODE_DETAILS%` where a policy refuses: the source of the [`Error`], and nothing that its caller reads.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Denied(pub Cow<'static, str>);
+
 // === impl Refusal ===
 
 impl Refusal {
     /// Whether and why an error refuses for the sake of a key.
     #[must_use]
     pub fn of(error: &Error) -> Option<Self> {
-        let mut next = error.source();
-        while let Some(source) = next {
-            if let Some(refusal) = source.downcast_ref::<Self>() {
-                return Some(*refusal);
-            }
-            next = source.source();
-        }
-        None
+        source_of(error).copied()
     }
 
     /// What stands for `%RESPONSE_CODE_DETAILS%`: the words of Envoy's `api_key_auth` filter where it has the condition.
@@ -67,4 +65,25 @@ impl Refusal {
             Self::PlainText => "credential_without_tls",
         }
     }
+}
+
+// === impl Denied ===
+
+impl Denied {
+    /// What an error says of the policy that refuses.
+    #[must_use]
+    pub fn of(error: &Error) -> Option<&Self> {
+        source_of(error)
+    }
+}
+
+fn source_of<T: StdError + 'static>(error: &Error) -> Option<&T> {
+    let mut next = error.source();
+    while let Some(source) = next {
+        if let Some(found) = source.downcast_ref() {
+            return Some(found);
+        }
+        next = source.source();
+    }
+    None
 }

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     authz::{Engine, Policies, params::Mode},
     base::{
-        BoxError, Error, Kind,
+        BoxError, Denied, Error, Kind,
         ext::{Arrival, Record, RouteMeta},
     },
     body::Body,
@@ -174,7 +174,8 @@ impl Service<Request<Body>> for App {
         let arrival = request.extensions().get::<Arrival>();
         // On a connection that was taken in before the port became STRICT.
         if !arrival.is_some_and(|a| a.tls) && self.policies.mode(self.port) == Mode::Strict {
-            let error = Error::new(Kind::Forbidden).with_detail("plain_text_to_strict_port");
+            let error =
+                Error::new(Kind::Forbidden).with_source(Denied("plain_text_to_strict_port".into()));
             return Box::pin(async move { Err(error.into()) });
         }
         if request.method() == Method::OPTIONS && request.uri().path() == "*" {

@@ -108,7 +108,8 @@ async fn from_the_caller_to_the_provider_it_is_one_tree() {
         .await
         .unwrap();
     assert_eq!(answer.status(), 200);
-    assert!(answer.text().await.unwrap().contains("chat.completion"));
+    let text = answer.text().await.unwrap();
+    assert!(text.contains("chat.completion"), "{text}");
     caller.end();
     let over = || exporter.get_finished_spans().unwrap();
     until(|| over().iter().any(|s| s.span_kind == SpanKind::Server)).await;

@@ -8,11 +8,13 @@ use std::collections::BTreeSet;
 use crate::source;
 
 /// All that is read from extensions by its type.
-const TYPES: [&str; 35] = [
+const TYPES: [&str; 40] = [
     "Allowance",
     "Allowed",
+    "Answered",
     "AnsweredBy",
     "AnsweredHere",
+    "AnswersTo",
     "Arrival",
     "AsksTls",
     "AttemptObserver",
@@ -23,7 +25,9 @@ const TYPES: [&str; 35] = [
     "Classified",
     // Where a body is not ours.
     "Context",
+    "Decided",
     "DialectMode",
+    "Ended",
     "EndpointRef",
     "Guarded",
     "Ledger",
@@ -34,6 +38,8 @@ const TYPES: [&str; 35] = [
     "OurKey",
     // Debug builds only.
     "Passed",
+    // Who a caller proved to be, for the service behind.
+    "PeerIdentity",
     "Policy",
     "ReadAs",
     "Record",
@@ -41,7 +47,8 @@ const TYPES: [&str; 35] = [
     "RequestedModel",
     "RetryHeaders",
     "RouteMeta",
-    "Speaks",
+    // The span of what comes in, which an application may read.
+    "Span",
     "Spoken",
     "Tunnelled",
     "Upgrade",

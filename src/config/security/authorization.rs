@@ -58,7 +58,6 @@ pub(super) fn read(root: &Field<'_>) -> Option<Policy> {
     }
     policy.selector = selector(&spec);
     for rule in spec.items("rules") {
-        warn_of_rule(&rule, action);
         policy.rules.push(read_rule(&rule));
     }
     if action == Action::Custom {
@@ -151,24 +150,6 @@ fn subject(key: &str) -> Subject {
         "destination.port" => Subject::Port,
         "connection.sni" => Subject::Sni,
         other => Subject::Unseen(other.to_owned()),
-    }
-}
-
-/// What a rule hardly means.
-fn warn_of_rule(rule: &Field<'_>, action: Action) {
-    if action == Action::Deny && rule.is_mapping() && rule.entries_quietly() == 0 {
-        let message = "this rule matches every request, and DENY is looked at before any ALLOW: everything is refused";
-        let hint =
-            "to refuse what nothing lets in, write a policy with `spec: {}`: ALLOW without rules";
-        rule.warn("deny-all", message, hint);
-    }
-    for source in rule.items("from").iter().filter_map(|f| f.step("source")) {
-        let both = source.given("principals").zip(source.given("namespaces"));
-        if let Some((_, namespaces)) = both {
-            let message = "`principals` and `namespaces` of one source must both match: the namespace lets nobody in who is no such principal";
-            let hint = "to let in either, write two sources";
-            namespaces.warn("source-anded", message, hint);
-        }
     }
 }
 

@@ -102,7 +102,7 @@ fn repeated(field: &Field<'_>, first: Layer, file: &str, line: u32) {
 
 fn inbound_only(field: &Field<'_>, kind: &str) {
     let message = format!(
-        "{kind} is in force where requests come in (`run --inbound`, `server_layer()` of a mesh client); those that leave are not looked at"
+        "{kind} is in force where requests come in (`run --inbound`, `authorization_layer()` of a mesh); those that leave are not looked at"
     );
     let place = field.place();
     field

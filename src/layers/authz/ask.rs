@@ -9,7 +9,7 @@ use super::{
     facts::{Fact, Facts},
 };
 use crate::base::{
-    Error, Kind,
+    Denied, Error, Kind,
     ext::{Arrival, PeerIdentity},
 };
 
@@ -53,7 +53,8 @@ impl Asked {
     /// # Errors
     /// [`Kind::Forbidden`] if it may not pass.
     pub(super) fn check(&self, head: &Parts) -> Result<(), Error> {
-        let refuse = |details: String| Err(Error::new(Kind::Forbidden).with_detail(details));
+        let refuse =
+            |details: String| Err(Error::new(Kind::Forbidden).with_source(Denied(details.into())));
         let Some(engine) = self.policies.engine() else {
             return refuse("rbac_access_denied_matched_policy[none]".to_owned());
         };

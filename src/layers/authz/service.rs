@@ -20,7 +20,7 @@ use crate::base::{BoxError, Error};
 /// normal form before.
 ///
 /// # Errors
-/// [`Kind::Forbidden`](crate::base::Kind::Forbidden), with Envoy's response code details as its detail, and those of the inner service.
+/// [`Kind::Forbidden`](crate::base::Kind::Forbidden), with Envoy's response code details as its source ([`Denied`](crate::base::Denied)), and those of the inner service.
 ///
 /// # Cancel safety
 /// That of the inner service.

@@ -10,7 +10,7 @@ use http::{
 use super::answer::Answer;
 #[cfg(feature = "llm")]
 use super::caller::Caller;
-use crate::base::{Error, Kind, Refusal};
+use crate::base::{Denied, Error, Kind, Refusal};
 #[cfg(feature = "llm")]
 use crate::{
     base::ext::Record,
@@ -22,9 +22,8 @@ use crate::{
 /// Puts the words of the refusal, if that is what the error is, in the place of those of its kind.
 pub(super) fn write(error: &Error, answer: &mut Answer, headers: &mut HeaderMap) {
     let Some(refusal) = Refusal::of(error) else {
-        // Which policy refused.
-        if let (Kind::Forbidden, Some(details)) = (error.kind(), error.detail()) {
-            answer.details = details.to_owned().into();
+        if let Some(Denied(details)) = Denied::of(error) {
+            answer.details = details.clone();
         }
         return;
     };

@@ -8,13 +8,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Extensions, Request, Response, header};
+use http::{Extensions, Request, Response};
 use http_body::Body as HttpBody;
 use tower::{Layer, Service};
 
 use super::{
     Late, Span,
-    attribute::Value,
+    attribute::{Value, host},
     ending::{self, millis},
     kind::Kind,
     names,
@@ -210,16 +210,6 @@ fn place(span: &Span, above: &Span, cluster: Option<&Arc<str>>) {
         ];
         above.event(names::RETRY, event);
     }
-}
-
-/// Host and port as the request names them.
-pub(super) fn host<B>(request: &Request<B>) -> Option<&str> {
-    let authority = request.uri().authority().map(|authority| {
-        // Without a user's name and password.
-        let text = authority.as_str();
-        text.rsplit_once('@').map_or(text, |(_, host)| host)
-    });
-    authority.or_else(|| request.headers().get(header::HOST)?.to_str().ok())
 }
 
 // === impl Open ===

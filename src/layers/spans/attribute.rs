@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use http::{Request, header};
+
 /// What an attribute says.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(
@@ -74,4 +76,14 @@ impl From<bool> for Value {
     fn from(b: bool) -> Self {
         Self::Bool(b)
     }
+}
+
+/// Host and port as the request names them.
+pub(super) fn host<B>(request: &Request<B>) -> Option<&str> {
+    let authority = request.uri().authority().map(|authority| {
+        // Without a user's name and password.
+        let text = authority.as_str();
+        text.rsplit_once('@').map_or(text, |(_, host)| host)
+    });
+    authority.or_else(|| request.headers().get(header::HOST)?.to_str().ok())
 }

@@ -16,6 +16,8 @@ use tower::{Layer, Service};
 #[cfg(feature = "llm")]
 use super::genai::{self, Models};
 use super::{Late, Span, attribute::Value, ending, kind::Kind, names, service::Watcher};
+#[cfg(feature = "llm")]
+use crate::llm::request::Call;
 use crate::{
     base::{
         BoxError, Error,
@@ -126,7 +128,7 @@ fn begin<B>(request: &mut Request<B>) -> Option<Open> {
         models,
         span,
     };
-    let address = super::attempt::host(request).map(Value::cut);
+    let address = super::attribute::host(request).map(Value::cut);
     if let Some(address) = address {
         open.span.set(names::SERVER, address);
     }
@@ -139,7 +141,7 @@ fn begin_span<B>(
     request: &Request<B>,
 ) -> Option<Span> {
     #[cfg(feature = "llm")]
-    if let Some(call) = request.extensions().get() {
+    if let Some(call) = request.extensions().get::<Call>() {
         return genai::begin(above, context, call, request.uri().path());
     }
     if above.is_some() {
@@ -161,7 +163,7 @@ impl Watcher for Open {
         let why = match head {
             Ok(head) => {
                 self.span.progress().answered = true;
-                head.get().copied()
+                head.get::<ext::Ended>().copied()
             }
             Err(error) => find(&**error).and_then(Error::ended),
         };

@@ -168,7 +168,7 @@ fn describe<B>(span: &Span, request: &Request<B>) {
         Some(arrival) if arrival.tls => "https",
         _ => "http",
     };
-    let (host, path) = (super::attempt::host(request), uri.path());
+    let (host, path) = (super::attribute::host(request), uri.path());
     span.set(names::METHOD, request.method().as_str().to_owned());
     span.set(names::ENVOY_METHOD, request.method().as_str().to_owned());
     span.set(names::PATH, Value::cut(path));

@@ -154,6 +154,13 @@ pub(super) static RULES: &[Rule] = &[
         "Know that it does not act here.",
     ),
     Rule::of_loader(
+        Note,
+        "inbound-only",
+        "",
+        "The resource acts where requests come in, in front of an application, and not on those that leave.",
+        "Nothing need be done; `run --inbound` and `authorization_layer()` of a mesh put it in force.",
+    ),
+    Rule::of_loader(
         Warning,
         "duplicate-resource",
         "",
