@@ -25,7 +25,7 @@ fn resources(upstream: &Upstream) -> String {
 kind: ServiceEntry
 metadata: {{name: llm, namespace: ai}}
 spec:
-  hosts: [llm-service]
+  hosts: [llm.example]
   resolution: STATIC
   ports: [{{number: 80, name: http, protocol: HTTP}}]
   endpoints: [{{address: 127.0.0.1, ports: {{http: {}}}}}]
@@ -34,15 +34,15 @@ apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {{name: llm, namespace: ai}}
 spec:
-  hosts: [llm-service]
+  hosts: [llm.example]
   http:
-  - route: [{{destination: {{host: llm-service}}}}]
+  - route: [{{destination: {{host: llm.example}}}}]
     retries: {{attempts: 2, retryOn: '5xx,reset'}}
 ---
 apiVersion: llmesh.io/v1alpha1
 kind: LlmPolicy
 metadata: {{name: chat, namespace: ai}}
-spec: {{hosts: [llm-service], dialect: openai}}
+spec: {{hosts: [llm.example], dialect: openai}}
 ",
         upstream.addr().port()
     )
@@ -51,7 +51,7 @@ spec: {{hosts: [llm-service], dialect: openai}}
 /// Business code, with a span as `tracing` makes it and no word of headers.
 async fn ask(State(client): State<MeshClient>, question: Bytes) -> Bytes {
     let asking = async {
-        let request = http::Request::post("http://llm-service/v1/chat/completions")
+        let request = http::Request::post("http://llm.example/v1/chat/completions")
             .body(Body::from(question))
             .unwrap();
         let answer = client.send(request).await.unwrap();
