@@ -42,6 +42,7 @@ struct Asked {
 
 /// How an answer to an LLM call is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "llm"), derive(Default))]
 pub(super) struct Rules {
     #[cfg(feature = "llm")]
     pub(super) setting: DialectMode,
@@ -56,12 +57,11 @@ pub(super) enum Caller {}
 
 // === impl Rules ===
 
+#[cfg(feature = "llm")]
 impl Default for Rules {
     fn default() -> Self {
         Self {
-            #[cfg(feature = "llm")]
             setting: DialectMode::Auto,
-            #[cfg(feature = "llm")]
             headers: true,
         }
     }

@@ -20,6 +20,17 @@
 //! A span that is not recorded costs its beginning, and what is below it nothing: it is decided once. Attributes hold no
 //! header but the request id and the user agent, no query, no prompt and no answer.
 
+#![cfg_attr(
+    not(feature = "otel"),
+    allow(
+        clippy::redundant_clone,
+        dead_code,
+        unreachable_code,
+        unused_variables,
+        reason = "without `otel` there is no span, and the compiler knows"
+    )
+)]
+
 mod attached;
 mod attempt;
 mod attribute;
