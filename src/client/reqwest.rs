@@ -1,7 +1,7 @@
 //! `reqwest::Client` as a service, and reqwest's types to `http`'s and back.
 //!
 //! reqwest has request, response and body types of its own; [`ReqwestClient`] takes `http::Request` and gives
-//! `http::Response`, so that layers go over it. Its request bodies must be `Sync`; [`body`] makes any body so.
+//! `http::Response`, so that layers go over it. Its request bodies must be `Sync`; [`body()`] makes any body so.
 //!
 //! Build the client with `.retry(reqwest::retry::never())` below a retry layer: it repeats some requests by itself, unseen
 //! by budgets and counters. It also follows redirects, unless told not to.
