@@ -20,16 +20,16 @@
 //!     deadline::{self, DeadlineLayer},
 //!     retry::{self, RetryLayer},
 //! };
-//! use tower::{Service, ServiceBuilder, ServiceExt, service_fn};
+//! use tower::{ServiceBuilder, ServiceExt, service_fn};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), llmesh::base::BoxError> {
 //! let upstream = service_fn(|_| async { Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("hello"))) });
-//! let mut service = ServiceBuilder::new()
+//! let service = ServiceBuilder::new()
 //!     .layer(DeadlineLayer::new(deadline::Params::default().with_timeout(Duration::from_secs(30))))
 //!     .layer(RetryLayer::new(retry::Params::default().with_retries(3)))
 //!     .service(upstream);
-//! let response = service.ready().await?.call(Request::new(Full::<Bytes>::from("{}"))).await?;
+//! let response = service.oneshot(Request::new(Full::<Bytes>::from("{}"))).await?;
 //! assert_eq!(response.status(), 200);
 //! # Ok(())
 //! # }

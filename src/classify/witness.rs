@@ -8,7 +8,7 @@ use super::Class;
 #[derive(Clone)]
 pub struct AttemptObserver(Arc<dyn Fn(&Class) + Send + Sync>);
 
-// === impl Witness ===
+// === impl AttemptObserver ===
 
 impl AttemptObserver {
     /// Tells `told`.
@@ -24,6 +24,6 @@ impl AttemptObserver {
 
 impl fmt::Debug for AttemptObserver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Witness")
+        f.write_str("AttemptObserver")
     }
 }

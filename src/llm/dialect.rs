@@ -180,7 +180,7 @@ impl Api {
     }
 }
 
-// === impl Setting ===
+// === impl DialectMode ===
 
 impl FromStr for DialectMode {
     type Err = UnknownDialect;

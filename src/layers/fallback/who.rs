@@ -29,7 +29,7 @@ pub enum Account {
     Host(Arc<str>),
 }
 
-// === impl Who ===
+// === impl TargetId ===
 
 impl TargetId {
     /// A cluster asked without a key and for no known model.

@@ -21,7 +21,7 @@ pub enum Observation {
     Untrusted,
 }
 
-// === impl Seen ===
+// === impl Observation ===
 
 impl Observation {
     /// What this class says; `None` if it says nothing of the endpoint.

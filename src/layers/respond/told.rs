@@ -41,7 +41,7 @@ pub(super) struct ErrorEventBody {
     failed: Option<(BoxError, Pin<Box<Sleep>>)>,
 }
 
-// === impl Told ===
+// === impl ErrorEventBody ===
 
 impl ErrorEventBody {
     pub(super) fn new(inner: Body, dialect: Dialect, framing: Framing) -> Self {

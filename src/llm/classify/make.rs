@@ -18,9 +18,9 @@ use crate::{
 /// # Examples
 /// ```
 /// use llmesh::classify::ClassifyLayer;
-/// use llmesh::llm::{LlmClassifier, Setting};
+/// use llmesh::llm::{DialectMode, LlmClassifier};
 ///
-/// let layer = ClassifyLayer::new(LlmClassifier::new(Setting::Auto));
+/// let layer = ClassifyLayer::new(LlmClassifier::new(DialectMode::Auto));
 /// # let _ = layer;
 /// ```
 #[derive(Clone, Copy, Debug, Default)]

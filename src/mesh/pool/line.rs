@@ -56,7 +56,7 @@ pub(super) struct DriveGuard {
     request: u64,
 }
 
-// === impl Line ===
+// === impl SharedConnection ===
 
 impl SharedConnection {
     pub(super) fn new(connection: Connection) -> Arc<Self> {
@@ -149,7 +149,7 @@ impl State {
     }
 }
 
-// === impl Drive ===
+// === impl DriveGuard ===
 
 impl DriveGuard {
     /// Moves what can be moved; the caller is woken when more can. Nothing once another request is on the connection.

@@ -120,7 +120,7 @@ impl Seen {
     }
 }
 
-// === impl Edge ===
+// === impl ConnectionService ===
 
 impl<S> hyper::service::Service<Request<Incoming>> for ConnectionService<S>
 where

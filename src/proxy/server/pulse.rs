@@ -98,7 +98,7 @@ struct State {
     tls: bool,
 }
 
-// === impl Pulse ===
+// === impl ConnectionTimers ===
 
 impl ConnectionTimers {
     pub(super) fn new() -> Self {
