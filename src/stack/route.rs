@@ -1,7 +1,7 @@
 //! The route stack: what spans all attempts of a request to one weighted destination.
 //!
 //! ```text
-//! RESPOND ▸ SERVED ▸ DEADLINE ▸ RETRY ▸ per attempt: TRACE inject ▸ DEADLINE propagate ▸ cluster
+//! RESPOND ▸ SERVED ▸ DEADLINE ▸ RETRY ▸ per attempt: SPAN ▸ DEADLINE propagate ▸ cluster
 //! ```
 //!
 //! Where an LLM policy applies, as [`LlmRules`](super::LlmRules) draw it.

@@ -12,7 +12,10 @@ use pin_project::pin_project;
 use tower::Service;
 
 use super::ask::Asked;
-use crate::base::{BoxError, Error};
+use crate::{
+    base::{BoxError, Error},
+    classify::answer::polled_after_end,
+};
 
 /// Passes on what policies let in.
 ///
@@ -30,7 +33,7 @@ pub struct Authz<S> {
     policies: Asked,
 }
 
-/// Response future of [`Authz`].
+/// Response future of [`Authz`]. One that refused and is polled again fails with [`Kind::Internal`](crate::base::Kind::Internal).
 #[pin_project]
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
@@ -110,11 +113,9 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().0.project() {
             StateProj::In(future) => future.poll(cx).map_err(Into::into),
-            StateProj::Refused(error) => match error.take() {
-                Some(error) => Poll::Ready(Err(error.into())),
-                // Polled again after completion, which the contract of `Future` forbids.
-                None => Poll::Pending,
-            },
+            StateProj::Refused(error) => {
+                Poll::Ready(Err(error.take().map_or_else(polled_after_end, Into::into)))
+            }
         }
     }
 }

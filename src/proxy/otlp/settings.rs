@@ -111,6 +111,12 @@ impl Settings {
     /// The whole URL.
     pub(super) fn traces_url(&self) -> Result<String, Unusable> {
         let given = &self.endpoint;
+        // Not said again: it may be a password.
+        if given.contains('@') {
+            return Err(Unusable::new(
+                "the collector's URL holds a name or a password, which would be sent nowhere; send it by OTEL_EXPORTER_OTLP_HEADERS, and write the URL as http://127.0.0.1:4318",
+            ));
+        }
         let uri: Uri = given.parse().map_err(|e| {
             Unusable::new(format!(
                 "{given} is no URL ({e}); http://127.0.0.1:4318 is one"
@@ -206,6 +212,27 @@ mod tests {
         ] {
             let settings = read(Some("http://c"), &[named]).unwrap().unwrap();
             assert_eq!(settings.service, None);
+        }
+    }
+
+    /// Neither by the flag nor by a variable, whatever else is wrong with the URL.
+    #[test]
+    fn a_password_in_a_url_is_refused_and_not_said_again() {
+        for url in [
+            "http://user:s3cret@c:4318",
+            "https://user:s3cret@c",
+            "user:s3cret@c",
+            "http://user:s3cret@c d",
+        ] {
+            for (flag, variables) in [
+                (Some(url), &[][..]),
+                (None, &[(ALL, url)]),
+                (None, &[(TRACES, url)]),
+            ] {
+                let error = read(flag, variables).unwrap_err().to_string();
+                assert!(error.contains("OTEL_EXPORTER_OTLP_HEADERS"), "{error}");
+                assert!(!error.contains("s3cret"), "{error}");
+            }
         }
     }
 

@@ -62,17 +62,12 @@ spec:
 };
 
 fn run(mesh: &Mesh<'_>, found: &Findings<'_>) {
-    for (rule, subset, block) in blocks(mesh) {
-        let known = mesh.registry.services.get(&rule.host);
-        let namespace = known.map_or("", |known| known.namespace.as_str());
-        let labels = subset
-            .map(|subset| subset.labels.clone())
-            .unwrap_or_default();
-        let count = known.and_then(|_| mesh.replicas(&rule.host, namespace, &labels));
+    for breaker in blocks(mesh) {
+        let known = mesh.registry.services.get(&breaker.rule.host);
         let addresses =
             known.is_some_and(|known| known.endpoints.values().any(|all| !all.is_empty()));
-        if let Some((message, hint)) = why(block, count, addresses) {
-            found.add(&block.place, message, hint);
+        if let Some((message, hint)) = why(breaker.block, breaker.endpoints, addresses) {
+            found.add(&breaker.block.place, message, hint);
         }
     }
 }

@@ -1,9 +1,9 @@
 //! A breaker that works only while every endpoint is there.
 
-use crate::config::lint::breakers::blocks;
 use crate::config::{
     diagnostic::Severity,
     lint::{
+        breakers::{Breaker, blocks},
         check::{Check, Findings},
         mesh::Mesh,
         rule::Rule,
@@ -62,16 +62,11 @@ spec:
 };
 
 fn run(mesh: &Mesh<'_>, found: &Findings<'_>) {
-    for (rule, subset, block) in blocks(mesh) {
-        let Some(known) = mesh.registry.services.get(&rule.host) else {
-            continue;
-        };
-        let labels = subset
-            .map(|subset| subset.labels.clone())
-            .unwrap_or_default();
-        let count = mesh
-            .replicas(&rule.host, &known.namespace, &labels)
-            .unwrap_or_default();
+    for Breaker {
+        block, endpoints, ..
+    } in blocks(mesh)
+    {
+        let count = endpoints.unwrap_or_default();
         let max = block.params.max_ejection_percent;
         let fewer = count.saturating_sub(1);
         // Of two endpoints the last one is not worth an ejection.
